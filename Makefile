@@ -1,0 +1,81 @@
+# What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
+.NOTPARALLEL:
+.PHONY: help deps objects build demo test fmt clippy doc clean
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+CLANG ?= clang
+BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
+SOURCES := $(wildcard examples/*/*.bpf.c tests/objects/*.bpf.c)
+OBJECTS := $(SOURCES:.c=.o)
+
+help:     ## this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+deps:     ## install what is missing of the build tools (Debian 12, Ubuntu 24.04)
+	@$(find_missing); \
+	[ "$$missing" ] || exit 0; \
+	echo "missing:$$missing"; \
+	command -v apt-get > /dev/null || { \
+		echo "error: no apt-get here: install these by hand" >&2; exit 1; }; \
+	set -x; \
+	$(SUDO) apt-get update; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		--no-install-recommends $$($(package_names))
+
+objects: $(OBJECTS) ## compile the BPF programs of examples/ and tests/objects/
+
+build:    ## build target/release/iterctl
+	cargo build --release --locked
+
+demo: deps objects build ## show every step on this machine, then clean up (needs root)
+	cargo build --release --locked --example make-map
+	sh examples/demo.sh
+
+test: deps objects ## run all tests (those on the real kernel need root)
+ifeq ($(SUDO),)
+	cargo test --locked -- --include-ignored
+else
+	cargo test --locked
+	cargo --config "target.'cfg(unix)'.runner = ['sudo', '-E']" test --locked --tests -- --ignored
+endif
+
+fmt:      ## format the code
+	cargo fmt
+
+clippy:   ## lint the code
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc:      ## build the documentation
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+clean:    ## remove what was built
+	rm -f $(OBJECTS)
+	cargo clean
+
+%.bpf.o: %.bpf.c Makefile
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(filter tests/objects/%,$(OBJECTS)): tests/objects/iter.h
+tests/objects/rodata2.bpf.o: tests/objects/rodata.bpf.c
+
+# A command or a file that shows that a package is there, and the package.
+define find_missing
+set -eu; PATH="$$PATH:/usr/sbin"; missing=; \
+need() { command -v "$$1" > /dev/null || [ -e "$$1" ] || missing="$$missing $$2"; }; \
+need make make; \
+need gcc gcc; \
+need /usr/include/stdio.h libc6-dev; \
+need pkg-config pkg-config; \
+need $(CLANG) clang; \
+need /usr/include/libelf.h libelf-dev; \
+need /usr/include/zlib.h zlib1g-dev; \
+need /usr/include/bpf/bpf_helpers.h libbpf-dev; \
+need bpftool bpftool
+endef
+
+# Ubuntu 24.04 has no package `bpftool`, only the name: there it is among the kernel's tools.
+define package_names
+apt-cache show bpftool 2> /dev/null | grep -q . && echo $$missing || \
+echo $$missing | sed 's/bpftool/linux-tools-common linux-tools-generic/'
+endef

@@ -1,0 +1,188 @@
+//! [`Manifest`] + [`Facts`] → [`Desired`], or all [`Faults`]. Pure.
+//!
+//! In: what is written, and what others have found out about the objects, users and groups that it
+//! names. Out: what every pin is to be, with nothing left to look up but the maps' ids, which only
+//! the kernel knows.
+
+mod entry;
+mod set;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::manifest::Manifest;
+use crate::meta::{MapId, Meta, Mode};
+use crate::path::{MapName, PinPath, SetName, Sha256};
+use crate::target::Target;
+
+/// What has been found out about the files and names of a manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Of every object, by absolute path.
+    pub objects: BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>>,
+    /// The uid of every named owner, if there is such a user.
+    pub users: BTreeMap<String, Option<u32>>,
+    /// The gid of every named group, if there is such a group.
+    pub groups: BTreeMap<String, Option<u32>>,
+    /// The effective uid of this process, which a new pin gets.
+    pub uid: u32,
+    /// Its effective gid.
+    pub gid: u32,
+}
+
+/// What an object says of itself without being loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFacts {
+    /// Of the whole file.
+    pub sha256: Sha256,
+    /// Its iterator programs, in the order in which they stand.
+    pub iterators: Vec<Candidate>,
+}
+
+/// What the manifest asks for, fully resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// Who owns the pins.
+    pub set: Set,
+    /// The bpffs, as an absolute path.
+    pub bpffs: PathBuf,
+    /// Every pin.
+    pub pins: BTreeMap<PinPath, DesiredPin>,
+}
+
+/// The owner of the pins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its name.
+    pub name: SetName,
+    /// Where the name is from.
+    pub naming: Naming,
+    /// The `-f` arguments, absolute.
+    pub source: Vec<String>,
+}
+
+/// Where a set's name is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// `set = "…"` or `--set`: the user's own word.
+    Written,
+    /// The name of the file or the directory, which another manifest may share.
+    Taken,
+}
+
+/// One pin as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredPin {
+    /// The program behind the link, shared by all entries that want the same.
+    pub program: Arc<Program>,
+    /// The link's parameter.
+    pub param: Param,
+    /// Mode, owner and group.
+    pub meta: Meta,
+    /// Mode of the parent directories that have to be made.
+    pub dir_mode: Mode,
+    /// The entry's `path` in the manifest.
+    pub place: Place,
+}
+
+/// A program that is to be loaded: equal ones are loaded once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Program {
+    /// The absolute path of the object.
+    pub object: PathBuf,
+    /// The object's digest.
+    pub sha256: Sha256,
+    /// The program's name.
+    pub name: String,
+    /// What it walks.
+    pub target: Target,
+}
+
+/// The parameter of an iterator link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Param {
+    /// None: the target takes none, or everything is walked.
+    None,
+    /// A map to walk.
+    Map(MapRef),
+}
+
+/// One of the names of an existing map.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MapRef {
+    /// The kernel's id.
+    Id(MapId),
+    /// The absolute path of its pin.
+    Pinned(PathBuf),
+    /// The kernel's name.
+    Name(MapName),
+}
+
+impl fmt::Display for MapRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "id {id}"),
+            Self::Pinned(path) => write!(f, "pinned {}", path.display()),
+            Self::Name(name) => write!(f, "name {name}"),
+        }
+    }
+}
+
+impl Desired {
+    /// Every map that an entry names, each once.
+    pub fn maps(&self) -> BTreeSet<&MapRef> {
+        self.pins
+            .values()
+            .filter_map(|pin| match &pin.param {
+                Param::None => None,
+                Param::Map(map) => Some(map),
+            })
+            .collect()
+    }
+}
+
+/// Where bpffs is, unless a manifest says otherwise.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+
+/// Resolves every entry.
+///
+/// # Errors
+/// Every fault of the manifest: those of its form and those of its meaning.
+pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
+    let mut faults = manifest.faults.clone();
+    let set = set::set(manifest, &mut faults);
+    let bpffs = set::bpffs(manifest, &mut faults);
+    let pins = entry::pins(manifest, facts, &bpffs, &mut faults);
+    finish(set, faults, bpffs, pins)
+}
+
+/// Resolves only who owns the pins and where they are: a desired that wants no pin at all. The
+/// entries' values are not looked at, so an object that is gone is no fault.
+///
+/// # Errors
+/// Every fault of the manifest's form, of its set's name and of its bpffs.
+pub fn resolve_empty(manifest: &Manifest) -> Result<Desired, Faults> {
+    let mut faults = manifest.faults.clone();
+    let set = set::set(manifest, &mut faults);
+    let bpffs = set::bpffs(manifest, &mut faults);
+    finish(set, faults, bpffs, BTreeMap::new())
+}
+
+fn finish(
+    set: Result<Set, Fault>,
+    mut faults: Vec<Fault>,
+    bpffs: PathBuf,
+    pins: BTreeMap<PinPath, DesiredPin>,
+) -> Result<Desired, Faults> {
+    match set {
+        Ok(set) if faults.is_empty() => Ok(Desired { set, bpffs, pins }),
+        Ok(_) => Err(Faults::new(faults)),
+        Err(fault) => {
+            faults.push(fault);
+            Err(Faults::new(faults))
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! TOML text → [`Manifest`]: every key read, every fault of form collected with its place. Pure.
+//!
+//! In: the [`Input`], texts that somebody else has read. Out: what could be read of them, and what
+//! could not. What the values mean is decided in [`desired`](crate::desired).
+
+pub mod wire;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
+use serde_spanned::Spanned;
+use toml::de::{DeString, DeTable, DeValue, Deserializer};
+
+use crate::fault::{Fault, Place, Problem};
+
+/// What one call is given with `-f` and `--set`, read but not understood yet.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// Every file, in the order in which they are to be read.
+    pub sources: Vec<Source>,
+    /// The `-f` arguments that led to them.
+    pub arguments: Vec<Argument>,
+    /// The name given with `--set`.
+    pub set: Option<String>,
+}
+
+/// One file of a manifest.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What to call it in messages.
+    pub name: String,
+    /// All of it.
+    pub text: String,
+    /// The absolute folder that relative `obj` paths start from.
+    pub base: PathBuf,
+}
+
+/// One `-f` argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A file, as an absolute path.
+    File(PathBuf),
+    /// A directory, as an absolute path.
+    Directory(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What could be read of the sources.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// One for each source, in the same order.
+    pub files: Vec<File>,
+    /// The `-f` arguments.
+    pub arguments: Vec<Argument>,
+    /// The name given with `--set`.
+    pub set: Option<String>,
+    /// What could not be read.
+    pub faults: Vec<Fault>,
+}
+
+/// One file of the manifest.
+#[derive(Clone, Debug, Default)]
+pub struct File {
+    /// The absolute folder that relative `obj` paths start from.
+    pub base: PathBuf,
+    /// Its keys.
+    pub keys: wire::File,
+    /// Where the tables begin from which a faulty key was left out: what is missing there has been
+    /// complained about already.
+    pub incomplete: BTreeSet<usize>,
+}
+
+/// How many faults of form are listed before giving up on a file. Finding each means reading the
+/// file again, so this also bounds the time.
+const MOST_SHAPES: usize = 50;
+
+/// Reads every source.
+pub fn parse(input: &Input) -> Manifest {
+    let mut manifest = Manifest {
+        arguments: input.arguments.clone(),
+        set: input.set.clone(),
+        ..Manifest::default()
+    };
+    for (number, source) in input.sources.iter().enumerate() {
+        let file = parse_file(number, source, &mut manifest.faults);
+        manifest.files.push(file);
+    }
+    manifest
+}
+
+impl Manifest {
+    /// The absolute paths of all objects that the entries name, each once.
+    pub fn objects(&self) -> BTreeSet<PathBuf> {
+        self.entries()
+            .filter_map(|(_, file, entry)| Some(file.object(entry.obj.as_ref()?.get_ref())))
+            .collect()
+    }
+
+    /// Every entry with the number of its source and its file.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &File, &wire::Entry)> {
+        self.files.iter().enumerate().flat_map(|(number, file)| {
+            file.keys.iter.iter().map(move |entry| (number, file, entry.get_ref()))
+        })
+    }
+
+    /// Every user that the manifest names as an owner.
+    pub fn users(&self) -> BTreeSet<&str> {
+        self.files
+            .iter()
+            .flat_map(|file| {
+                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().owner.as_ref());
+                entries.chain(&file.keys.defaults.owner)
+            })
+            .map(|name| name.get_ref().as_str())
+            .collect()
+    }
+
+    /// Every group that the manifest names.
+    pub fn groups(&self) -> BTreeSet<&str> {
+        self.files
+            .iter()
+            .flat_map(|file| {
+                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().group.as_ref());
+                entries.chain(&file.keys.defaults.group)
+            })
+            .map(|name| name.get_ref().as_str())
+            .collect()
+    }
+}
+
+impl File {
+    /// The absolute path of an object as written in this file.
+    pub fn object(&self, written: &str) -> PathBuf {
+        self.base.join(Path::new(written))
+    }
+}
+
+fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let syntax_is_broken = !errors.is_empty();
+    faults.extend(
+        errors
+            .iter()
+            .map(|error| fault(number, error, Problem::Syntax(error.message().to_owned()))),
+    );
+    let mut file = File { base: source.base.clone(), ..File::default() };
+    // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
+    if !syntax_is_broken {
+        read_keys(number, table, &mut file, faults);
+    }
+    file
+}
+
+// serde gives up at the first key that it does not understand. So that every fault is found, that
+// key is taken out and the rest is read again, as often as needed.
+fn read_keys<'text>(
+    number: usize,
+    mut table: Spanned<DeTable<'text>>,
+    file: &mut File,
+    faults: &mut Vec<Fault>,
+) {
+    for _ in 0..MOST_SHAPES {
+        let error = match wire::File::deserialize(Deserializer::from(table.clone())) {
+            Ok(keys) => {
+                file.keys = keys;
+                return;
+            }
+            Err(error) => error,
+        };
+        faults.push(fault(number, &error, Problem::Shape(shape_message(&error))));
+        let Some(span) = error.span() else { return };
+        let Some(owner) = remove_at(&mut table, &span) else { return };
+        file.incomplete.insert(owner);
+    }
+    faults.push(Fault { place: None, problem: Problem::TooManyShapes });
+}
+
+fn fault(number: usize, error: &toml::de::Error, problem: Problem) -> Fault {
+    Fault { place: error.span().map(|span| Place::new(number, span)), problem }
+}
+
+fn shape_message(error: &toml::de::Error) -> String {
+    // serde's own words are the field's: "unknown field", "invalid type". TOML calls a field a key.
+    error.message().trim_end().replace("unknown field", "unknown key")
+}
+
+/// Removes the key, of the document or of a table in it, whose name or value covers `span` most
+/// narrowly. Gives the start of the table that it stood in.
+///
+/// A value is removed whole: what is left of `map = { id = "x" }` without `id` would be a new fault.
+fn remove_at(root: &mut Spanned<DeTable<'_>>, span: &Range<usize>) -> Option<usize> {
+    let start = root.span().start;
+    let mut narrowest: Option<(usize, Spot)> = None;
+    let mut consider = |width: Option<usize>, spot: Spot| {
+        if let Some(width) = width
+            && narrowest.as_ref().is_none_or(|(least, _)| width < *least)
+        {
+            narrowest = Some((width, spot));
+        }
+    };
+    for (key, value) in root.get_ref() {
+        let top = key.get_ref().to_string();
+        consider(cover(key, value, span), Spot { start, table: None, key: top.clone() });
+        let tables: &[Spanned<DeValue<'_>>] = match value.get_ref() {
+            DeValue::Array(items) => items,
+            DeValue::Table(_)
+            | DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => std::slice::from_ref(value),
+        };
+        for (index, table) in tables.iter().enumerate() {
+            let start = table.span().start;
+            for (key, value) in table.get_ref().as_table().into_iter().flatten() {
+                let within = Some((top.clone(), index));
+                let key_name = key.get_ref().to_string();
+                consider(cover(key, value, span), Spot { start, table: within, key: key_name });
+            }
+        }
+    }
+    let (_, spot) = narrowest?;
+    spot.remove_from(root.get_mut())?;
+    Some(spot.start)
+}
+
+/// The width of the key or the value, if it covers `span`.
+fn cover(
+    key: &Spanned<DeString<'_>>,
+    value: &Spanned<DeValue<'_>>,
+    span: &Range<usize>,
+) -> Option<usize> {
+    [key.span(), value.span()]
+        .into_iter()
+        .filter(|outer| outer.start <= span.start && span.end <= outer.end)
+        .map(|outer| outer.len())
+        .min()
+}
+
+/// Where a key stands.
+struct Spot {
+    /// The first byte of its table.
+    start: usize,
+    /// Its table, by the table's own key and, in an array of tables, its number; `None` for the
+    /// document.
+    table: Option<(String, usize)>,
+    /// The key.
+    key: String,
+}
+
+impl Spot {
+    fn remove_from(&self, root: &mut DeTable<'_>) -> Option<()> {
+        let table = match &self.table {
+            None => root,
+            Some((name, index)) => {
+                let mut value = root.get_mut(name.as_str())?.get_mut();
+                if let DeValue::Array(items) = value {
+                    value = items.get_mut(*index)?.get_mut();
+                }
+                let DeValue::Table(table) = value else { return None };
+                table
+            }
+        };
+        table.remove(self.key.as_str()).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) -> File {
+        let input = Input {
+            sources: vec![Source {
+                name: "iters.toml".to_owned(),
+                text: text.to_owned(),
+                base: PathBuf::from("/etc/iterctl"),
+            }],
+            ..Input::default()
+        };
+        let mut manifest = parse(&input);
+        let found: Vec<(String, String)> = manifest
+            .faults
+            .iter()
+            .map(|fault| {
+                let place = fault.place.clone().map(|place| text[place.span()].to_owned());
+                (place.unwrap_or_default(), fault.problem.to_string())
+            })
+            .collect();
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(at, what)| ((*at).to_owned(), (*what).to_owned())).collect();
+        assert_eq!(found, expected);
+        manifest.files.remove(0)
+    }
+
+    #[test]
+    fn entries_keep_their_places() {
+        let text = "set = \"observe\"\n[[iter]]\nobj = \"task.bpf.o\"\npath = \"a/b\"\n";
+        let file = check(text, &[]);
+        let entry = file.keys.iter[0].get_ref();
+        let path = entry.path.as_ref().expect("the entry has a path");
+        assert_eq!(&text[path.span()], "\"a/b\"");
+        assert_eq!(
+            file.object(entry.obj.as_ref().expect("and an object").get_ref()),
+            Path::new("/etc/iterctl/task.bpf.o")
+        );
+    }
+
+    #[test]
+    fn a_map_has_exactly_one_name() {
+        let file = check("[[iter]]\nmap = { id = 20 }\n", &[]);
+        let map = file.keys.iter[0].get_ref().map.as_ref().expect("the entry has a map");
+        assert!(matches!(map.get_ref(), wire::Map::Id(20)));
+        check(
+            "[[iter]]\nmap = { id = 1, name = \"x\" }\n",
+            &[("{ id = 1, name = \"x\" }", "wanted exactly 1 element, more than 1 element")],
+        );
+    }
+
+    #[test]
+    fn every_fault_of_form_is_found() {
+        let text = "colour = 1\n[[iter]]\nobj = 5\npath = \"a\"\n[defaults]\nmode = 440\n\
+                    [[iter]]\nobject = \"x\"\nmap = { id = -1 }\n";
+        let file = check(
+            text,
+            &[
+                (
+                    "colour",
+                    "unknown key `colour`, expected one of `set`, `bpffs`, `defaults`, `iter`",
+                ),
+                ("440", "invalid type: integer `440`, expected a string"),
+                ("5", "invalid type: integer `5`, expected a string"),
+                ("-1", "invalid value: integer `-1`, expected u32"),
+                (
+                    "object",
+                    "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
+                     `mode`, `owner`, `group`, `dir-mode`, `sha256`",
+                ),
+            ],
+        );
+        assert_eq!(file.keys.iter.len(), 2, "what could be read is kept");
+        assert_eq!(file.incomplete.len(), 4, "two entries, [defaults] and the file");
+    }
+
+    #[test]
+    fn broken_toml_is_not_guessed_at() {
+        check("[[iter]\nobj = 5\n", &[("", "not TOML: unclosed array table, expected `]`")]);
+    }
+
+    #[test]
+    fn a_flood_of_faults_is_cut_short() {
+        let text: String = (0..200).map(|number| format!("key{number} = 1\n")).collect();
+        let input = Input {
+            sources: vec![Source { name: "x".to_owned(), text, base: PathBuf::new() }],
+            ..Input::default()
+        };
+        let manifest = parse(&input);
+        assert_eq!(manifest.faults.len(), MOST_SHAPES + 1);
+    }
+}

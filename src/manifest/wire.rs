@@ -1,0 +1,108 @@
+//! The manifest as it is written: what serde reads and what `schemas/manifest.json` says.
+//!
+//! The `///` comments on the fields are shown by editors; they are written for whoever writes a
+//! manifest. Pure.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_spanned::Spanned;
+
+/// A manifest of iterctl: the BPF iterators that are to be pinned on bpffs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "iterctl manifest")]
+pub struct File {
+    /// Who owns the pins. Pins of this set that no manifest lists any more are unpinned.
+    /// Default: the file's name without `.toml`, or the folder's without `.d`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.@+:-]{0,63}$"))]
+    pub set: Option<Spanned<String>>,
+
+    /// The bpffs in which the pins are, as an absolute path. Default: `/sys/fs/bpf`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^/"))]
+    pub bpffs: Option<Spanned<String>>,
+
+    /// What holds for every entry of this file that does not say otherwise.
+    #[serde(default)]
+    pub defaults: Access,
+
+    /// The iterators, one `[[iter]]` each.
+    #[serde(default)]
+    #[schemars(with = "Vec<Entry>")]
+    pub iter: Vec<Spanned<Entry>>,
+}
+
+/// Who may use a pin. May stand in `[defaults]` and in an entry.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Access {
+    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    pub mode: Option<Spanned<String>>,
+
+    /// The pin's owner: a user's name or a number. Default: whoever runs iterctl.
+    #[schemars(with = "Option<String>")]
+    pub owner: Option<Spanned<String>>,
+
+    /// The pin's group: a group's name or a number. Default: that of whoever runs iterctl.
+    #[schemars(with = "Option<String>")]
+    pub group: Option<Spanned<String>>,
+
+    /// The mode of parent directories that have to be made, in octal. Default: `0700`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    pub dir_mode: Option<Spanned<String>>,
+}
+
+/// One iterator: an object file, the path of its pin, and its parameters.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Entry {
+    /// The compiled BPF object, relative to the manifest's folder or absolute.
+    #[schemars(with = "String", required)]
+    pub obj: Option<Spanned<String>>,
+
+    /// Where the iterator is pinned: relative to `bpffs`, or absolute and below it. No component
+    /// may have a dot.
+    #[schemars(with = "String", required)]
+    pub path: Option<Spanned<String>>,
+
+    /// The name of the program, where the object holds several iterators.
+    #[schemars(with = "Option<String>")]
+    pub program: Option<Spanned<String>>,
+
+    /// The map that the iterator walks. Needed by the targets `bpf_map_elem`,
+    /// `bpf_sk_storage_map` and `sockmap`; not allowed with others.
+    #[schemars(with = "Option<Map>")]
+    pub map: Option<Spanned<Map>>,
+
+    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    pub mode: Option<Spanned<String>>,
+
+    /// The pin's owner: a user's name or a number. Default: whoever runs iterctl.
+    #[schemars(with = "Option<String>")]
+    pub owner: Option<Spanned<String>>,
+
+    /// The pin's group: a group's name or a number. Default: that of whoever runs iterctl.
+    #[schemars(with = "Option<String>")]
+    pub group: Option<Spanned<String>>,
+
+    /// The mode of parent directories that have to be made, in octal. Default: `0700`.
+    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    pub dir_mode: Option<Spanned<String>>,
+
+    /// The object's SHA-256 in hex: any other object is refused.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[0-9A-Fa-f]{64}$"))]
+    pub sha256: Option<Spanned<String>>,
+}
+
+/// An existing map, by one of its names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Map {
+    /// The kernel's id of the map, as `bpftool map` lists it.
+    Id(u32),
+    /// The file on bpffs at which the map is pinned: absolute, or relative to `bpffs`.
+    Pinned(String),
+    /// The map's name in the kernel, at most 15 characters. It must be the only one of that name.
+    Name(String),
+}

@@ -1,0 +1,283 @@
+//! What has been found on bpffs and in the kernel → [`Observed`]. Pure.
+//!
+//! In: a [`Scan`], raw, as the shell found it. Out: every path of the bpffs with what stands there,
+//! and for every pinned iterator whose it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::desired::MapRef;
+use crate::meta::{LinkId, MapId, Meta, ProgramId};
+use crate::path::{PinPath, SetName};
+use crate::stamp::{InvalidStamp, Stamp};
+use crate::target::Target;
+
+/// What the shell found, not understood yet.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Every directory and file of the bpffs but those whose names have a dot.
+    pub nodes: Vec<(PinPath, ScannedNode)>,
+    /// Every program that is behind one of the links.
+    pub programs: BTreeMap<ProgramId, ScannedProgram>,
+    /// Every map that was asked for.
+    pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+}
+
+/// One path of a bpffs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScannedNode {
+    /// A directory.
+    Directory(Meta),
+    /// A pinned iterator link.
+    Iterator(Link, Meta),
+    /// Something else.
+    Other(Kind),
+}
+
+/// What the kernel says of an iterator link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its id.
+    pub id: LinkId,
+    /// Its program.
+    pub program: ProgramId,
+    /// What it walks.
+    pub target: Target,
+    /// Its parameter.
+    pub param: LinkParam,
+}
+
+/// The parameter of a link, as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkParam {
+    /// None.
+    None,
+    /// The map that is walked.
+    Map(MapId),
+    /// The one thread that is walked.
+    Thread(u32),
+    /// The one process that is walked.
+    Process(u32),
+    /// The cgroup that the walk starts from.
+    Cgroup {
+        /// The cgroup's id: the inode number of its directory.
+        id: u64,
+        /// `enum bpf_cgroup_iter_order`.
+        order: u32,
+    },
+}
+
+/// What the kernel says of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScannedProgram {
+    /// The name that the kernel keeps: at most 15 bytes.
+    pub name: String,
+    /// The value of the map that is bound to it as its stamp.
+    pub stamp: Option<Vec<u8>>,
+}
+
+/// Something on bpffs that is no iterator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pinned map.
+    Map,
+    /// A pinned program.
+    Program,
+    /// A pinned link of that type, as fdinfo names it.
+    Link(String),
+    /// A symbolic link, which is never followed.
+    Symlink,
+    /// A file that the kernel does not open as a BPF object, and why.
+    Unknown(String),
+}
+
+/// Why a map cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapProblem {
+    /// There is none.
+    Missing,
+    /// Several maps have that name.
+    Ambiguous(Vec<MapId>),
+    /// Something else is pinned there.
+    NotAMap(Kind),
+    /// The system's words.
+    Unreadable(String),
+}
+
+/// What bpffs and the kernel say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Every path.
+    pub nodes: BTreeMap<PinPath, Node>,
+    /// Every map that was asked for.
+    pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+}
+
+/// One path of a bpffs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Directory(Meta),
+    /// A pinned iterator.
+    Iterator(ObservedPin),
+    /// Something else.
+    Other(Kind),
+}
+
+/// A pinned iterator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedPin {
+    /// Its link.
+    pub link: Link,
+    /// The program's name, as the kernel keeps it.
+    pub program_name: String,
+    /// Whose it is.
+    pub provenance: Provenance,
+    /// Mode, owner and group.
+    pub meta: Meta,
+}
+
+/// Whose a program is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// A set's; all pins of one program share the stamp.
+    Stamped(Arc<Stamp>),
+    /// Somebody's who does not use iterctl.
+    Unstamped,
+    /// Somebody's who wrote something that is no stamp, or a stamp of a later version.
+    Illegible(InvalidStamp),
+}
+
+/// Understands what has been found.
+pub fn observe(scan: Scan) -> Observed {
+    let programs: BTreeMap<ProgramId, (String, Provenance)> = scan
+        .programs
+        .into_iter()
+        .map(|(id, program)| (id, (program.name, provenance(program.stamp.as_deref()))))
+        .collect();
+    let nodes = scan.nodes.into_iter().map(|(path, node)| {
+        let node = match node {
+            ScannedNode::Directory(meta) => Node::Directory(meta),
+            ScannedNode::Other(kind) => Node::Other(kind),
+            ScannedNode::Iterator(link, meta) => {
+                let (program_name, provenance) = programs
+                    .get(&link.program)
+                    .cloned()
+                    .unwrap_or_else(|| (String::new(), Provenance::Unstamped));
+                Node::Iterator(ObservedPin { link, program_name, provenance, meta })
+            }
+        };
+        (path, node)
+    });
+    Observed { nodes: nodes.collect(), maps: scan.maps }
+}
+
+fn provenance(stamp: Option<&[u8]>) -> Provenance {
+    match stamp.map(Stamp::from_bytes) {
+        Some(Ok(stamp)) => Provenance::Stamped(Arc::new(stamp)),
+        Some(Err(why)) => Provenance::Illegible(why),
+        None => Provenance::Unstamped,
+    }
+}
+
+impl Observed {
+    /// Every pinned iterator.
+    pub fn iterators(&self) -> impl Iterator<Item = (&PinPath, &ObservedPin)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Iterator(pin) => Some((path, pin)),
+            Node::Directory(_) | Node::Other(_) => None,
+        })
+    }
+}
+
+impl Provenance {
+    /// The stamp, if it can be read.
+    pub fn stamp(&self) -> Option<&Arc<Stamp>> {
+        match self {
+            Self::Stamped(stamp) => Some(stamp),
+            Self::Unstamped | Self::Illegible(_) => None,
+        }
+    }
+
+    /// The set that owns the program, if one does.
+    pub fn set(&self) -> Option<&SetName> {
+        self.stamp().map(|stamp| &stamp.set)
+    }
+}
+
+impl fmt::Display for LinkParam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Map(id) => write!(f, "map {id}"),
+            Self::Thread(tid) => write!(f, "tid {tid}"),
+            Self::Process(pid) => write!(f, "pid {pid}"),
+            Self::Cgroup { id, order } => write!(f, "cgroup {id} {}", order_name(*order)),
+        }
+    }
+}
+
+/// The name of an `enum bpf_cgroup_iter_order`, as a manifest writes it.
+fn order_name(order: u32) -> &'static str {
+    match order {
+        1 => "self-only",
+        2 => "descendants-pre",
+        3 => "descendants-post",
+        4 => "ancestors-up",
+        5 => "children",
+        _ => "in an unknown order",
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map => write!(f, "a pinned map"),
+            Self::Program => write!(f, "a pinned program"),
+            Self::Link(kind) => write!(f, "a pinned {kind} link"),
+            Self::Symlink => write!(f, "a symbolic link"),
+            Self::Unknown(why) => write!(f, "a file that cannot be opened ({why})"),
+        }
+    }
+}
+
+impl fmt::Display for MapProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "there is no such map"),
+            Self::Ambiguous(ids) => {
+                let ids: Vec<String> = ids.iter().map(MapId::to_string).collect();
+                write!(f, "several maps have that name: ids {}", ids.join(", "))
+            }
+            Self::NotAMap(kind) => write!(f, "{kind} is there instead"),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_of_the_future_makes_a_pin_foreign() {
+        let path: PinPath = "a".parse().expect("a pin path");
+        let meta = Meta { mode: crate::meta::Mode::of_stat(0o600), uid: 0, gid: 0 };
+        let link = Link {
+            id: LinkId(1),
+            program: ProgramId(2),
+            target: Target::new("task"),
+            param: LinkParam::None,
+        };
+        let stamp = Some(br#"{"format":9}"#.to_vec());
+        let observed = observe(Scan {
+            nodes: vec![(path, ScannedNode::Iterator(link, meta))],
+            programs: [(ProgramId(2), ScannedProgram { name: "dump".to_owned(), stamp })].into(),
+            maps: BTreeMap::new(),
+        });
+        let (_, pin) = observed.iterators().next().expect("the pin was seen");
+        assert_eq!(pin.provenance, Provenance::Illegible(InvalidStamp::Format(9)));
+        assert_eq!(pin.provenance.set(), None);
+    }
+}

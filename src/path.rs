@@ -1,0 +1,431 @@
+//! Text that has been checked: pin paths, set names, map names and digests.
+//!
+//! In: strings from a manifest or a directory listing. Out: types that cannot hold anything the
+//! kernel or this program would refuse later. Pure.
+
+use std::borrow::Borrow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Directories with this prefix in a bpffs root hold pins that are not in place yet.
+pub const STAGING_PREFIX: &str = "iterctl-staging-";
+
+/// `NAME_MAX` of Linux: bytes in one component of a path.
+const NAME_MAX: usize = 255;
+/// Bytes in a whole pin path. The kernel's `PATH_MAX` is 4096 with the terminating NUL.
+const PATH_MAX: usize = 4095;
+
+/// A pin's path below a bpffs root: relative, normal, without a dot in any component.
+///
+/// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c answers `EPERM` to them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PinPath(PathBuf);
+
+/// Why a text is no pin path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidPinPath {
+    /// Nothing there.
+    Empty,
+    /// Two slashes in a row, or one at the end.
+    EmptyComponent,
+    /// `.` or `..`.
+    NotNormal(String),
+    /// A component with a dot in it.
+    Dot(String),
+    /// A component longer than 255 bytes.
+    ComponentTooLong(usize),
+    /// More than 4095 bytes in all.
+    TooLong(usize),
+    /// A NUL byte or another control character.
+    Control,
+    /// The first component is one that `apply` uses for its own staging directories.
+    Reserved,
+}
+
+impl PinPath {
+    /// The path of `name` in the directory `parent`; `None` stands for the bpffs root.
+    ///
+    /// # Errors
+    /// Where `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have.
+    pub fn below(parent: Option<&Self>, name: &OsStr) -> Result<Self, InvalidPinPath> {
+        check_component(name.as_bytes())?;
+        Ok(Self(match parent {
+            Some(parent) => parent.0.join(name),
+            None => PathBuf::from(name),
+        }))
+    }
+
+    /// The path, relative to the bpffs root.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The last component.
+    pub fn name(&self) -> &OsStr {
+        // A pin path has at least one component, so there is always a name.
+        self.0.file_name().unwrap_or_default()
+    }
+
+    /// The directory that holds this path; `None` where that is the bpffs root.
+    pub fn parent(&self) -> Option<Self> {
+        match self.0.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.to_path_buf())),
+            Some(_) | None => None,
+        }
+    }
+
+    /// All directories above this path, the nearest first, the bpffs root left out.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+}
+
+impl FromStr for PinPath {
+    type Err = InvalidPinPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPinPath> {
+        if text.is_empty() {
+            return Err(InvalidPinPath::Empty);
+        }
+        if text.len() > PATH_MAX {
+            return Err(InvalidPinPath::TooLong(text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidPinPath::Control);
+        }
+        for component in text.split('/') {
+            check_component(component.as_bytes())?;
+        }
+        if text.starts_with(STAGING_PREFIX) {
+            return Err(InvalidPinPath::Reserved);
+        }
+        Ok(Self(PathBuf::from(text)))
+    }
+}
+
+fn check_component(name: &[u8]) -> Result<(), InvalidPinPath> {
+    if name.is_empty() {
+        return Err(InvalidPinPath::EmptyComponent);
+    }
+    if name == b"." || name == b".." {
+        return Err(InvalidPinPath::NotNormal(lossy(name)));
+    }
+    if name.contains(&b'.') {
+        return Err(InvalidPinPath::Dot(lossy(name)));
+    }
+    if name.len() > NAME_MAX {
+        return Err(InvalidPinPath::ComponentTooLong(name.len()));
+    }
+    Ok(())
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Borrow<Path> for PinPath {
+    fn borrow(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for PinPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Printable(&self.0))
+    }
+}
+
+impl Serialize for PinPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string_lossy())
+    }
+}
+
+impl fmt::Display for InvalidPinPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "pin path is empty"),
+            Self::EmptyComponent => write!(f, "pin path has an empty component"),
+            Self::NotNormal(name) => write!(f, "pin path has a `{name}` component"),
+            Self::Dot(_) => write!(f, "pin path has a dot, which bpffs reserves"),
+            Self::ComponentTooLong(length) => {
+                write!(f, "pin path has a component of {length} bytes, and {NAME_MAX} are allowed")
+            }
+            Self::TooLong(length) => {
+                write!(f, "pin path has {length} bytes, and {PATH_MAX} are allowed")
+            }
+            Self::Control => write!(f, "pin path has a control character"),
+            Self::Reserved => {
+                write!(f, "pin path begins with `{STAGING_PREFIX}`, which apply uses itself")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidPinPath {}
+
+/// A path as text for people: what is not UTF-8 is replaced, and control characters, which could
+/// forge lines or colours on a terminal, are escaped.
+pub struct Printable<'a>(pub &'a Path);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.to_string_lossy().chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name under which one manifest owns its pins: 1 to 64 ASCII letters, digits, `_`, `-`, `.`,
+/// `@`, `+` or `:`, the first a letter or a digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SetName(String);
+
+/// A text that is no set name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSetName(pub String);
+
+impl SetName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SetName {
+    type Err = InvalidSetName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSetName> {
+        let first_is_plain = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        let all_allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.@+:".contains(c));
+        if first_is_plain && all_allowed && text.len() <= 64 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidSetName(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for SetName {
+    type Error = InvalidSetName;
+
+    fn try_from(text: String) -> Result<Self, InvalidSetName> {
+        text.parse()
+    }
+}
+
+impl From<SetName> for String {
+    fn from(name: SetName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for SetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InvalidSetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a set name", self.0.escape_debug())
+    }
+}
+
+impl std::error::Error for InvalidSetName {}
+
+/// The name of a loaded map: at most 15 bytes, for `BPF_OBJ_NAME_LEN` is 16 with the NUL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapName(String);
+
+/// Why a text is no name of a loaded map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidMapName {
+    /// Nothing there.
+    Empty,
+    /// More than 15 bytes: what the kernel would have kept of it.
+    TooLong {
+        /// The first 15 bytes, cut at a character.
+        kept: String,
+    },
+}
+
+impl MapName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MapName {
+    type Err = InvalidMapName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMapName> {
+        const LONGEST: usize = 15;
+        if text.is_empty() {
+            return Err(InvalidMapName::Empty);
+        }
+        if text.len() > LONGEST {
+            let kept = text.chars().scan(0, |length, c| {
+                *length += c.len_utf8();
+                (*length <= LONGEST).then_some(c)
+            });
+            return Err(InvalidMapName::TooLong { kept: kept.collect() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InvalidMapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "map name is empty"),
+            Self::TooLong { .. } => {
+                write!(f, "map name is longer than the 15 bytes a kernel keeps")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidMapName {}
+
+/// A SHA-256 in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(String);
+
+/// A text that is not 64 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSha256;
+
+impl Sha256 {
+    /// The hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = InvalidSha256;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSha256> {
+        let is_hex = text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if text.len() != 64 || !is_hex {
+            return Err(InvalidSha256);
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl From<[u8; 32]> for Sha256 {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = InvalidSha256;
+
+    fn try_from(text: String) -> Result<Self, InvalidSha256> {
+        text.parse()
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> Self {
+        digest.0
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InvalidSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a SHA-256 is 64 hex digits")
+    }
+}
+
+impl std::error::Error for InvalidSha256 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<(), InvalidPinPath>) {
+        assert_eq!(text.parse::<PinPath>().map(|_| ()), expected, "{text:?}");
+    }
+
+    #[test]
+    fn pin_paths_are_what_bpffs_takes() {
+        check("tasks", Ok(()));
+        check("observe/tasks", Ok(()));
+        check("a b/ü", Ok(()));
+        check("", Err(InvalidPinPath::Empty));
+        check("/tasks", Err(InvalidPinPath::EmptyComponent));
+        check("a//b", Err(InvalidPinPath::EmptyComponent));
+        check("a/", Err(InvalidPinPath::EmptyComponent));
+        check("a/../b", Err(InvalidPinPath::NotNormal("..".to_owned())));
+        check("./a", Err(InvalidPinPath::NotNormal(".".to_owned())));
+        check("observe/tcp.v4", Err(InvalidPinPath::Dot("tcp.v4".to_owned())));
+        check("a\0b", Err(InvalidPinPath::Control));
+        check("a\nb", Err(InvalidPinPath::Control));
+        check(&"x".repeat(255), Ok(()));
+        check(&"x".repeat(256), Err(InvalidPinPath::ComponentTooLong(256)));
+        check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
+        check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved));
+    }
+
+    #[test]
+    fn ancestors_end_below_the_root() {
+        let path: PinPath = "a/b/c".parse().expect("a plain path");
+        let above: Vec<String> = path.ancestors().map(|dir| dir.to_string()).collect();
+        assert_eq!(above, ["a/b", "a"]);
+    }
+
+    #[test]
+    fn control_characters_are_escaped_for_people() {
+        let path = PinPath::below(None, OsStr::new("a\x1b[31m\nb")).expect("a name bpffs takes");
+        assert_eq!(path.to_string(), "a\\u{1b}[31m\\nb");
+    }
+
+    #[test]
+    fn set_names_are_plain_words() {
+        for good in ["observe", "iters", "a.b-c_d@e+f:g", "7"] {
+            assert!(good.parse::<SetName>().is_ok(), "{good}");
+        }
+        for bad in ["", ".hidden", "-x", "two words", "ü", "a/b", &"x".repeat(65)] {
+            assert!(bad.parse::<SetName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn map_names_fit_the_kernel() {
+        assert!("fifteen_bytes_x".parse::<MapName>().is_ok());
+        assert_eq!(
+            "sixteen_bytes_xy".parse::<MapName>(),
+            Err(InvalidMapName::TooLong { kept: "sixteen_bytes_x".to_owned() })
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What a loaded program says of itself: to and from JSON. Pure.
+//!
+//! In: what apply knows when it loads a program. Out: the bytes of the map that is bound to it, and
+//! back. Anybody who may load programs can write such a map, so nothing in it is trusted to be well
+//! formed: what cannot be read makes the pin foreign.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{Program, Set};
+use crate::path::{SetName, Sha256};
+
+/// The variable of the stamp's map. bpftool shows variables with the prefix `bpf_metadata_`.
+pub const VARIABLE: &str = "bpf_metadata_iterctl";
+
+/// The version of the stamp's form. A later one is not read: its program is foreign to this version.
+pub const FORMAT: u32 = 1;
+
+/// Stamps longer than this, in bytes, are not read.
+pub const LONGEST: usize = 64 * 1024;
+
+/// The record, bound to a loaded program, of which set, object and configuration it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The owner of the pins of this program.
+    pub set: SetName,
+    /// The absolute `-f` arguments of the call that loaded it.
+    pub source: Vec<String>,
+    /// The object's absolute path.
+    pub object: PathBuf,
+    /// The object's digest.
+    pub sha256: Sha256,
+    /// The program's whole name; the kernel keeps 15 bytes of it.
+    pub program: String,
+    /// The version of iterctl that loaded it.
+    pub version: String,
+}
+
+/// Why a map's value is no stamp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidStamp {
+    /// Longer than [`LONGEST`].
+    TooLong(usize),
+    /// Not the JSON of a stamp.
+    Unreadable(String),
+    /// Of another format.
+    Format(u32),
+}
+
+impl Stamp {
+    /// The stamp of `program`, loaded for `set`.
+    pub fn new(set: &Set, program: &Program) -> Self {
+        Self {
+            format: FORMAT,
+            set: set.name.clone(),
+            source: set.source.clone(),
+            object: program.object.clone(),
+            sha256: program.sha256.clone(),
+            program: program.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The value of the stamp's map: JSON and a NUL byte, so that it reads as a C string.
+    ///
+    /// # Errors
+    /// Where the object's path is not UTF-8, which JSON cannot hold.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(0);
+        Ok(bytes)
+    }
+
+    /// Reads the value of a stamp's map.
+    ///
+    /// # Errors
+    /// Where it is not a stamp of this [`FORMAT`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidStamp> {
+        // The format alone is read first: a later one may have any other keys.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+
+        if bytes.len() > LONGEST {
+            return Err(InvalidStamp::TooLong(bytes.len()));
+        }
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        let json = bytes.get(..end).unwrap_or_default();
+        let unreadable = |error: serde_json::Error| InvalidStamp::Unreadable(error.to_string());
+        let Format { format } = serde_json::from_slice(json).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(InvalidStamp::Format(format));
+        }
+        serde_json::from_slice(json).map_err(unreadable)
+    }
+}
+
+impl fmt::Display for InvalidStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(length) => write!(f, "stamp of {length} bytes"),
+            Self::Unreadable(why) => write!(f, "unreadable stamp: {why}"),
+            Self::Format(format) => write!(f, "stamp of format {format}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidStamp {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp {
+            format: FORMAT,
+            set: "observe".parse().expect("a set name"),
+            source: vec!["/etc/iters.toml".to_owned()],
+            object: PathBuf::from("/opt/task.bpf.o"),
+            sha256: Sha256::from([7; 32]),
+            program: "dump_task_with_a_long_name".to_owned(),
+            version: "0.1.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_stamp_survives_the_kernel() {
+        let mut bytes = stamp().to_bytes().expect("paths are UTF-8 here");
+        assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()));
+        bytes.extend([0; 9]);
+        assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()), "map values are padded");
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &str) {
+        let error = Stamp::from_bytes(bytes).expect_err("this is no stamp");
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn forged_stamps_are_refused() {
+        check(b"", "unreadable stamp");
+        check(b"\xff\xfe", "unreadable stamp");
+        check(b"[]", "unreadable stamp");
+        check(b"{\"format\":1}", "unreadable stamp: missing field `set`");
+        check(b"{\"format\":2,\"whatever\":[]}", "stamp of format 2");
+        check(&[b' '; LONGEST + 1], "stamp of 65537 bytes");
+        let bytes = stamp().to_bytes().expect("paths are UTF-8 here");
+        let forged = String::from_utf8(bytes).expect("JSON").replace("observe", "../evil");
+        check(forged.as_bytes(), "unreadable stamp: `../evil` is not a set name");
+    }
+}

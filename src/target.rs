@@ -1,0 +1,125 @@
+//! What Linux lets an iterator walk, since when, and with which parameter. Pure.
+//!
+//! In: the name behind `SEC("iter/…")`. Out: what is known of it. A target that is not in the table
+//! may still be one of a newer kernel: it is tried, and the kernel's answer is believed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, …
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Target(String);
+
+/// The parameter that a target has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// None at all.
+    Nothing,
+    /// A map, always.
+    Map,
+    /// One task or all.
+    Task,
+    /// A cgroup and an order, always.
+    Cgroup,
+}
+
+/// A target that this program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name, as in `SEC("iter/NAME")`.
+    pub name: &'static str,
+    /// The first kernel that has it.
+    pub since: &'static str,
+    /// Its parameter.
+    pub takes: Takes,
+}
+
+/// Every target of Linux 6.18, oldest first. Sources: `bpf_iter_reg_target()` calls in the kernel's
+/// tree and the release in which each first appeared.
+pub const KNOWN: &[Known] = &[
+    known("bpf_map", "5.8", Takes::Nothing),
+    known("ipv6_route", "5.8", Takes::Nothing),
+    known("netlink", "5.8", Takes::Nothing),
+    known("task", "5.8", Takes::Task),
+    known("task_file", "5.8", Takes::Task),
+    known("bpf_map_elem", "5.9", Takes::Map),
+    known("bpf_prog", "5.9", Takes::Nothing),
+    known("bpf_sk_storage_map", "5.9", Takes::Map),
+    known("tcp", "5.9", Takes::Nothing),
+    known("udp", "5.9", Takes::Nothing),
+    known("sockmap", "5.10", Takes::Map),
+    known("task_vma", "5.12", Takes::Task),
+    known("unix", "5.15", Takes::Nothing),
+    known("bpf_link", "5.19", Takes::Nothing),
+    known("ksym", "6.0", Takes::Nothing),
+    known("cgroup", "6.1", Takes::Cgroup),
+    known("kmem_cache", "6.13", Takes::Nothing),
+    known("dmabuf", "6.16", Takes::Nothing),
+];
+
+const fn known(name: &'static str, since: &'static str, takes: Takes) -> Known {
+    Known { name, since, takes }
+}
+
+impl Target {
+    /// The target of that name, known or not.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The target of an ELF section: `iter/task` and the sleepable `iter.s/task` give `task`.
+    /// libbpf's leading `?`, which only says that a program is not loaded by default, is no part of
+    /// it (`bpf_object__init_prog()`, libbpf 1.7).
+    pub fn of_section(section: &str) -> Option<Self> {
+        let section = section.strip_prefix('?').unwrap_or(section);
+        let name = section.strip_prefix("iter/").or_else(|| section.strip_prefix("iter.s/"))?;
+        (!name.is_empty()).then(|| Self::new(name))
+    }
+
+    /// The name, as in `SEC("iter/NAME")`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is known of it; `None` for one that a newer kernel may have.
+    pub fn known(&self) -> Option<&'static Known> {
+        KNOWN.iter().find(|known| known.name == self.0)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(section: &str, expected: Option<&str>) {
+        assert_eq!(Target::of_section(section), expected.map(Target::new), "{section}");
+    }
+
+    #[test]
+    fn sections_name_their_target() {
+        check("iter/task", Some("task"));
+        check("iter.s/task_vma", Some("task_vma"));
+        check("?iter/tcp", Some("tcp"));
+        check("iter/", None);
+        check("iter", None);
+        check("fentry/iter", None);
+    }
+
+    #[test]
+    fn targets_with_a_parameter_are_known() {
+        let takes = |name: &str| Target::new(name).known().map(|known| known.takes);
+        assert_eq!(takes("bpf_map_elem"), Some(Takes::Map));
+        assert_eq!(takes("task"), Some(Takes::Task));
+        assert_eq!(takes("cgroup"), Some(Takes::Cgroup));
+        assert_eq!(takes("tcp"), Some(Takes::Nothing));
+        assert_eq!(takes("no_such_target"), None);
+    }
+}
