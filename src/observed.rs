@@ -73,8 +73,9 @@ pub enum LinkParam {
 pub struct ScannedProgram {
     /// The name that the kernel keeps: at most 15 bytes.
     pub name: String,
-    /// The value of the map that is bound to it as its stamp.
-    pub stamp: Option<Vec<u8>>,
+    /// The values of the maps bound to it that look like a stamp's: none, one, or more where the
+    /// program's own data happens to have the same name.
+    pub stamps: Vec<Vec<u8>>,
 }
 
 /// Something on bpffs that is no iterator.
@@ -154,7 +155,7 @@ pub fn observe(scan: Scan) -> Observed {
     let programs: BTreeMap<ProgramId, (String, Provenance)> = scan
         .programs
         .into_iter()
-        .map(|(id, program)| (id, (program.name, provenance(program.stamp.as_deref()))))
+        .map(|(id, program)| (id, (program.name, provenance(&program.stamps))))
         .collect();
     let nodes = scan.nodes.into_iter().map(|(path, node)| {
         let node = match node {
@@ -173,11 +174,15 @@ pub fn observe(scan: Scan) -> Observed {
     Observed { nodes: nodes.collect(), maps: scan.maps }
 }
 
-fn provenance(stamp: Option<&[u8]>) -> Provenance {
-    match stamp.map(Stamp::from_bytes) {
-        Some(Ok(stamp)) => Provenance::Stamped(Arc::new(stamp)),
-        Some(Err(why)) => Provenance::Illegible(why),
+fn provenance(stamps: &[Vec<u8>]) -> Provenance {
+    let mut read = stamps.iter().map(|bytes| Stamp::from_bytes(bytes));
+    match read.next() {
         None => Provenance::Unstamped,
+        Some(Ok(stamp)) => Provenance::Stamped(Arc::new(stamp)),
+        Some(Err(why)) => match read.find_map(Result::ok) {
+            Some(stamp) => Provenance::Stamped(Arc::new(stamp)),
+            None => Provenance::Illegible(why),
+        },
     }
 }
 
@@ -270,10 +275,10 @@ mod tests {
             target: Target::new("task"),
             param: LinkParam::None,
         };
-        let stamp = Some(br#"{"format":9}"#.to_vec());
+        let stamps = vec![br#"{"format":9}"#.to_vec()];
         let observed = observe(Scan {
             nodes: vec![(path, ScannedNode::Iterator(link, meta))],
-            programs: [(ProgramId(2), ScannedProgram { name: "dump".to_owned(), stamp })].into(),
+            programs: [(ProgramId(2), ScannedProgram { name: "dump".to_owned(), stamps })].into(),
             maps: BTreeMap::new(),
         });
         let (_, pin) = observed.iterators().next().expect("the pin was seen");

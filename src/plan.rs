@@ -4,6 +4,7 @@
 //! go, and in which order. The same inputs give the same plan, byte for byte.
 
 mod drift;
+mod obstacle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,10 +240,11 @@ pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -
                 }
             }
             Some(Node::Other(kind)) => {
-                planner.obstacle(Obstacle::NotAnIterator { path: path.clone(), kind: kind.clone() })
+                planner
+                    .obstacle(Obstacle::NotAnIterator { path: path.clone(), kind: kind.clone() });
             }
             Some(Node::Directory(_)) => {
-                planner.obstacle(Obstacle::Directory { path: path.clone() })
+                planner.obstacle(Obstacle::Directory { path: path.clone() });
             }
             None => planner.obstacle(Obstacle::NotPinned { path: path.clone() }),
         }

@@ -1,0 +1,33 @@
+//! Names of users and groups → their numbers, from the system's databases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nix::unistd::{Group, User};
+
+/// The uid of every user, if there is such a user.
+///
+/// # Errors
+/// Where the database cannot be asked.
+pub fn users(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u32>>> {
+    names
+        .into_iter()
+        .map(|name| {
+            let user = User::from_name(name)?;
+            Ok((name.to_owned(), user.map(|user| user.uid.as_raw())))
+        })
+        .collect()
+}
+
+/// The gid of every group, if there is such a group.
+///
+/// # Errors
+/// Where the database cannot be asked.
+pub fn groups(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u32>>> {
+    names
+        .into_iter()
+        .map(|name| {
+            let group = Group::from_name(name)?;
+            Ok((name.to_owned(), group.map(|group| group.gid.as_raw())))
+        })
+        .collect()
+}

@@ -1,0 +1,218 @@
+//! bpffs as a file system: walk, lock, staging, renames, modes.
+//!
+//! In: a path and checked pin paths. Out: directory entries, and changes to them. What the pins
+//! *are* is the business of [`kernel`](crate::kernel).
+//!
+//! bpffs may be writable by others, who can plant directories and symbolic links: everything below
+//! the root is resolved with `openat2(2)` so that no path leaves the mount or follows a link, and
+//! reached through descriptors from there.
+
+mod lock;
+mod mount;
+mod staging;
+mod walk;
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
+
+pub use lock::{Lock, Locked};
+pub use mount::{MountError, mount_if_missing};
+pub use staging::{Staged, Staging};
+pub use walk::Found;
+
+use crate::meta::{Meta, Mode};
+use crate::path::PinPath;
+
+/// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// No path leaves the root, follows a link, or enters another mount.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// An open bpffs, or a directory of one.
+#[derive(Debug)]
+pub struct Bpffs {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+/// Why a bpffs cannot be used.
+#[derive(Debug)]
+pub enum OpenError {
+    /// There is no such directory.
+    Missing(PathBuf),
+    /// The directory is of another file system.
+    NotBpffs(PathBuf),
+    /// The system's words.
+    Unusable(PathBuf, io::Error),
+}
+
+impl Bpffs {
+    /// Opens the bpffs at `path`.
+    ///
+    /// # Errors
+    /// Where there is no bpffs, or it may not be read.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let unusable = |error: rustix::io::Errno| match error {
+            rustix::io::Errno::NOENT => OpenError::Missing(path.to_path_buf()),
+            rustix::io::Errno::NOTDIR => OpenError::NotBpffs(path.to_path_buf()),
+            other => OpenError::Unusable(path.to_path_buf(), other.into()),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::open(path, flags, fs::Mode::empty()).map_err(unusable)?;
+        let stat = fs::fstatfs(&root).map_err(unusable)?;
+        if stat.f_type as u64 != BPF_FS_MAGIC {
+            return Err(OpenError::NotBpffs(path.to_path_buf()));
+        }
+        Ok(Self { root, path: path.to_path_buf() })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file at `path` without following or using it.
+    ///
+    /// # Errors
+    /// The kernel's; `ELOOP` for a symbolic link among the parents, `EXDEV` for another mount.
+    pub fn file(&self, path: &PinPath) -> io::Result<File> {
+        File::open(&self.root, path.as_path())
+    }
+
+    /// Makes a directory of that mode. Its parent must be there.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_directory(&self, path: &PinPath, mode: Mode) -> io::Result<()> {
+        let parent = self.parent(path)?;
+        fs::mkdirat(&parent, path.name(), fs::Mode::from_raw_mode(0o700))?;
+        // mkdir(2) takes the umask off the mode.
+        let set =
+            open_directory(&parent, Path::new(path.name()), OFlags::RDONLY).and_then(|directory| {
+                Ok(fs::fchmod(&directory, fs::Mode::from_raw_mode(mode.bits()))?)
+            });
+        if set.is_err() {
+            fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?;
+        }
+        set
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOTEMPTY` where it is not empty.
+    pub fn remove_directory(&self, path: &PinPath) -> io::Result<()> {
+        let parent = self.parent(path)?;
+        Ok(fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?)
+    }
+
+    /// Gives a directory that is there a mode, owner and group.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_directory_meta(&self, path: &PinPath, meta: Meta) -> io::Result<()> {
+        File::open(&self.root, path.as_path())?.set_meta(meta)
+    }
+
+    /// The open directory that holds `path`.
+    fn parent(&self, path: &PinPath) -> io::Result<OwnedFd> {
+        let parent = path.parent();
+        let below_root = parent.as_ref().map_or(Path::new("."), |parent| parent.as_path());
+        open_directory(&self.root, below_root, OFlags::PATH)
+    }
+}
+
+fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
+    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH)?)
+}
+
+/// A file, directory or symbolic link of a bpffs, opened with `O_PATH`: it stays the same one
+/// whatever happens to its name.
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    /// Mode, owner and group when it was opened.
+    pub meta: Meta,
+    kind: FileType,
+}
+
+impl File {
+    fn open(at: &OwnedFd, path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // A symbolic link as the last component is opened as itself with O_PATH | O_NOFOLLOW, also
+        // under RESOLVE_NO_SYMLINKS (openat2(2)).
+        let fd = fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH)?;
+        let stat = fs::fstat(&fd)?;
+        let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
+        Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })
+    }
+
+    /// A path that leads to this very file, for calls that take no descriptor.
+    pub fn proc_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
+    }
+
+    /// Gives it a mode, owner and group; what is so already is left alone.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_meta(&self, meta: Meta) -> io::Result<()> {
+        if (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid) {
+            let owner = Some(fs::Uid::from_raw(meta.uid));
+            let group = Some(fs::Gid::from_raw(meta.gid));
+            fs::chownat(self.fd.as_fd(), "", owner, group, AtFlags::EMPTY_PATH)?;
+        }
+        if self.meta.mode != meta.mode {
+            // fchmod(2) takes no O_PATH descriptor, but chmod(2) its magic link.
+            let mode = fs::Mode::from_raw_mode(meta.mode.bits());
+            fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+/// A name in an open directory, as a path for calls that take no descriptor: `BPF_OBJ_PIN` takes
+/// one only since Linux 6.5.
+fn proc_path(directory: &OwnedFd, name: &OsStr) -> PathBuf {
+    let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    path.push(name);
+    path
+}
+
+impl OpenError {
+    /// The way out.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(path) | Self::NotBpffs(path) => {
+                let path = path.display();
+                Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
+            }
+            Self::Unusable(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run it as root".to_owned())
+            }
+            Self::Unusable(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "there is no {}", path.display()),
+            Self::NotBpffs(path) => write!(f, "{} is not a bpffs", path.display()),
+            Self::Unusable(path, error) => write!(f, "failed to open {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

@@ -1,0 +1,151 @@
+//! A private directory on the same bpffs: what is in it is not in place yet, or not any more.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, Dir, DirEntry, OFlags, RenameFlags};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::{BENEATH, Bpffs, File, open_directory, proc_path};
+use crate::path::{PinPath, STAGING_PREFIX};
+
+/// A staging directory, mode 0700. Everything in it goes when it is removed; it also goes, as far as
+/// that succeeds, when it is dropped.
+#[derive(Debug)]
+pub struct Staging<'a> {
+    bpffs: &'a Bpffs,
+    name: String,
+    directory: OwnedFd,
+    next: u64,
+    removed: bool,
+}
+
+/// The name of something in a staging directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged(String);
+
+impl<'a> Staging<'a> {
+    /// Makes one. Its name cannot be guessed, for others may be able to make files beside it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new(bpffs: &'a Bpffs) -> io::Result<Self> {
+        let mut random = [0_u8; 8];
+        getrandom(&mut random, GetRandomFlags::empty())?;
+        let name = format!("{STAGING_PREFIX}{:016x}", u64::from_ne_bytes(random));
+        fs::mkdirat(&bpffs.root, &name, fs::Mode::from_raw_mode(0o700))?;
+        let directory = open_directory(&bpffs.root, Path::new(&name), OFlags::PATH)?;
+        Ok(Self { bpffs, name, directory, next: 0, removed: false })
+    }
+
+    /// A name that nothing has yet.
+    pub fn fresh(&mut self) -> Staged {
+        self.next += 1;
+        Staged(self.next.to_string())
+    }
+
+    /// Where something of that name is to be pinned, as a path for `BPF_OBJ_PIN`.
+    pub fn pin_path(&self, staged: &Staged) -> PathBuf {
+        proc_path(&self.directory, staged.0.as_ref())
+    }
+
+    /// Opens something in it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn file(&self, staged: &Staged) -> io::Result<File> {
+        File::open(&self.directory, Path::new(&staged.0))
+    }
+
+    /// Moves something out of it, to where nothing is.
+    ///
+    /// # Errors
+    /// The kernel's; `EEXIST` where something is there.
+    pub fn publish(&self, staged: &Staged, path: &PinPath) -> io::Result<()> {
+        let parent = self.bpffs.parent(path)?;
+        let flags = RenameFlags::NOREPLACE;
+        Ok(fs::renameat_with(&self.directory, &staged.0, &parent, path.name(), flags)?)
+    }
+
+    /// Exchanges something in it with what is at `path`: no moment is without either.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOENT` where nothing is at `path`.
+    pub fn exchange(&self, staged: &Staged, path: &PinPath) -> io::Result<()> {
+        let parent = self.bpffs.parent(path)?;
+        let flags = RenameFlags::EXCHANGE;
+        Ok(fs::renameat_with(&self.directory, &staged.0, &parent, path.name(), flags)?)
+    }
+
+    /// Moves what is at `path` into it.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOENT` where nothing is there.
+    pub fn withdraw(&self, path: &PinPath, staged: &Staged) -> io::Result<()> {
+        let parent = self.bpffs.parent(path)?;
+        let flags = RenameFlags::NOREPLACE;
+        Ok(fs::renameat_with(&parent, path.name(), &self.directory, &staged.0, flags)?)
+    }
+
+    /// Leaves it as it is, and gives its path: it holds what could not be put back.
+    pub fn keep(mut self) -> PathBuf {
+        self.removed = true;
+        self.bpffs.path.join(&self.name)
+    }
+
+    /// Removes it with everything in it.
+    ///
+    /// # Errors
+    /// The kernel's: then it is still there, for the next apply to remove.
+    pub fn remove(mut self) -> io::Result<()> {
+        self.removed = true;
+        remove(self.bpffs, &self.name)
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        if !self.removed {
+            // An error is on its way already; the next apply removes what is left.
+            let _ = remove(self.bpffs, &self.name);
+        }
+    }
+}
+
+impl Bpffs {
+    /// Removes the staging directories that killed applies have left, and gives their number. Only
+    /// under the lock: then no other apply is using one. Those of other users are left alone.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_stale_staging(&self) -> io::Result<usize> {
+        let mut removed = 0;
+        let own_uid = rustix::process::geteuid().as_raw();
+        for entry in Dir::read_from(&self.root)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if !name.starts_with(STAGING_PREFIX) {
+                continue;
+            }
+            let file = File::open(&self.root, Path::new(name))?;
+            if file.kind.is_dir() && file.meta.uid == own_uid {
+                remove(self, name)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn remove(bpffs: &Bpffs, name: &str) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = fs::openat2(&bpffs.root, name, flags, fs::Mode::empty(), BENEATH)?;
+    let entries = Dir::read_from(&directory)?.collect::<Result<Vec<_>, _>>()?;
+    for name in entries.iter().map(DirEntry::file_name) {
+        if name != c"." && name != c".." {
+            fs::unlinkat(&directory, name, AtFlags::empty())?;
+        }
+    }
+    Ok(fs::unlinkat(&bpffs.root, name, AtFlags::REMOVEDIR)?)
+}

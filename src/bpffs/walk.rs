@@ -1,0 +1,101 @@
+//! Every path of a bpffs.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{Dir, FileType, OFlags};
+use rustix::io::Errno;
+
+use super::{Bpffs, File, open_directory};
+use crate::path::{PinPath, Printable, STAGING_PREFIX};
+
+/// What stands at a path.
+#[derive(Debug)]
+pub enum Found {
+    /// A directory.
+    Directory(File),
+    /// A file: something is pinned.
+    File(File),
+    /// A symbolic link.
+    Symlink,
+    /// Another file system is mounted there.
+    Mount,
+}
+
+impl Bpffs {
+    /// Visits everything below the root: directories before what they hold, in no other order.
+    ///
+    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
+    /// directories, and what goes away meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's, and those of `visit`.
+    pub fn walk<E: From<anyhow::Error>>(
+        &self,
+        mut visit: impl FnMut(PinPath, Found) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // One directory is open at a time, however deep they are nested.
+        let mut directories: Vec<Option<PinPath>> = vec![None];
+        while let Some(parent) = directories.pop() {
+            let failed = |error: io::Error| {
+                let path = parent.as_ref().map_or(Path::new(""), |parent| parent.as_path());
+                let path = self.path.join(path);
+                anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
+            };
+            for name in self.names(parent.as_ref()).map_err(failed)? {
+                let Ok(path) = PinPath::below(parent.as_ref(), OsStr::from_bytes(&name)) else {
+                    continue;
+                };
+                if parent.is_none() && name.starts_with(STAGING_PREFIX.as_bytes()) {
+                    continue;
+                }
+                let Some(found) = self.find(&path).map_err(failed)? else { continue };
+                if let Found::Directory(_) = found {
+                    directories.push(Some(path.clone()));
+                }
+                visit(path, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory; none where it has gone.
+    fn names(&self, path: Option<&PinPath>) -> io::Result<Vec<Vec<u8>>> {
+        let below_root = path.map_or(Path::new("."), |path| path.as_path());
+        let directory = match open_directory(&self.root, below_root, OFlags::RDONLY) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_some() => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in Dir::new(directory)? {
+            names.push(entry?.file_name().to_bytes().to_vec());
+        }
+        Ok(names)
+    }
+
+    fn find(&self, path: &PinPath) -> io::Result<Option<Found>> {
+        let file = match self.file(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+                return Ok(Some(Found::Mount));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some(match file.kind {
+            FileType::Directory => Found::Directory(file),
+            FileType::Symlink => Found::Symlink,
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Found::File(file),
+        }))
+    }
+}

@@ -1,0 +1,218 @@
+//! The command line: what can be said, and the help for it. No logic.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use crate::desired::DEFAULT_BPFFS;
+
+/// The declarative provisioner for BPF iterators.
+///
+/// A TOML manifest lists iterators; `iterctl apply -f iters.toml` makes bpffs match it: it pins what
+/// is missing, replaces what drifted, unpins what the manifest no longer lists, and touches nothing
+/// else.
+#[derive(Debug, Parser)]
+#[command(name = "iterctl", version, after_help = STATUSES, max_term_width = 100)]
+pub struct Cli {
+    /// Print one JSON document instead of text
+    #[arg(short, long, global = true)]
+    pub json: bool,
+
+    /// The same, indented
+    #[arg(short, long, global = true)]
+    pub pretty: bool,
+
+    /// Print all that libbpf and the verifier say, to standard error
+    #[arg(short, long, global = true)]
+    pub debug: bool,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const STATUSES: &str = "Exit statuses:
+   0  done, or nothing to do
+   1  failed; bpffs is as it was, or the report says what is not
+   2  plan --detailed-exitcode found changes
+  64  usage
+  65  manifest or object invalid
+  69  bpffs or a kernel feature is missing
+  73  a foreign pin is in the way
+  75  another apply holds the lock
+  77  not permitted";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check manifests and the objects that they name: no privilege, no kernel
+    #[command(after_help = "Example:\n  iterctl check -f iters.toml")]
+    Check(CheckArgs),
+    /// Show what apply would change, and why
+    #[command(
+        after_help = "Example:\n  iterctl plan -f iters.toml --detailed-exitcode; [ $? -eq 2 ] && echo drift"
+    )]
+    Plan(PlanArgs),
+    /// Make bpffs match the manifest: all of it, or nothing
+    #[command(
+        after_help = "Examples:\n  iterctl apply -f iters.toml\n  iterctl apply -f /etc/iterctl.d"
+    )]
+    Apply(ApplyArgs),
+    /// Unpin all pins of a set, or those at the paths given
+    #[command(
+        after_help = "Examples:\n  iterctl unpin --set observe\n  iterctl unpin -f iters.toml\n  iterctl unpin observe/tasks"
+    )]
+    Unpin(UnpinArgs),
+    /// List every iterator that is pinned on bpffs
+    #[command(after_help = "Example:\n  iterctl list")]
+    List(ListArgs),
+}
+
+/// Which manifest.
+#[derive(Debug, Args)]
+pub struct ManifestArgs {
+    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: what one call
+    /// is given is one manifest and one set
+    #[arg(short, long = "file", value_name = "MANIFEST", required = true)]
+    pub file: Vec<PathBuf>,
+
+    /// The name of the set, whatever the manifest says
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+}
+
+/// What may be done that is not done unasked.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// Take over iterators that someone else has pinned where the manifest wants one; never a pinned
+    /// map or program
+    #[arg(long)]
+    pub adopt: bool,
+
+    /// Accept a manifest that lists nothing: all pins of the set go
+    #[arg(long)]
+    pub allow_empty: bool,
+}
+
+/// How long to wait for another apply.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// How long to wait for another apply to end: seconds, or a duration such as `500ms` or `2min`
+    #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration)]
+    pub lock_timeout: Duration,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+
+    /// What may be done.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Exit with 2 where apply would change something
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Which manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+
+    /// What may be done.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub lock: LockArgs,
+
+    /// Mount a bpffs where the manifest wants one and there is none
+    #[arg(long)]
+    pub mount: bool,
+}
+
+/// `unpin`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["file", "set", "paths"]))]
+pub struct UnpinArgs {
+    /// A manifest, a directory of `*.toml`, or `-`: all pins of its set go, listed or not
+    #[arg(short, long = "file", value_name = "MANIFEST")]
+    pub file: Vec<PathBuf>,
+
+    /// The name of the set of which all pins go
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+
+    /// The pins that go: relative to the bpffs, or absolute
+    #[arg(value_name = "PATH", conflicts_with_all = ["file", "set"])]
+    pub paths: Vec<PathBuf>,
+
+    /// The bpffs, where no manifest names it
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS, conflicts_with = "file")]
+    pub bpffs: PathBuf,
+
+    /// Also unpin iterators at PATH that iterctl has not pinned
+    #[arg(long, requires = "paths")]
+    pub adopt: bool,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The bpffs
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
+
+    /// Only the pins of this set
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_seconds_or_have_a_unit() {
+        assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("-1").is_err());
+        assert!(duration("soon").is_err());
+        assert!(duration("1e300").is_err());
+    }
+}

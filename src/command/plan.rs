@@ -1,0 +1,45 @@
+//! `plan`: `-f` → desired + observed → plan, and no further.
+
+use super::{Answer, count_changes, iterators, look, policy, report_plan, resolve};
+use crate::bpffs::Bpffs;
+use crate::cli::PlanArgs;
+use crate::exit::Exit;
+use crate::plan;
+use crate::report::{Blocked, Report, error};
+
+pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
+    let resolved = resolve(&args.manifest)?;
+    let desired = &resolved.desired;
+    let bpffs = Bpffs::open(&desired.bpffs)?;
+    let observed = look(&bpffs, Some(desired))?;
+    let plan = plan::plan(desired, &observed, policy(&args.policy));
+
+    let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    report.changed = report.summary.changes() > 0;
+    report.comment = comment(&report, !plan.obstacles.is_empty());
+    let exit = if !plan.obstacles.is_empty() {
+        let blocked = Blocked(plan.obstacles).into();
+        report.diagnostics = error::diagnostics(&blocked);
+        Exit::of(&blocked)
+    } else if report.changed && args.detailed_exitcode {
+        Exit::Changes
+    } else {
+        Exit::Done
+    };
+    Ok(Answer { report, exit })
+}
+
+fn comment(report: &Report, is_blocked: bool) -> String {
+    let unchanged = report.summary.unchanged;
+    if is_blocked {
+        return "apply would change nothing: something is in the way".to_owned();
+    }
+    if !report.changed {
+        return format!("nothing to do: {} in sync", iterators(unchanged));
+    }
+    let changes = count_changes(report, ["to pin", "to replace", "to update", "to unpin"]);
+    match unchanged {
+        0 => changes,
+        number => format!("{changes}; {number} in sync"),
+    }
+}

@@ -1,0 +1,85 @@
+//! `unpin`: a set, or single pins, and nothing else. The objects need not be there any more.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{anyhow, bail};
+
+use super::{Answer, count_changes, look, read, report_plan, show_faults};
+use crate::bpffs::Bpffs;
+use crate::cli::UnpinArgs;
+use crate::desired::{self, Desired, Naming, Set};
+use crate::execute;
+use crate::exit::Exit;
+use crate::fault::{Fault, Faults, Problem};
+use crate::path::PinPath;
+use crate::plan::{self, Empty, Foreign, Policy};
+use crate::report::{Blocked, Faulty, error};
+
+/// What is to go.
+enum What {
+    /// Every pin of a set.
+    Set(Desired),
+    /// These pins.
+    Paths(BTreeSet<PinPath>),
+}
+
+pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
+    let (what, path) = what(args)?;
+    let bpffs = Bpffs::open(&path)?;
+    let _lock = bpffs.lock(args.lock.lock_timeout)?;
+    bpffs.remove_stale_staging()?;
+    let observed = look(&bpffs, None)?;
+    let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
+    let (plan, set) = match what {
+        What::Set(desired) => {
+            let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
+            (plan::plan(&desired, &observed, policy), Some(desired.set))
+        }
+        What::Paths(paths) => (plan::unpin(&paths, &observed, foreign), None),
+    };
+    if !plan.obstacles.is_empty() {
+        return Err(Blocked(plan.obstacles).into());
+    }
+    let untidy = execute::execute(&plan, &bpffs, &|_| bail!("unpin loads nothing"))?;
+
+    let mut report = report_plan(&plan, set.as_ref(), bpffs.path(), &[]);
+    report.changed = report.summary.changes() > 0;
+    report.comment = if report.changed {
+        count_changes(&report, ["pinned", "replaced", "updated", "unpinned"])
+    } else {
+        "nothing to do: the set has no pins".to_owned()
+    };
+    report.diagnostics = untidy.iter().map(error::warning).collect();
+    Ok(Answer { report, exit: Exit::Done })
+}
+
+fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
+    if !args.file.is_empty() {
+        let (input, manifest) = read(&args.file, args.set.clone())?;
+        let desired = show_faults(desired::resolve_empty(&manifest), &input)?;
+        let bpffs = desired.bpffs.clone();
+        return Ok((What::Set(desired), bpffs));
+    }
+    let bpffs = std::path::absolute(&args.bpffs)?;
+    let Some(name) = &args.set else {
+        let paths = args.paths.iter().map(|path| pin_path(path, &bpffs));
+        return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
+    };
+    let name = name.parse().map_err(|why| {
+        let fault = Fault { place: None, problem: Problem::SetName(why) };
+        Faulty { faults: Faults::new(vec![fault]), sources: Vec::new() }
+    })?;
+    let set = Set { name, naming: Naming::Written, source: Vec::new() };
+    let desired = Desired { set, bpffs: bpffs.clone(), pins: [].into() };
+    Ok((What::Set(desired), bpffs))
+}
+
+/// A path of the command line, relative to the bpffs or below it.
+fn pin_path(path: &Path, bpffs: &Path) -> anyhow::Result<PinPath> {
+    let outside = || anyhow!("{} is not below {}", path.display(), bpffs.display());
+    let relative =
+        if path.is_absolute() { path.strip_prefix(bpffs).map_err(|_| outside())? } else { path };
+    let text = relative.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", path.display()))?;
+    text.parse().map_err(|why| anyhow!("{}: {why}", path.display()))
+}

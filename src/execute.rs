@@ -1,0 +1,91 @@
+//! [`Plan`] → bpffs: the transaction. All of it, or none of it.
+//!
+//! In: a plan without obstacles, under the lock. Out: nothing, or every failure, with bpffs as it
+//! was, or what could not be put back.
+//!
+//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory,
+//! where nobody sees it. Then it is *committed* by renames, of which none leaves a path without an
+//! iterator that had one and is to have one. On a failure the renames are *undone* in reverse.
+
+mod commit;
+mod prepare;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::bpffs::{Bpffs, Staging};
+use crate::desired::Program;
+use crate::kernel::Loaded;
+use crate::plan::Plan;
+
+/// How a program is loaded: from which bytes and with which stamp is the caller's business.
+pub type Load<'a> = &'a dyn Fn(&Program) -> anyhow::Result<Loaded>;
+
+/// Why a plan was not carried out.
+#[derive(Debug)]
+pub struct Failure {
+    /// Everything that went wrong; at least one.
+    pub errors: Vec<anyhow::Error>,
+    /// What could not be put back: empty where bpffs is as it was.
+    pub left: Vec<anyhow::Error>,
+    /// Where that is kept, until the next apply.
+    pub kept: Option<PathBuf>,
+}
+
+/// Carries the plan out. Gives what is untidy all the same: for instance a staging directory that
+/// could not be removed.
+///
+/// # Errors
+/// [`Failure`]: everything that went wrong, and what could not be undone.
+pub fn execute(plan: &Plan, bpffs: &Bpffs, load: Load<'_>) -> Result<Vec<anyhow::Error>, Failure> {
+    if plan.steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut staging = Staging::new(bpffs).map_err(|error| {
+        let what = "failed to make a staging directory on bpffs";
+        Failure::new(vec![anyhow::Error::from(error).context(what)])
+    })?;
+    let staged = prepare::prepare(plan, load, &mut staging).map_err(Failure::new)?;
+    match commit::commit(plan, staged, bpffs, &mut staging) {
+        Ok(()) => Ok(tidy(staging)),
+        Err(failed) if failed.left.is_empty() => Err(Failure::new(vec![failed.error])),
+        Err(failed) => Err(Failure {
+            errors: vec![failed.error],
+            left: failed.left,
+            kept: Some(staging.keep()),
+        }),
+    }
+}
+
+fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
+    let what = "failed to remove the staging directory; the next apply will";
+    staging
+        .remove()
+        .map_err(|error| anyhow::Error::from(error).context(what))
+        .err()
+        .into_iter()
+        .collect()
+}
+
+impl Failure {
+    fn new(errors: Vec<anyhow::Error>) -> Self {
+        Self { errors, left: Vec::new(), kept: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.left.len(), &self.kept) {
+            (0, _) => write!(f, "nothing was changed"),
+            (number, Some(kept)) => write!(
+                f,
+                "{number} changes could not be undone; what was there before is kept in {} \
+                 until the next apply",
+                kept.display()
+            ),
+            (number, None) => write!(f, "{number} changes could not be undone"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,183 @@
+//! Puts what is staged in place, by renames, and puts everything back where one fails.
+
+use std::io;
+
+use anyhow::{Context as _, anyhow};
+
+use super::prepare::StagedPins;
+use crate::bpffs::{Bpffs, File, Staged, Staging};
+use crate::kernel::IteratorLink;
+use crate::meta::{LinkId, Meta};
+use crate::path::PinPath;
+use crate::plan::{Plan, Step};
+
+/// A commit that did not come to its end.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Why.
+    pub(super) error: anyhow::Error,
+    /// What could not be put back.
+    pub(super) left: Vec<anyhow::Error>,
+}
+
+/// How to take one step back.
+#[derive(Debug)]
+enum Undo {
+    /// The old pin is in staging, and nothing is at its path.
+    PutBack(PinPath, Staged),
+    /// The old pin is in staging, and the new one at its path.
+    ExchangeBack(PinPath, Staged),
+    /// The new pin is at its path, where nothing was.
+    TakeAway(PinPath, Staged),
+    /// The directory was removed.
+    MakeDirectory(PinPath, Meta),
+    /// The directory was made.
+    RemoveDirectory(PinPath),
+    /// The pin of this link had this mode, owner and group.
+    SetMeta(PinPath, LinkId, Meta),
+}
+
+/// Does every step, in order.
+///
+/// # Errors
+/// The first failure; all steps before it have been undone but those that are named.
+pub(super) fn commit(
+    plan: &Plan,
+    mut staged: StagedPins,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+) -> Result<(), Failed> {
+    let mut done = Vec::new();
+    for step in &plan.steps {
+        let new = staged.remove(step.path());
+        if let Err(error) = take(step, new, bpffs, staging, &mut done) {
+            let error = error.context(format!("failed to {} `{}`", verb(step), step.path()));
+            let left = done
+                .into_iter()
+                .rev()
+                .filter_map(|undo| take_back(&undo, bpffs, staging).err())
+                .collect();
+            return Err(Failed { error, left });
+        }
+    }
+    Ok(())
+}
+
+fn verb(step: &Step) -> &'static str {
+    match step {
+        Step::Unpin { .. } => "unpin",
+        Step::RemoveDirectory { .. } => "remove the directory",
+        Step::MakeDirectory { .. } => "make the directory",
+        Step::Pin { .. } => "pin",
+        Step::Replace { .. } => "replace",
+        Step::SetMeta { .. } => "set the mode and owner of",
+    }
+}
+
+/// Takes one step. What it did, even where it fails after that, is added to `done`.
+fn take(
+    step: &Step,
+    new: Option<Staged>,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+    done: &mut Vec<Undo>,
+) -> anyhow::Result<()> {
+    match step {
+        Step::Unpin { path, have, .. } => {
+            let old = staging.fresh();
+            staging.withdraw(path, &old).map_err(|error| changed_since(error, path))?;
+            done.push(Undo::PutBack(path.clone(), old.clone()));
+            expect_link(&staging.file(&old)?, have.link.id)
+        }
+        Step::RemoveDirectory { path, meta } => match bpffs.remove_directory(path) {
+            Ok(()) => {
+                done.push(Undo::MakeDirectory(path.clone(), *meta));
+                Ok(())
+            }
+            // Somebody has put something there meanwhile, or has removed it: then it is theirs.
+            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+        Step::MakeDirectory { path, mode } => match bpffs.make_directory(path, *mode) {
+            Ok(()) => {
+                done.push(Undo::RemoveDirectory(path.clone()));
+                Ok(())
+            }
+            // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+        Step::Pin { path, .. } => {
+            let new = new.ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            staging.publish(&new, path).map_err(|error| changed_since(error, path))?;
+            done.push(Undo::TakeAway(path.clone(), new));
+            Ok(())
+        }
+        Step::Replace { path, have, .. } => {
+            let new = new.ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            staging.exchange(&new, path).map_err(|error| changed_since(error, path))?;
+            done.push(Undo::ExchangeBack(path.clone(), new.clone()));
+            expect_link(&staging.file(&new)?, have.link.id)
+        }
+        Step::SetMeta { path, want, have, .. } => {
+            let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+            expect_link(&file, have.link.id)?;
+            done.push(Undo::SetMeta(path.clone(), have.link.id, file.meta));
+            Ok(file.set_meta(want.meta)?)
+        }
+    }
+}
+
+/// Whether the file is the pin that the plan saw.
+fn expect_link(file: &File, expected: LinkId) -> anyhow::Result<()> {
+    match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
+        Ok(link) if link.describe()?.id == expected => Ok(()),
+        Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
+        Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
+    }
+}
+
+fn changed_since(error: io::Error, path: &PinPath) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        anyhow!("something has come to `{path}` since it was looked at")
+    } else if error.kind() == io::ErrorKind::NotFound {
+        anyhow!("`{path}` has gone since it was looked at")
+    } else {
+        error.into()
+    }
+}
+
+fn is_not_empty_or_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
+}
+
+fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Result<()> {
+    match undo {
+        Undo::PutBack(path, staged) => {
+            staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
+        }
+        Undo::ExchangeBack(path, staged) => staging
+            .exchange(staged, path)
+            .with_context(|| format!("failed to put the old `{path}` back")),
+        Undo::TakeAway(path, staged) => staging
+            .withdraw(path, staged)
+            .with_context(|| format!("failed to take the new `{path}` away")),
+        Undo::MakeDirectory(path, meta) => bpffs
+            .make_directory(path, meta.mode)
+            .and_then(|()| bpffs.set_directory_meta(path, *meta))
+            .with_context(|| format!("failed to make the directory `{path}` again")),
+        Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
+            // Somebody else is using it by now.
+            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+            other => other.with_context(|| format!("failed to remove the directory `{path}`")),
+        },
+        Undo::SetMeta(path, link, meta) => bpffs
+            .file(path)
+            .map_err(anyhow::Error::from)
+            .and_then(|file| {
+                expect_link(&file, *link)?;
+                Ok(file.set_meta(*meta)?)
+            })
+            .with_context(|| format!("failed to set the mode and owner of `{path}` back")),
+    }
+}

@@ -1,0 +1,95 @@
+//! The exit statuses: an interface, the same in every version.
+
+use std::io;
+
+use crate::bpffs::{Locked, MountError, OpenError};
+use crate::kernel::LoadError;
+use crate::plan::Obstacle;
+use crate::report::{Blocked, Faulty};
+use crate::sources::SourceError;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// Failed; bpffs is as it was, or the report says what is not.
+    Failed = 1,
+    /// `plan --detailed-exitcode` found changes.
+    Changes = 2,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The manifest or an object is.
+    Invalid = 65,
+    /// bpffs or a kernel feature is missing.
+    Unavailable = 69,
+    /// Somebody else's pin is in the way.
+    Foreign = 73,
+    /// Another apply holds the lock.
+    Locked = 75,
+    /// This process may not do that.
+    NotPermitted = 77,
+}
+
+impl Exit {
+    /// The status of an error: that of the first cause that has one of its own.
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(Self::of_cause).unwrap_or(Self::Failed)
+    }
+
+    fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        if cause.is::<Faulty>() || cause.is::<SourceError>() {
+            return Some(Self::Invalid);
+        }
+        if cause.is::<Locked>() {
+            return Some(Self::Locked);
+        }
+        if let Some(blocked) = cause.downcast_ref::<Blocked>() {
+            return Some(Self::of_obstacles(&blocked.0));
+        }
+        if let Some(error) = cause.downcast_ref::<OpenError>() {
+            return Some(match error {
+                OpenError::Missing(_) | OpenError::NotBpffs(_) => Self::Unavailable,
+                OpenError::Unusable(_, error) => Self::of_io(error).unwrap_or(Self::Failed),
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<MountError>() {
+            return Some(match error {
+                MountError::NotEmpty(_) => Self::Unavailable,
+                MountError::Failed(_, error) => Self::of_io(error).unwrap_or(Self::Unavailable),
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<LoadError>() {
+            return match error {
+                LoadError::NotPermitted => Some(Self::NotPermitted),
+                LoadError::NoBtf | LoadError::UnknownTarget(_) => Some(Self::Unavailable),
+                LoadError::Open(_)
+                | LoadError::NoProgram
+                | LoadError::Rejected { .. }
+                | LoadError::MapNotPinned { .. }
+                | LoadError::Stamp(_)
+                | LoadError::Other { .. } => None,
+            };
+        }
+        cause.downcast_ref::<io::Error>().and_then(Self::of_io)
+    }
+
+    fn of_io(error: &io::Error) -> Option<Self> {
+        (error.kind() == io::ErrorKind::PermissionDenied).then_some(Self::NotPermitted)
+    }
+
+    /// The status of a plan that cannot be carried out.
+    pub fn of_obstacles(obstacles: &[Obstacle]) -> Self {
+        let statuses = obstacles.iter().map(|obstacle| match obstacle {
+            Obstacle::Empty { .. } => Self::Invalid,
+            Obstacle::Foreign { .. }
+            | Obstacle::NotAnIterator { .. }
+            | Obstacle::Directory { .. }
+            | Obstacle::ParentNotADirectory { .. }
+            | Obstacle::OtherSource { .. } => Self::Foreign,
+            Obstacle::Map { .. } | Obstacle::NotPinned { .. } => Self::Failed,
+        });
+        statuses.max_by_key(|status| *status as u8).unwrap_or(Self::Done)
+    }
+}

@@ -1,0 +1,24 @@
+//! The only module that speaks to libbpf. None of libbpf's types leave it.
+//!
+//! In: objects as bytes, links and pins as descriptors. Out: facts, scanned values and owned
+//! descriptors. All `unsafe` of the program is in `ffi`; everything else here is safe code over it
+//! and over libbpf-rs.
+
+mod error;
+mod fdinfo;
+mod ffi;
+mod link;
+mod load;
+mod log;
+mod map;
+mod open;
+mod scan;
+mod stamp;
+
+pub use error::{AttachError, LoadError};
+pub use link::IteratorLink;
+pub use load::{Loaded, load};
+pub use log::show_all;
+pub use map::find_map;
+pub use open::iterators;
+pub use scan::Scanner;

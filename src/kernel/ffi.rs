@@ -1,0 +1,268 @@
+//! The calls that libbpf-rs lacks, through libbpf-sys: the only file with `unsafe`.
+//!
+//! Every function here is safe to call with any arguments: descriptors are borrowed, buffers are
+//! Rust's own, and what comes back is owned. Errors are the kernel's errno.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+
+use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenObject};
+use libbpf_sys as sys;
+
+/// The parameter with which an iterator is attached.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attach<'fd> {
+    /// None.
+    Plain,
+    /// The map to walk.
+    Map(BorrowedFd<'fd>),
+}
+
+/// `struct bpf_link_info` of an iterator link.
+#[derive(Clone, Debug)]
+pub(super) struct IterInfo {
+    pub(super) id: u32,
+    pub(super) prog_id: u32,
+    pub(super) target: String,
+    pub(super) map_id: u32,
+    pub(super) tid: u32,
+    pub(super) pid: u32,
+    pub(super) cgroup_id: u64,
+    pub(super) order: u32,
+}
+
+/// What is needed of `struct bpf_prog_info`.
+#[derive(Clone, Debug)]
+pub(super) struct ProgInfo {
+    pub(super) name: String,
+    pub(super) map_ids: Vec<u32>,
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    // libbpf 1.x returns a negative errno.
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
+fn owned(result: i32) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    // SAFETY: the call that gave a number that is not negative gave a descriptor that nobody else
+    // owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `BPF_OBJ_GET`: opens what is pinned at `path`, following symbolic links.
+pub(super) fn obj_get(path: &CStr) -> io::Result<OwnedFd> {
+    // SAFETY: the path is a NUL-terminated string that outlives the call.
+    owned(unsafe { sys::bpf_obj_get(path.as_ptr()) })
+}
+
+/// `BPF_OBJ_PIN`: pins `fd` at `path`.
+pub(super) fn obj_pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    // SAFETY: the descriptor is open and the path a NUL-terminated string; both outlive the call.
+    check(unsafe { sys::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(|_| ())
+}
+
+/// `BPF_LINK_CREATE` of an iterator link.
+pub(super) fn attach_iter(prog: BorrowedFd<'_>, parameter: Attach<'_>) -> io::Result<OwnedFd> {
+    let mut info = sys::bpf_iter_link_info::default();
+    let mut opts = sys::bpf_link_create_opts {
+        sz: size_of::<sys::bpf_link_create_opts>() as sys::size_t,
+        ..Default::default()
+    };
+    match parameter {
+        Attach::Plain => {}
+        Attach::Map(map) => {
+            info.map.map_fd = map.as_raw_fd().unsigned_abs();
+            opts.iter_info = &raw mut info;
+            opts.iter_info_len = size_of::<sys::bpf_iter_link_info>() as u32;
+        }
+    }
+    // SAFETY: the descriptors are open; `opts`, and `info` where it points to it, outlive the call
+    // and have the sizes that are given with them.
+    owned(unsafe {
+        sys::bpf_link_create(prog.as_raw_fd(), 0, sys::BPF_TRACE_ITER, &raw const opts)
+    })
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be an *iterator link*: of another kind
+/// of link the kernel would read other members of the union and could write beyond `name`.
+pub(super) fn iter_info(link: BorrowedFd<'_>) -> io::Result<IterInfo> {
+    let mut name = [0_u8; 64];
+    let mut info = sys::bpf_link_info::default();
+    info.__bindgen_anon_1.iter.target_name = name.as_mut_ptr() as u64;
+    info.__bindgen_anon_1.iter.target_name_len = name.len() as u32;
+    let mut size = size_of::<sys::bpf_link_info>() as u32;
+    // SAFETY: `info` has the size that is given with it. The one pointer in it is to `name`, with
+    // its length; it is the member that the kernel reads of an iterator link, and only of one: the
+    // caller has looked at the link's type.
+    check(unsafe { sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut size) })?;
+    // SAFETY: the kernel has filled the union in for an iterator link, and every member of it is
+    // plain numbers of which any value is valid; `info` was zeroed before.
+    let iter = unsafe { info.__bindgen_anon_1.iter };
+    // SAFETY: as above.
+    let map_id = unsafe { iter.__bindgen_anon_1.map.map_id };
+    // SAFETY: as above.
+    let cgroup = unsafe { iter.__bindgen_anon_2.cgroup };
+    // SAFETY: as above.
+    let task = unsafe { iter.__bindgen_anon_2.task };
+    Ok(IterInfo {
+        id: info.id,
+        prog_id: info.prog_id,
+        target: text(&name),
+        map_id,
+        tid: task.tid,
+        pid: task.pid,
+        cgroup_id: cgroup.cgroup_id,
+        order: cgroup.order,
+    })
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of a program, with the ids of its maps.
+pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
+    // The kernel allows MAX_USED_MAPS = 64 maps a program, and one more for each that is bound.
+    let mut map_ids = vec![0_u32; 128];
+    loop {
+        let room = map_ids.len();
+        let mut info = sys::bpf_prog_info {
+            map_ids: map_ids.as_mut_ptr() as u64,
+            nr_map_ids: room as u32,
+            ..Default::default()
+        };
+        let mut size = size_of::<sys::bpf_prog_info>() as u32;
+        // SAFETY: `info` has the size that is given with it, and the one pointer in it is to
+        // `map_ids`, with its length.
+        check(unsafe {
+            sys::bpf_prog_get_info_by_fd(prog.as_raw_fd(), &raw mut info, &raw mut size)
+        })?;
+        let number = info.nr_map_ids as usize;
+        map_ids.resize(number, 0);
+        if number > room {
+            continue;
+        }
+        let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
+        return Ok(ProgInfo { name: text(&name), map_ids });
+    }
+}
+
+/// `BPF_PROG_GET_FD_BY_ID`.
+pub(super) fn prog_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes a plain number.
+    owned(unsafe { sys::bpf_prog_get_fd_by_id(id) })
+}
+
+/// `BPF_MAP_GET_FD_BY_ID`.
+pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes a plain number.
+    owned(unsafe { sys::bpf_map_get_fd_by_id(id) })
+}
+
+/// `BPF_MAP_GET_NEXT_ID`: the smallest id above `id`, if there is one.
+pub(super) fn next_map_id(id: u32) -> io::Result<Option<u32>> {
+    let mut next = 0;
+    // SAFETY: writes one number to `next`.
+    match check(unsafe { sys::bpf_map_get_next_id(id, &raw mut next) }) {
+        Ok(_) => Ok(Some(next)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The id and the name of a descriptor that is known to be a map.
+pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<(u32, String)> {
+    let mut info = sys::bpf_map_info::default();
+    let mut size = size_of::<sys::bpf_map_info>() as u32;
+    // SAFETY: `info` has the size that is given with it and holds no pointers.
+    check(unsafe { sys::bpf_map_get_info_by_fd(map.as_raw_fd(), &raw mut info, &raw mut size) })?;
+    let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
+    Ok((info.id, text(&name)))
+}
+
+/// `BPF_PROG_BIND_MAP`: the map lives as long as the program.
+pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both descriptors are open, and no options are given.
+    let result =
+        unsafe { sys::bpf_prog_bind_map(prog.as_raw_fd(), map.as_raw_fd(), std::ptr::null()) };
+    check(result).map(|_| ())
+}
+
+/// Loads an opened object. Unlike libbpf-rs, keeps the errno.
+pub(super) fn load(open: OpenObject) -> io::Result<Object> {
+    // SAFETY: the pointer is that of an opened object that is not loaded.
+    check(unsafe { sys::bpf_object__load(open.as_libbpf_object().as_ptr()) })?;
+    // SAFETY: the object has just been loaded, and `open` gives up its ownership.
+    Ok(unsafe { Object::from_ptr(open.take_ptr()) })
+}
+
+/// Where libbpf is going to pin a map, or to look for it, when it loads its object.
+pub(super) fn pin_path(map: &OpenMap<'_>) -> Option<PathBuf> {
+    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows.
+    let path = unsafe { sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()) };
+    if path.is_null() {
+        return None;
+    }
+    // SAFETY: libbpf gives NULL or a NUL-terminated string that lives as long as the map; it is
+    // copied at once.
+    let path = unsafe { CStr::from_ptr(path) };
+    Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}
+
+/// BTF in the kernel that says: a section `.rodata` of `size` bytes with one variable, an array of
+/// as many characters. Gives the descriptor and the type id of the section.
+pub(super) fn stamp_btf(variable: &CStr, size: u32) -> io::Result<(OwnedFd, u32)> {
+    // SAFETY: takes nothing; gives a pointer or NULL with errno.
+    let btf =
+        NonNull::new(unsafe { sys::btf__new_empty() }).ok_or_else(io::Error::last_os_error)?;
+    let btf = Btf(btf);
+    let raw = btf.0.as_ptr();
+    // SAFETY: `raw` is a BTF that `btf` keeps alive, and the name a NUL-terminated string.
+    let index =
+        check(unsafe { sys::btf__add_int(raw, c"int".as_ptr(), 4, sys::BTF_INT_SIGNED as i32) })?;
+    // SAFETY: as above.
+    let character =
+        check(unsafe { sys::btf__add_int(raw, c"char".as_ptr(), 1, sys::BTF_INT_CHAR as i32) })?;
+    // SAFETY: `raw` as above, and the types have just been added.
+    let array = check(unsafe { sys::btf__add_array(raw, index, character, size) })?;
+    // SAFETY: as above.
+    let var = check(unsafe {
+        sys::btf__add_var(raw, variable.as_ptr(), sys::BTF_VAR_GLOBAL_ALLOCATED as i32, array)
+    })?;
+    // SAFETY: as above.
+    let section = check(unsafe { sys::btf__add_datasec(raw, c".rodata".as_ptr(), size) })?;
+    // SAFETY: as above; the section is the type that was added last.
+    check(unsafe { sys::btf__add_datasec_var_info(raw, var, 0, size) })?;
+    // SAFETY: `raw` as above.
+    check(unsafe { sys::btf__load_into_kernel(raw) })?;
+    // SAFETY: `raw` as above.
+    let fd = unsafe { sys::btf__fd(raw) };
+    // SAFETY: the descriptor is open as long as `btf` lives, which is to the end of this function.
+    let fd = unsafe { BorrowedFd::borrow_raw(check(fd)?) }.try_clone_to_owned()?;
+    Ok((fd, section.unsigned_abs()))
+}
+
+/// A BTF that is freed when it goes.
+struct Btf(NonNull<sys::btf>);
+
+impl Drop for Btf {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `btf__new_empty()`, and nobody else frees it.
+        unsafe { sys::btf__free(self.0.as_ptr()) };
+    }
+}
+
+/// A path for a call that takes a C string.
+pub(super) fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "path with a NUL byte"))
+}
+
+/// The text before the first NUL.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}

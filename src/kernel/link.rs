@@ -1,0 +1,109 @@
+//! Iterator links: made, opened, asked, pinned.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use super::error::AttachError;
+use super::fdinfo::FdKind;
+use super::ffi::{self, Attach, IterInfo};
+use super::load::Loaded;
+use super::map;
+use crate::meta::{LinkId, MapId, ProgramId};
+use crate::observed::{Kind, Link, LinkParam};
+use crate::target::{Takes, Target};
+
+/// An iterator link. It lives in the kernel as long as this or a pin of it does.
+#[derive(Debug)]
+pub struct IteratorLink {
+    fd: OwnedFd,
+}
+
+impl IteratorLink {
+    /// Attaches a loaded program, reads back what the kernel made of it, and compares.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or makes something else: `bpf_iter_link_info` is a union, and a
+    /// map given to a target that takes a task becomes a thread id.
+    pub fn attach(
+        program: &Loaded,
+        target: &Target,
+        param: LinkParam,
+    ) -> Result<Self, AttachError> {
+        let refused = |error| AttachError::Refused { target: target.clone(), param, error };
+        let map = match param {
+            LinkParam::Map(id) => Some(map::open(id).map_err(AttachError::MapGone)?),
+            LinkParam::None => None,
+            LinkParam::Thread(_) | LinkParam::Process(_) | LinkParam::Cgroup { .. } => {
+                return Err(refused(io::ErrorKind::Unsupported.into()));
+            }
+        };
+        let attach = map.as_ref().map_or(Attach::Plain, |map| Attach::Map(map.as_fd()));
+        let fd = ffi::attach_iter(program.as_fd(), attach).map_err(refused)?;
+        let link = Self { fd };
+        let made = link.describe().map_err(refused)?;
+        if made.target != *target || made.param != param {
+            return Err(AttachError::Mismatch {
+                asked: format!("{target} {param}"),
+                got: format!("{} {}", made.target, made.param),
+            });
+        }
+        Ok(link)
+    }
+
+    /// Opens the iterator that is pinned at `path`, following symbolic links; what is there instead
+    /// where it is something else.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(path: &Path) -> io::Result<Result<Self, Kind>> {
+        let fd = ffi::obj_get(&ffi::c_path(path)?)?;
+        match FdKind::of(fd.as_fd())?.not_an_iterator() {
+            None => Ok(Ok(Self { fd })),
+            Some(kind) => Ok(Err(kind)),
+        }
+    }
+
+    /// What the kernel says of it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn describe(&self) -> io::Result<Link> {
+        // Every way to make this type has made sure that the descriptor is an iterator link.
+        let info = ffi::iter_info(self.fd.as_fd())?;
+        Ok(Link {
+            id: LinkId(info.id),
+            program: ProgramId(info.prog_id),
+            param: param_of(&info),
+            target: Target::new(info.target),
+        })
+    }
+
+    /// Pins it at `path`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        ffi::obj_pin(self.fd.as_fd(), &ffi::c_path(path)?)
+    }
+}
+
+impl AsFd for IteratorLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The member of the union that the target fills in. Kernels that know a target without filling
+/// anything in leave it zero.
+fn param_of(info: &IterInfo) -> LinkParam {
+    let takes = Target::new(info.target.as_str()).known().map(|known| known.takes);
+    match takes {
+        Some(Takes::Map) => LinkParam::Map(MapId(info.map_id)),
+        Some(Takes::Task) if info.tid != 0 => LinkParam::Thread(info.tid),
+        Some(Takes::Task) if info.pid != 0 => LinkParam::Process(info.pid),
+        Some(Takes::Cgroup) => LinkParam::Cgroup { id: info.cgroup_id, order: info.order },
+        None if info.map_id != 0 => LinkParam::Map(MapId(info.map_id)),
+        Some(Takes::Nothing | Takes::Task) | None => LinkParam::None,
+    }
+}

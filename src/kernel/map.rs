@@ -1,0 +1,77 @@
+//! The names of a map → its id, and its descriptor.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::fdinfo::FdKind;
+use super::ffi;
+use crate::desired::MapRef;
+use crate::meta::MapId;
+use crate::observed::{Kind, MapProblem};
+
+/// The id of the map that has this name now.
+///
+/// # Errors
+/// Where there is no such map, or several, or it may not be looked at.
+pub fn find_map(map: &MapRef) -> Result<MapId, MapProblem> {
+    match map {
+        MapRef::Id(id) => open(*id).map(|_| *id).map_err(problem),
+        MapRef::Pinned(path) => {
+            let path = ffi::c_path(path).map_err(problem)?;
+            let fd = ffi::obj_get(&path).map_err(problem)?;
+            let kind = FdKind::of(fd.as_fd()).map_err(problem)?;
+            match kind {
+                FdKind::Map => {
+                    let (id, _) = ffi::map_info(fd.as_fd()).map_err(problem)?;
+                    Ok(MapId(id))
+                }
+                FdKind::IteratorLink => Err(MapProblem::NotAMap(Kind::Link("iter".to_owned()))),
+                FdKind::Other(kind) => Err(MapProblem::NotAMap(kind)),
+            }
+        }
+        MapRef::Name(name) => {
+            let mut found = Vec::new();
+            for_each_map(|id, map_name| {
+                if map_name == name.as_str() {
+                    found.push(MapId(id));
+                }
+            })
+            .map_err(problem)?;
+            match found.as_slice() {
+                [] => Err(MapProblem::Missing),
+                [only] => Ok(*only),
+                _ => Err(MapProblem::Ambiguous(found)),
+            }
+        }
+    }
+}
+
+/// The map of that id.
+pub(super) fn open(id: MapId) -> io::Result<OwnedFd> {
+    ffi::map_by_id(id.0)
+}
+
+fn for_each_map(mut visit: impl FnMut(u32, &str)) -> io::Result<()> {
+    let mut last = 0;
+    while let Some(id) = ffi::next_map_id(last)? {
+        last = id;
+        match ffi::map_by_id(id) {
+            Ok(fd) => {
+                let (_, name) = ffi::map_info(fd.as_fd())?;
+                visit(id, &name);
+            }
+            // Maps come and go while they are listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn problem(error: io::Error) -> MapProblem {
+    if error.kind() == io::ErrorKind::NotFound {
+        MapProblem::Missing
+    } else {
+        MapProblem::Unreadable(error.to_string())
+    }
+}

@@ -1,0 +1,145 @@
+//! Object files → what they hold: opened, never loaded.
+//!
+//! In: paths. Out: the bytes of every object, read once, so that what is hashed is what is loaded,
+//! and the facts that [`desired`](crate::desired) needs of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256 as Hasher};
+
+use crate::desired::ObjectFacts;
+use crate::fault::ObjectFault;
+use crate::kernel;
+use crate::path::Sha256;
+
+/// Objects larger than this, in bytes, are refused: real ones have tens of kilobytes.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// `EM_BPF` of include/uapi/linux/elf-em.h.
+const EM_BPF: u16 = 247;
+
+/// Every object that a manifest names.
+#[derive(Debug, Default)]
+pub struct Objects {
+    objects: BTreeMap<PathBuf, Result<Object, ObjectFault>>,
+}
+
+#[derive(Debug)]
+struct Object {
+    bytes: Vec<u8>,
+    facts: ObjectFacts,
+}
+
+impl Objects {
+    /// Reads and opens every one.
+    pub fn read(paths: BTreeSet<PathBuf>) -> Self {
+        let objects = paths.into_iter().map(|path| {
+            let object = read_object(&path);
+            (path, object)
+        });
+        Self { objects: objects.collect() }
+    }
+
+    /// What is known of them.
+    pub fn facts(&self) -> BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>> {
+        self.objects
+            .iter()
+            .map(|(path, object)| {
+                let facts = object.as_ref().map(|object| object.facts.clone());
+                (path.clone(), facts.map_err(Clone::clone))
+            })
+            .collect()
+    }
+
+    /// The bytes of a good object.
+    pub fn bytes(&self, path: &Path) -> Option<&[u8]> {
+        Some(&self.objects.get(path)?.as_ref().ok()?.bytes)
+    }
+}
+
+fn read_object(path: &Path) -> Result<Object, ObjectFault> {
+    let bytes = read_bytes(path)?;
+    check_header(path, &bytes)?;
+    let iterators = kernel::iterators(path, &bytes)
+        .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
+    let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(&bytes)));
+    Ok(Object { bytes, facts: ObjectFacts { sha256, iterators } })
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
+    let owned = || path.to_path_buf();
+    let unreadable = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            ObjectFault::Missing(owned())
+        } else {
+            ObjectFault::Unreadable(owned(), error.to_string())
+        }
+    };
+    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let file =
+        OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(ObjectFault::NotAFile(owned()));
+    }
+    let mut bytes = Vec::new();
+    let mut limited = file.take(LARGEST + 1);
+    limited.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(ObjectFault::TooLarge(owned(), metadata.len(), LARGEST));
+    }
+    Ok(bytes)
+}
+
+/// libbpf says no more than "invalid argument" to what is no BPF object.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
+    let not_elf = || ObjectFault::NotElf(path.to_path_buf());
+    let header: &[u8; 20] = bytes.first_chunk().ok_or_else(not_elf)?;
+    if !header.starts_with(b"\x7fELF") {
+        return Err(not_elf());
+    }
+    // EI_DATA, the sixth byte, is 2 where the file is big-endian.
+    let machine = [header[18], header[19]];
+    let machine = match header[5] {
+        2 => u16::from_be_bytes(machine),
+        _ => u16::from_le_bytes(machine),
+    };
+    if machine != EM_BPF {
+        return Err(ObjectFault::NotBpf(path.to_path_buf(), machine));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elf(data: u8, machine: [u8; 2]) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, data]);
+        bytes[18..20].copy_from_slice(&machine);
+        bytes
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Result<(), ObjectFault>) {
+        assert_eq!(check_header(Path::new("x"), bytes), expected);
+    }
+
+    #[test]
+    fn only_elf_files_for_bpf_reach_libbpf() {
+        let not_elf = || Err(ObjectFault::NotElf(PathBuf::from("x")));
+        check(b"", not_elf());
+        check(b"\x7fELF", not_elf());
+        check(b"#!/bin/sh and much more than twenty bytes", not_elf());
+        check(&elf(1, [62, 0]), Err(ObjectFault::NotBpf(PathBuf::from("x"), 62)));
+        check(&elf(1, [247, 0]), Ok(()));
+        check(&elf(2, [0, 247]), Ok(()));
+    }
+}

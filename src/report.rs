@@ -1,0 +1,198 @@
+//! Values → what people and programs read: text, JSON, faults with carets.
+//!
+//! Every command ends in one [`Report`]; text and JSON are two ways to write the same one down.
+
+mod build;
+pub mod error;
+pub mod faults;
+pub mod text;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use build::{changes, pins};
+pub use error::{Blocked, Faulty};
+
+/// The version of the report's form. Keys may be added within one version.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a command found and did. The one JSON document that `--json` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(title = "iterctl report")]
+pub struct Report {
+    /// The version of this form: 1.
+    pub format_version: u32,
+    /// Whether anything was changed; of `plan`, whether `apply` would change anything.
+    pub changed: bool,
+    /// One line for people.
+    pub comment: String,
+    /// How many pins there are of each kind.
+    pub summary: Summary,
+    /// Every pin that was changed, would be changed, or cannot be.
+    pub changes: Vec<Change>,
+    /// `list` only: every pinned iterator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pins: Option<Vec<ListedPin>>,
+    /// Errors, warnings and notes.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// How many pins there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Summary {
+    /// New ones.
+    pub pin: usize,
+    /// Those that another iterator takes the place of.
+    pub replace: usize,
+    /// Those that get another mode, owner or group.
+    pub update: usize,
+    /// Those that go.
+    pub unpin: usize,
+    /// Those that cannot be made as they are to be.
+    pub blocked: usize,
+    /// Those that are as they are to be.
+    pub unchanged: usize,
+}
+
+/// One pin that changes.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Change {
+    /// The pin's absolute path.
+    pub path: String,
+    /// What is done with it.
+    pub action: Action,
+    /// Why; at least one.
+    pub reasons: Vec<Reason>,
+    /// What was there.
+    pub before: Option<PinState>,
+    /// What is to be there.
+    pub after: Option<PinState>,
+    /// The entry that asks for it.
+    pub source: Option<SourceLine>,
+    /// The path below bpffs, as a manifest would write it.
+    #[serde(skip)]
+    pub relative: String,
+}
+
+/// What is done with a pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Pinned where nothing was.
+    Pin,
+    /// Put in the place of another iterator.
+    Replace,
+    /// Given another mode, owner or group.
+    Update,
+    /// Unpinned.
+    Unpin,
+    /// Nothing: something is in the way, and nothing else is done either.
+    Blocked,
+}
+
+/// Why a pin changes.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Reason {
+    /// A word for programs: `missing`, `object-changed`, `map-changed`, `no-longer-listed`, …
+    pub kind: &'static str,
+    /// The same for people.
+    pub message: String,
+}
+
+/// What a pin is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PinState {
+    /// What the iterator walks.
+    pub target: String,
+    /// Its parameter, such as `map 20`.
+    pub parameter: Option<String>,
+    /// The program's name.
+    pub program: String,
+    /// The kernel's id of the program; none where it is not loaded yet.
+    pub program_id: Option<u32>,
+    /// The kernel's id of the link; none where it is not made yet.
+    pub link_id: Option<u32>,
+    /// The set that owns it; none where nobody's stamp is on it.
+    pub set: Option<String>,
+    /// The object's absolute path, where that is known.
+    pub object: Option<String>,
+    /// The object's SHA-256, where that is known.
+    pub sha256: Option<String>,
+    /// The pin's mode, in octal.
+    pub mode: String,
+    /// The owner's uid.
+    pub uid: u32,
+    /// The group's gid.
+    pub gid: u32,
+}
+
+/// A pinned iterator.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ListedPin {
+    /// The pin's absolute path.
+    pub path: String,
+    /// What it is like.
+    #[serde(flatten)]
+    pub state: PinState,
+    /// The path below bpffs.
+    #[serde(skip)]
+    pub relative: String,
+}
+
+/// A line of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SourceLine {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// Something to know.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub message: String,
+    /// What caused it, the nearest first.
+    pub causes: Vec<String>,
+    /// The way out, where there is one.
+    pub hint: Option<String>,
+    /// Where in the manifest, where it is there.
+    pub place: Option<SourceLine>,
+}
+
+/// How bad a [`Diagnostic`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The command has failed.
+    Error,
+    /// The command has not failed, but something is not as it should be.
+    Warning,
+}
+
+impl Report {
+    /// A report with nothing in it but a comment.
+    pub fn new(comment: impl Into<String>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            changed: false,
+            comment: comment.into(),
+            summary: Summary::default(),
+            changes: Vec::new(),
+            pins: None,
+            diagnostics: Vec::new(),
+        }
+    }
+}
+
+impl Summary {
+    /// How many pins change.
+    pub fn changes(&self) -> usize {
+        self.pin + self.replace + self.update + self.unpin
+    }
+}

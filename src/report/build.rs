@@ -1,0 +1,187 @@
+//! Plans and observed pins → the rows of a report.
+
+use std::path::Path;
+
+use super::faults::line_of;
+use super::{Action, Change, ListedPin, PinState, Reason, Summary};
+use crate::desired::DesiredPin;
+use crate::manifest::Source;
+use crate::observed::{LinkParam, Observed, ObservedPin};
+use crate::path::{PinPath, SetName};
+use crate::plan::{Drift, Obstacle, Plan, Step, UnpinReason};
+
+/// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
+/// `set` is who will own the new ones; the entries' places are in `sources`.
+pub fn changes(
+    plan: &Plan,
+    set: Option<&SetName>,
+    bpffs: &Path,
+    sources: &[Source],
+) -> (Vec<Change>, Summary) {
+    let mut summary = Summary { unchanged: plan.unchanged.len(), ..Summary::default() };
+    let mut changes: Vec<(&PinPath, Change)> = Vec::new();
+    for step in &plan.steps {
+        let Some(change) = of_step(step, set, sources) else { continue };
+        match change.action {
+            Action::Pin => summary.pin += 1,
+            Action::Replace => summary.replace += 1,
+            Action::Update => summary.update += 1,
+            Action::Unpin => summary.unpin += 1,
+            Action::Blocked => summary.blocked += 1,
+        }
+        changes.push((step.path(), change));
+    }
+    for obstacle in &plan.obstacles {
+        if let Some((path, change)) = of_obstacle(obstacle) {
+            summary.blocked += 1;
+            changes.push((path, change));
+        }
+    }
+    changes.sort_by_key(|(path, _)| *path);
+    let named = changes.into_iter().map(|(path, change)| Change {
+        path: bpffs.join(path.as_path()).to_string_lossy().into_owned(),
+        relative: path.to_string(),
+        ..change
+    });
+    (named.collect(), summary)
+}
+
+/// Every pinned iterator, by path.
+pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
+    observed
+        .iterators()
+        .map(|(path, pin)| ListedPin {
+            path: bpffs.join(path.as_path()).to_string_lossy().into_owned(),
+            state: of_observed(pin),
+            relative: path.to_string(),
+        })
+        .collect()
+}
+
+fn of_step(step: &Step, set: Option<&SetName>, sources: &[Source]) -> Option<Change> {
+    let change =
+        |action, reasons, before: Option<&ObservedPin>, after, want: Option<&DesiredPin>| {
+            Some(Change {
+                path: String::new(),
+                relative: String::new(),
+                action,
+                reasons,
+                before: before.map(of_observed),
+                after,
+                source: want.and_then(|want| line_of(sources, &want.place)),
+            })
+        };
+    match step {
+        Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+        Step::Unpin { have, reason, .. } => {
+            let reason = match reason {
+                UnpinReason::NoLongerListed => reason_of("no-longer-listed", "no longer listed"),
+                UnpinReason::Asked => reason_of("asked", "asked for"),
+            };
+            change(Action::Unpin, vec![reason], Some(have), None, None)
+        }
+        Step::Pin { want, param, .. } => {
+            let after = of_desired(want, *param, set);
+            let what = match &after.parameter {
+                Some(parameter) => format!("{} {parameter}", after.target),
+                None => after.target.clone(),
+            };
+            let reasons = vec![reason_of("missing", what)];
+            change(Action::Pin, reasons, None, Some(after), Some(want))
+        }
+        Step::Replace { want, param, have, drift, .. } => {
+            let after = of_desired(want, *param, set);
+            let reasons = drift.iter().map(of_drift).collect();
+            change(Action::Replace, reasons, Some(have), Some(after), Some(want))
+        }
+        Step::SetMeta { want, have, drift, .. } => {
+            let meta = PinState {
+                mode: want.meta.mode.to_string(),
+                uid: want.meta.uid,
+                gid: want.meta.gid,
+                ..of_observed(have)
+            };
+            let reasons = drift.iter().map(of_drift).collect();
+            change(Action::Update, reasons, Some(have), Some(meta), Some(want))
+        }
+    }
+}
+
+fn reason_of(kind: &'static str, message: impl Into<String>) -> Reason {
+    Reason { kind, message: message.into() }
+}
+
+fn of_drift(drift: &Drift) -> Reason {
+    let kind = match drift {
+        Drift::Foreign(_) => "foreign",
+        Drift::Object(..) => "object-changed",
+        Drift::Program(..) => "program-changed",
+        Drift::Target(..) => "target-changed",
+        Drift::Param(LinkParam::Map(_), LinkParam::Map(_)) => "map-changed",
+        Drift::Param(..) => "parameter-changed",
+        Drift::Mode(..) => "mode-changed",
+        Drift::Owner(..) => "owner-changed",
+        Drift::Group(..) => "group-changed",
+    };
+    reason_of(kind, drift.to_string())
+}
+
+/// An obstacle of one path; those of the whole set are errors of the command.
+fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
+    let (path, kind, before) = match obstacle {
+        Obstacle::Foreign { path, have } => (path, "foreign", Some(of_observed(have))),
+        Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),
+        Obstacle::Directory { path } => (path, "directory", None),
+        Obstacle::ParentNotADirectory { path, .. } => (path, "parent-not-a-directory", None),
+        Obstacle::Map { path, .. } => (path, "no-map", None),
+        Obstacle::NotPinned { path } => (path, "not-pinned", None),
+        Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
+    };
+    let change = Change {
+        path: String::new(),
+        relative: String::new(),
+        action: Action::Blocked,
+        reasons: vec![reason_of(kind, obstacle.to_string())],
+        before,
+        after: None,
+        source: None,
+    };
+    Some((path, change))
+}
+
+fn of_observed(pin: &ObservedPin) -> PinState {
+    let stamp = pin.provenance.stamp();
+    PinState {
+        target: pin.link.target.to_string(),
+        parameter: parameter(pin.link.param),
+        program: stamp.map_or_else(|| pin.program_name.clone(), |stamp| stamp.program.clone()),
+        program_id: Some(pin.link.program.0),
+        link_id: Some(pin.link.id.0),
+        set: stamp.map(|stamp| stamp.set.to_string()),
+        object: stamp.map(|stamp| stamp.object.to_string_lossy().into_owned()),
+        sha256: stamp.map(|stamp| stamp.sha256.to_string()),
+        mode: pin.meta.mode.to_string(),
+        uid: pin.meta.uid,
+        gid: pin.meta.gid,
+    }
+}
+
+fn of_desired(want: &DesiredPin, param: LinkParam, set: Option<&SetName>) -> PinState {
+    PinState {
+        target: want.program.target.to_string(),
+        parameter: parameter(param),
+        program: want.program.name.clone(),
+        program_id: None,
+        link_id: None,
+        set: set.map(SetName::to_string),
+        object: Some(want.program.object.to_string_lossy().into_owned()),
+        sha256: Some(want.program.sha256.to_string()),
+        mode: want.meta.mode.to_string(),
+        uid: want.meta.uid,
+        gid: want.meta.gid,
+    }
+}
+
+fn parameter(param: LinkParam) -> Option<String> {
+    (param != LinkParam::None).then(|| param.to_string())
+}

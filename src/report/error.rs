@@ -1,0 +1,150 @@
+//! Errors → text and diagnostics: the chain of causes, then the way out.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use annotate_snippets::Renderer;
+use anstyle::{AnsiColor, Style};
+
+use super::{Diagnostic, Report, Severity, faults};
+use crate::bpffs::OpenError;
+use crate::execute::Failure;
+use crate::fault::Faults;
+use crate::kernel::{AttachError, LoadError};
+use crate::manifest::Source;
+use crate::plan::Obstacle;
+use crate::sources::SourceError;
+
+/// A manifest with faults, and the text to show them in.
+#[derive(Debug)]
+pub struct Faulty {
+    /// What is wrong.
+    pub faults: Faults,
+    /// Where.
+    pub sources: Vec<Source>,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.faults)
+    }
+}
+
+impl std::error::Error for Faulty {}
+
+/// A plan that cannot be carried out.
+#[derive(Debug)]
+pub struct Blocked(pub Vec<Obstacle>);
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "nothing was changed: {} in the way",
+            match self.0.len() {
+                1 => "1 thing is".to_owned(),
+                number => format!("{number} things are"),
+            }
+        )
+    }
+}
+
+impl std::error::Error for Blocked {}
+
+const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const CAUSE: Style = Style::new().dimmed();
+const HINT: Style = AnsiColor::BrightCyan.on_default();
+
+/// Everything that an error has to say, for people; styled, and without a newline at the end.
+pub fn render(error: &anyhow::Error) -> String {
+    if let Some(faulty) = error.downcast_ref::<Faulty>() {
+        return faults::render(faulty, &Renderer::styled());
+    }
+    let rendered: Vec<String> = diagnostics(error).iter().map(render_one).collect();
+    rendered.join("\n")
+}
+
+/// One diagnostic, for people; styled, and without a newline at the end.
+pub fn render_one(diagnostic: &Diagnostic) -> String {
+    let (style, word) = match diagnostic.severity {
+        Severity::Error => (ERROR, "error"),
+        Severity::Warning => (WARNING, "warning"),
+    };
+    let mut text = format!("{style}{word}{style:#}: {}", diagnostic.message);
+    // Writing to a string does not fail.
+    for cause in &diagnostic.causes {
+        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
+    }
+    if let Some(hint) = &diagnostic.hint {
+        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {hint}");
+    }
+    text
+}
+
+/// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
+pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
+    if let Some(faulty) = error.downcast_ref::<Faulty>() {
+        return faults::diagnostics(faulty);
+    }
+    if let Some(Blocked(obstacles)) = error.downcast_ref::<Blocked>() {
+        return obstacles.iter().map(of_obstacle).collect();
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        let mut all: Vec<Diagnostic> = failure.errors.iter().map(of_chain).collect();
+        all.extend(failure.left.iter().map(of_chain));
+        all.push(plain(Severity::Error, failure.to_string()));
+        return all;
+    }
+    vec![of_chain(error)]
+}
+
+/// Something that is untidy after a command that did its work.
+pub fn warning(error: &anyhow::Error) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..of_chain(error) }
+}
+
+/// The report of a command that ended in `error`.
+pub fn report(error: &anyhow::Error) -> Report {
+    let diagnostics = diagnostics(error);
+    let comment = match diagnostics.as_slice() {
+        [only] => only.message.clone(),
+        _ => error.to_string(),
+    };
+    Report { diagnostics, ..Report::new(comment) }
+}
+
+fn of_chain(error: &anyhow::Error) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        message: error.to_string(),
+        causes: error.chain().skip(1).map(ToString::to_string).collect(),
+        hint: error.chain().find_map(hint),
+        place: None,
+    }
+}
+
+fn plain(severity: Severity, message: String) -> Diagnostic {
+    Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None }
+}
+
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<OpenError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<LoadError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return error.hint();
+    }
+    cause.downcast_ref::<SourceError>()?.hint()
+}
+
+fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {
+    let message = match obstacle.path() {
+        Some(path) => format!("`{path}`: {obstacle}"),
+        None => obstacle.to_string(),
+    };
+    Diagnostic { hint: obstacle.hint(), ..plain(Severity::Error, message) }
+}

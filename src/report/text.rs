@@ -1,0 +1,72 @@
+//! A report → text for people.
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Action, Change, ListedPin, Report};
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const ALARM: Style = AnsiColor::BrightRed.on_default().bold();
+const HEADER: Style = Style::new().bold();
+
+/// The whole answer: styled, each line with its newline. Diagnostics are talk, not answer, and are
+/// left out.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    for change in &report.changes {
+        text.push_str(&change_line(change));
+    }
+    match report.pins.as_deref() {
+        None | Some([]) => text.push_str(&format!("{}\n", report.comment)),
+        Some(pins) => text.push_str(&table(pins)),
+    }
+    text
+}
+
+/// A sign, a path, the reasons.
+fn change_line(change: &Change) -> String {
+    let (style, sign) = match change.action {
+        Action::Pin => (GREEN, '+'),
+        Action::Replace | Action::Update => (YELLOW, '~'),
+        Action::Unpin => (RED, '-'),
+        Action::Blocked => (ALARM, '!'),
+    };
+    let reasons: Vec<&str> = change.reasons.iter().map(|reason| reason.message.as_str()).collect();
+    format!("{style}{sign}{style:#} {}  {}\n", change.relative, reasons.join(", "))
+}
+
+fn table(pins: &[ListedPin]) -> String {
+    let header = ["PATH", "TARGET", "PARAMETER", "PROGRAM", "ID", "SET", "OBJECT"];
+    let rows: Vec<[String; 7]> = pins.iter().map(row).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].len()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &[String; 7]| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut text = format!("{HEADER}{}{HEADER:#}\n", line(&header.map(str::to_owned)));
+    for row in &rows {
+        text.push_str(&line(row));
+        text.push('\n');
+    }
+    text
+}
+
+fn row(pin: &ListedPin) -> [String; 7] {
+    let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let state = &pin.state;
+    [
+        pin.relative.clone(),
+        state.target.clone(),
+        or_dash(&state.parameter),
+        state.program.clone(),
+        state.program_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        or_dash(&state.set),
+        or_dash(&state.object),
+    ]
+}

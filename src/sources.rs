@@ -1,0 +1,134 @@
+//! The `-f` arguments → the texts of the manifest.
+//!
+//! In: paths from the command line. Out: an [`Input`], every file read once, in the order in which
+//! they are to be taken.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::{Argument, Input, Source};
+
+/// Manifests longer than this, in bytes, are refused.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// A source that cannot be read.
+#[derive(Debug)]
+pub enum SourceError {
+    /// The system's words.
+    Unreadable(PathBuf, io::Error),
+    /// Longer than any manifest.
+    TooLong(PathBuf),
+    /// Not UTF-8, from that byte on.
+    NotUtf8(PathBuf, usize),
+    /// A directory without a single `*.toml`.
+    NoManifest(PathBuf),
+}
+
+/// Reads every file: those named, those in the directories named, and `-`.
+///
+/// # Errors
+/// The first that cannot be read.
+pub fn read(files: &[PathBuf], set: Option<String>) -> Result<Input, SourceError> {
+    let mut input = Input { set, ..Input::default() };
+    for file in files {
+        if file == Path::new("-") {
+            let base = absolute(Path::new("."))?;
+            let text = read_text(file, io::stdin().lock())?;
+            input.sources.push(Source { name: "<stdin>".to_owned(), text, base });
+            input.arguments.push(Argument::Stdin);
+        } else if file.is_dir() {
+            for path in manifests_in(file)? {
+                input.sources.push(read_file(&path)?);
+            }
+            input.arguments.push(Argument::Directory(absolute(file)?));
+        } else {
+            input.sources.push(read_file(file)?);
+            input.arguments.push(Argument::File(absolute(file)?));
+        }
+    }
+    Ok(input)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
+    std::path::absolute(path)
+        // Collecting the components drops a trailing slash.
+        .map(|absolute| absolute.components().collect())
+        .map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))
+}
+
+/// The `*.toml` of a directory, in byte order. Hidden files, such as an editor's, are left out.
+fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let unreadable = |error| SourceError::Unreadable(directory.to_path_buf(), error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        if name.as_bytes().ends_with(b".toml") && !name.as_bytes().starts_with(b".") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    if names.is_empty() {
+        return Err(SourceError::NoManifest(directory.to_path_buf()));
+    }
+    Ok(names.into_iter().map(|name| directory.join(name)).collect())
+}
+
+fn read_file(path: &Path) -> Result<Source, SourceError> {
+    let unreadable = |error| SourceError::Unreadable(path.to_path_buf(), error);
+    let text = read_text(path, File::open(path).map_err(unreadable)?)?;
+    let mut base = absolute(path)?;
+    base.pop();
+    Ok(Source { name: path.display().to_string(), text, base })
+}
+
+fn read_text(path: &Path, reader: impl Read) -> Result<String, SourceError> {
+    let mut bytes = Vec::new();
+    reader
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(SourceError::TooLong(path.to_path_buf()));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| SourceError::NotUtf8(path.to_path_buf(), error.utf8_error().valid_up_to()))
+}
+
+impl SourceError {
+    /// The way out, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoManifest(_) => Some(
+                "an empty folder could be a mistake; `unpin --set NAME` unpins a whole set"
+                    .to_owned(),
+            ),
+            Self::Unreadable(..) | Self::TooLong(_) | Self::NotUtf8(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => {
+                write!(f, "failed to read the manifest {}: {error}", path.display())
+            }
+            Self::TooLong(path) => {
+                write!(
+                    f,
+                    "{} is longer than the {LONGEST} bytes a manifest may have",
+                    path.display()
+                )
+            }
+            Self::NotUtf8(path, byte) => {
+                write!(f, "{} is not UTF-8 after byte {byte}", path.display())
+            }
+            Self::NoManifest(path) => write!(f, "no *.toml in {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
