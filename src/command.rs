@@ -8,6 +8,8 @@ mod unpin;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found};
 use crate::cli::{Command, ManifestArgs, PolicyArgs};
@@ -19,7 +21,7 @@ use crate::manifest::{self, Input, Manifest, Source};
 use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
 use crate::plan::{Empty, Foreign, Plan, Policy};
-use crate::report::{self, Faulty, Report};
+use crate::report::{self, Diagnostic, Faulty, Report, error};
 use crate::sources;
 
 /// What a command has to say, and how it ended.
@@ -108,6 +110,13 @@ fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
     let maps = desired.map(Desired::maps).unwrap_or_default();
     scan.maps = maps.into_iter().map(|map| (map.clone(), find_map(map))).collect();
     Ok(observe(scan))
+}
+
+/// Removes what killed applies have left. Only under the lock.
+fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Option<Diagnostic>> {
+    let removed =
+        bpffs.remove_stale_staging().context("failed to remove old staging directories")?;
+    Ok((removed > 0).then(|| error::note("removed what an apply that was killed had left")))
 }
 
 /// A plan as a report, without a comment.

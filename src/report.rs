@@ -10,7 +10,7 @@ pub mod text;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use build::{changes, pins};
+pub use build::{changes, fill_in_ids, pins};
 pub use error::{Blocked, Faulty};
 
 /// The version of the report's form. Keys may be added within one version.
@@ -173,6 +173,8 @@ pub enum Severity {
     Error,
     /// The command has not failed, but something is not as it should be.
     Warning,
+    /// Good to know.
+    Note,
 }
 
 impl Report {

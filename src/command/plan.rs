@@ -5,7 +5,7 @@ use crate::bpffs::Bpffs;
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
 use crate::plan;
-use crate::report::{Blocked, Report, error};
+use crate::report::{Report, error};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let resolved = resolve(&args.manifest)?;
@@ -18,9 +18,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report, !plan.obstacles.is_empty());
     let exit = if !plan.obstacles.is_empty() {
-        let blocked = Blocked(plan.obstacles).into();
-        report.diagnostics = error::diagnostics(&blocked);
-        Exit::of(&blocked)
+        report.diagnostics = error::beside_rows(&plan.obstacles);
+        Exit::of_obstacles(&plan.obstacles)
     } else if report.changed && args.detailed_exitcode {
         Exit::Changes
     } else {

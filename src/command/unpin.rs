@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
 
-use super::{Answer, count_changes, look, read, report_plan, show_faults};
+use super::{Answer, count_changes, look, read, remove_stale_staging, report_plan, show_faults};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
 use crate::desired::{self, Desired, Naming, Set};
@@ -28,7 +28,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     let (what, path) = what(args)?;
     let bpffs = Bpffs::open(&path)?;
     let _lock = bpffs.lock(args.lock.lock_timeout)?;
-    bpffs.remove_stale_staging()?;
+    let note = remove_stale_staging(&bpffs)?;
     let observed = look(&bpffs, None)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let (plan, set) = match what {
@@ -50,7 +50,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     } else {
         "nothing to do: the set has no pins".to_owned()
     };
-    report.diagnostics = untidy.iter().map(error::warning).collect();
+    report.diagnostics = note.into_iter().chain(untidy.iter().map(error::warning)).collect();
     Ok(Answer { report, exit: Exit::Done })
 }
 

@@ -1,5 +1,6 @@
 //! Plans and observed pins → the rows of a report.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::faults::line_of;
@@ -44,6 +45,18 @@ pub fn changes(
         ..change
     });
     (named.collect(), summary)
+}
+
+/// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.
+pub fn fill_in_ids(changes: &mut [Change], now: &BTreeMap<PinPath, ObservedPin>) {
+    let states: BTreeMap<String, PinState> =
+        now.iter().map(|(path, pin)| (path.to_string(), of_observed(pin))).collect();
+    for change in changes {
+        if let (Some(after), Some(state)) = (&mut change.after, states.get(&change.relative)) {
+            after.program_id = state.program_id;
+            after.link_id = state.link_id;
+        }
+    }
 }
 
 /// Every pinned iterator, by path.

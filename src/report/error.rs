@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::io;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
@@ -38,14 +39,10 @@ pub struct Blocked(pub Vec<Obstacle>);
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "nothing was changed: {} in the way",
-            match self.0.len() {
-                1 => "1 thing is".to_owned(),
-                number => format!("{number} things are"),
-            }
-        )
+        match self.0.len() {
+            1 => write!(f, "nothing was changed: 1 thing is in the way"),
+            number => write!(f, "nothing was changed: {number} things are in the way"),
+        }
     }
 }
 
@@ -53,6 +50,7 @@ impl std::error::Error for Blocked {}
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
 const CAUSE: Style = Style::new().dimmed();
 const HINT: Style = AnsiColor::BrightCyan.on_default();
 
@@ -70,6 +68,7 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
     let (style, word) = match diagnostic.severity {
         Severity::Error => (ERROR, "error"),
         Severity::Warning => (WARNING, "warning"),
+        Severity::Note => (NOTE, "note"),
     };
     let mut text = format!("{style}{word}{style:#}: {}", diagnostic.message);
     // Writing to a string does not fail.
@@ -88,12 +87,15 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         return faults::diagnostics(faulty);
     }
     if let Some(Blocked(obstacles)) = error.downcast_ref::<Blocked>() {
-        return obstacles.iter().map(of_obstacle).collect();
+        let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
+        all.push(plain(Severity::Note, "nothing was changed".to_owned()));
+        return all;
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         let mut all: Vec<Diagnostic> = failure.errors.iter().map(of_chain).collect();
         all.extend(failure.left.iter().map(of_chain));
-        all.push(plain(Severity::Error, failure.to_string()));
+        let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
+        all.push(plain(severity, failure.to_string()));
         return all;
     }
     vec![of_chain(error)]
@@ -102,6 +104,23 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
 /// Something that is untidy after a command that did its work.
 pub fn warning(error: &anyhow::Error) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..of_chain(error) }
+}
+
+/// Something good to know.
+pub fn note(message: impl Into<String>) -> Diagnostic {
+    plain(Severity::Note, message.into())
+}
+
+/// What a plan's own rows do not say of its obstacles: those of the whole set, and the ways out.
+pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
+    obstacles
+        .iter()
+        .filter_map(|obstacle| match (obstacle.path(), obstacle.hint()) {
+            (None, _) => Some(of_obstacle(obstacle)),
+            (Some(path), Some(hint)) => Some(note(format!("`{path}`: {hint}"))),
+            (Some(_), None) => None,
+        })
+        .collect()
 }
 
 /// The report of a command that ended in `error`.
@@ -138,7 +157,12 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<AttachError>() {
         return error.hint();
     }
-    cause.downcast_ref::<SourceError>()?.hint()
+    if let Some(error) = cause.downcast_ref::<SourceError>() {
+        return error.hint();
+    }
+    let error = cause.downcast_ref::<io::Error>()?;
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    denied.then(|| "run it as root".to_owned())
 }
 
 fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {
