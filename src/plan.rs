@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use drift::Drift;
 
 use crate::desired::{Desired, DesiredPin, MapRef, Naming, Param};
-use crate::meta::{LinkId, MapId, Meta, Mode};
+use crate::meta::{Meta, Mode};
 use crate::observed::{Kind, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::path::{PinPath, SetName};
 
@@ -206,6 +206,21 @@ impl Step {
 
 /// What has to change for bpffs to match the manifest.
 pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
+    plan_set(desired, observed, policy, UnpinReason::NoLongerListed)
+}
+
+/// What has to change for the whole set to be gone. `desired` lists nothing.
+pub fn unpin_set(desired: &Desired, observed: &Observed) -> Plan {
+    let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
+    plan_set(desired, observed, policy, UnpinReason::Asked)
+}
+
+fn plan_set(
+    desired: &Desired,
+    observed: &Observed,
+    policy: Policy,
+    unpin_reason: UnpinReason,
+) -> Plan {
     let obstacles = whole_set_obstacles(desired, observed, policy);
     if !obstacles.is_empty() {
         return Plan { obstacles, ..Plan::default() };
@@ -214,7 +229,7 @@ pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
     for (path, pin) in observed.iterators() {
         let ours = pin.provenance.set() == Some(&desired.set.name);
         if ours && !desired.pins.contains_key(path) {
-            planner.unpin(path, pin, UnpinReason::NoLongerListed);
+            planner.unpin(path, pin, unpin_reason);
         }
     }
     let listed: BTreeSet<&PinPath> = desired.pins.keys().collect();
@@ -406,26 +421,5 @@ impl Planner<'_> {
     fn finish(mut self) -> Plan {
         self.plan.steps.append(&mut self.changes);
         self.plan
-    }
-}
-
-/// The link that a step expects to find, if it expects one.
-pub fn expected_link(step: &Step) -> Option<LinkId> {
-    match step {
-        Step::Unpin { have, .. } | Step::Replace { have, .. } | Step::SetMeta { have, .. } => {
-            Some(have.link.id)
-        }
-        Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } | Step::Pin { .. } => None,
-    }
-}
-
-/// The map that a step's link walks, if it walks one.
-pub fn map_of(param: LinkParam) -> Option<MapId> {
-    match param {
-        LinkParam::Map(id) => Some(id),
-        LinkParam::None
-        | LinkParam::Thread(_)
-        | LinkParam::Process(_)
-        | LinkParam::Cgroup { .. } => None,
     }
 }

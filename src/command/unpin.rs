@@ -13,7 +13,7 @@ use crate::execute;
 use crate::exit::Exit;
 use crate::fault::{Fault, Faults, Problem};
 use crate::path::PinPath;
-use crate::plan::{self, Empty, Foreign, Policy};
+use crate::plan::{self, Foreign};
 use crate::report::{Blocked, Faulty, error};
 
 /// What is to go.
@@ -32,10 +32,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     let observed = look(&bpffs, None)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let (plan, set) = match what {
-        What::Set(desired) => {
-            let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
-            (plan::plan(&desired, &observed, policy), Some(desired.set))
-        }
+        What::Set(desired) => (plan::unpin_set(&desired, &observed), Some(desired.set)),
         What::Paths(paths) => (plan::unpin(&paths, &observed, foreign), None),
     };
     if !plan.obstacles.is_empty() {
