@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, fill_in_ids, pins};
-pub use error::{Blocked, Faulty};
+pub use error::Blocked;
+pub use faults::Faulty;
 
 /// The version of the report's form. Keys may be added within one version.
 pub const FORMAT_VERSION: u32 = 1;

@@ -7,31 +7,13 @@ use std::io;
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
-use super::{Diagnostic, Report, Severity, faults};
+use super::faults::{self, Faulty};
+use super::{Diagnostic, Report, Severity};
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
-use crate::fault::Faults;
 use crate::kernel::{AttachError, LoadError};
-use crate::manifest::Source;
 use crate::plan::Obstacle;
 use crate::sources::SourceError;
-
-/// A manifest with faults, and the text to show them in.
-#[derive(Debug)]
-pub struct Faulty {
-    /// What is wrong.
-    pub faults: Faults,
-    /// Where.
-    pub sources: Vec<Source>,
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.faults)
-    }
-}
-
-impl std::error::Error for Faulty {}
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]

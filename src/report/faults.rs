@@ -1,11 +1,29 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
+use std::fmt;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::error::Faulty;
 use super::{Diagnostic, Severity, SourceLine};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, Faults, Place};
 use crate::manifest::Source;
+
+/// A manifest with faults, and the text to show them in.
+#[derive(Debug)]
+pub struct Faulty {
+    /// What is wrong.
+    pub faults: Faults,
+    /// Where.
+    pub sources: Vec<Source>,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.faults)
+    }
+}
+
+impl std::error::Error for Faulty {}
 
 /// Every fault with its place, one after the other.
 pub fn render(faulty: &Faulty, renderer: &Renderer) -> String {
