@@ -1,0 +1,229 @@
+//! How a plan is made: the policy of every path on one screen. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason};
+use crate::desired::{Desired, DesiredPin, Naming, Param};
+use crate::meta::Mode;
+use crate::observed::{LinkParam, MapProblem, Node, Observed, ObservedPin};
+use crate::path::{PinPath, SetName};
+
+/// What has to change for bpffs to match the manifest.
+pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
+    plan_set(desired, observed, policy, UnpinReason::NoLongerListed)
+}
+
+/// What has to change for the whole set to be gone. `desired` lists nothing.
+pub fn unpin_set(desired: &Desired, observed: &Observed) -> Plan {
+    let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
+    plan_set(desired, observed, policy, UnpinReason::Asked)
+}
+
+fn plan_set(
+    desired: &Desired,
+    observed: &Observed,
+    policy: Policy,
+    unpin_reason: UnpinReason,
+) -> Plan {
+    let obstacles = whole_set_obstacles(desired, observed, policy);
+    if !obstacles.is_empty() {
+        return Plan { obstacles, ..Plan::default() };
+    }
+    let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
+    for (path, pin) in observed.iterators() {
+        let ours = pin.provenance.set() == Some(&desired.set.name);
+        if ours && !desired.pins.contains_key(path) {
+            planner.unpin(path, pin, unpin_reason);
+        }
+    }
+    let listed: BTreeSet<&PinPath> = desired.pins.keys().collect();
+    let emptied = planner.remove_directories(&listed);
+    for (path, want) in &desired.pins {
+        planner.decide(&desired.set.name, path, want, &emptied);
+    }
+    planner.make_directories(desired, &emptied);
+    planner.finish()
+}
+
+/// What has to change for these pins to be gone, whosever set they are of.
+pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Plan {
+    let policy = Policy { foreign, empty: Empty::Allow };
+    let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
+    for path in paths {
+        match observed.nodes.get(path) {
+            Some(Node::Iterator(pin)) => {
+                if pin.provenance.set().is_some() || foreign == Foreign::Adopt {
+                    planner.unpin(path, pin, UnpinReason::Asked);
+                } else {
+                    planner.obstacle(Obstacle::Foreign { path: path.clone(), have: pin.clone() });
+                }
+            }
+            Some(Node::Other(kind)) => {
+                planner
+                    .obstacle(Obstacle::NotAnIterator { path: path.clone(), kind: kind.clone() });
+            }
+            Some(Node::Directory(_)) => {
+                planner.obstacle(Obstacle::Directory { path: path.clone() });
+            }
+            None => planner.obstacle(Obstacle::NotPinned { path: path.clone() }),
+        }
+    }
+    planner.remove_directories(&BTreeSet::new());
+    planner.finish()
+}
+
+/// What must be settled before any single pin is looked at.
+fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -> Vec<Obstacle> {
+    let set = &desired.set;
+    if desired.pins.is_empty() && policy.empty == Empty::Refuse {
+        return vec![Obstacle::Empty { set: set.name.clone() }];
+    }
+    if set.naming == Naming::Written {
+        return Vec::new();
+    }
+    // Two manifests with one file name must not unpin each other.
+    let other_sources: BTreeSet<&Vec<String>> = observed
+        .iterators()
+        .filter_map(|(_, pin)| pin.provenance.stamp())
+        .filter(|stamp| stamp.set == set.name && stamp.source != set.source)
+        .map(|stamp| &stamp.source)
+        .collect();
+    let obstacle = |theirs: &Vec<String>| Obstacle::OtherSource {
+        set: set.name.clone(),
+        ours: set.source.clone(),
+        theirs: theirs.clone(),
+    };
+    other_sources.into_iter().map(obstacle).collect()
+}
+
+struct Planner<'a> {
+    observed: &'a Observed,
+    policy: Policy,
+    plan: Plan,
+    /// What leaves a pin in place: comes after the directories are made.
+    changes: Vec<Step>,
+}
+
+impl Planner<'_> {
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        self.plan.obstacles.push(obstacle);
+    }
+
+    fn unpin(&mut self, path: &PinPath, pin: &ObservedPin, reason: UnpinReason) {
+        self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
+    }
+
+    /// The whole policy of one path.
+    fn decide(
+        &mut self,
+        set: &SetName,
+        path: &PinPath,
+        want: &DesiredPin,
+        emptied: &BTreeSet<PinPath>,
+    ) {
+        let Some(param) = self.resolve(path, want) else { return };
+        let path = path.clone();
+        match self.observed.nodes.get(&path) {
+            Some(Node::Directory(_)) if !emptied.contains(&path) => {
+                self.obstacle(Obstacle::Directory { path });
+            }
+            None | Some(Node::Directory(_)) => match self.blocking_parent(&path) {
+                Some(parent) => self.obstacle(Obstacle::ParentNotADirectory { path, parent }),
+                None => self.changes.push(Step::Pin { path, want: want.clone(), param }),
+            },
+            Some(Node::Other(kind)) => {
+                self.obstacle(Obstacle::NotAnIterator { path, kind: kind.clone() });
+            }
+            Some(Node::Iterator(have)) => {
+                let (want, have) = (want.clone(), have.clone());
+                let ours = have.provenance.set() == Some(set);
+                if !ours && self.policy.foreign == Foreign::Refuse {
+                    return self.obstacle(Obstacle::Foreign { path, have });
+                }
+                let drift = Drift::between(set, &want, param, &have);
+                if drift.iter().any(Drift::needs_another_link) {
+                    self.changes.push(Step::Replace { path, want, param, have, drift });
+                } else if !drift.is_empty() {
+                    self.changes.push(Step::SetMeta { path, want, have, drift });
+                } else {
+                    self.plan.unchanged.insert(path, have);
+                }
+            }
+        }
+    }
+
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<LinkParam> {
+        let map = match &want.param {
+            Param::None => return Some(LinkParam::None),
+            Param::Map(map) => map,
+        };
+        let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
+        match found {
+            Ok(id) => Some(LinkParam::Map(id)),
+            Err(why) => {
+                self.obstacle(Obstacle::Map { path: path.clone(), map: map.clone(), why });
+                None
+            }
+        }
+    }
+
+    /// The nearest parent that is something else than a directory and that no step before unpins.
+    fn blocking_parent(&self, path: &PinPath) -> Option<PinPath> {
+        path.ancestors().find(|parent| match self.observed.nodes.get(parent) {
+            None | Some(Node::Directory(_)) => false,
+            Some(Node::Other(_)) => true,
+            Some(Node::Iterator(_)) => !self.unpins(parent),
+        })
+    }
+
+    fn unpins(&self, path: &PinPath) -> bool {
+        self.plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
+    }
+
+    /// Removes the directories that the unpins leave empty, the deepest first. A directory that was
+    /// empty before, or that a listed pin needs, stays.
+    fn remove_directories(&mut self, listed: &BTreeSet<&PinPath>) -> BTreeSet<PinPath> {
+        let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
+        let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
+        let staying = self
+            .observed
+            .nodes
+            .keys()
+            .filter(|path| !unpinned.contains(path) && !above.contains(*path));
+        let kept: BTreeSet<PinPath> =
+            staying.chain(listed.iter().copied()).flat_map(PinPath::ancestors).collect();
+        let emptied: BTreeSet<PinPath> = above.difference(&kept).cloned().collect();
+        for path in emptied.iter().rev() {
+            if let Some(Node::Directory(meta)) = self.observed.nodes.get(path) {
+                let (path, meta) = (path.clone(), *meta);
+                self.plan.steps.push(Step::RemoveDirectory { path, meta });
+            }
+        }
+        emptied
+    }
+
+    /// Makes the directories that new pins need, parents first.
+    fn make_directories(&mut self, desired: &Desired, emptied: &BTreeSet<PinPath>) {
+        let mut missing: BTreeMap<PinPath, Mode> = BTreeMap::new();
+        for step in &self.changes {
+            let Step::Pin { path, want, .. } = step else { continue };
+            for parent in path.ancestors() {
+                let there = matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_)));
+                if !there || emptied.contains(&parent) {
+                    missing.entry(parent).or_insert(want.dir_mode);
+                }
+            }
+        }
+        debug_assert!(missing.keys().all(|path| !desired.pins.contains_key(path)));
+        let make = |(path, mode)| Step::MakeDirectory { path, mode };
+        self.plan.steps.extend(missing.into_iter().map(make));
+    }
+
+    fn finish(mut self) -> Plan {
+        self.plan.steps.append(&mut self.changes);
+        self.plan
+    }
+}
