@@ -193,7 +193,10 @@ impl OpenError {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(path) | Self::NotBpffs(path) => {
+            Self::Missing(_) => {
+                Some("make the directory and mount a bpffs on it, or name another".to_owned())
+            }
+            Self::NotBpffs(path) => {
                 let path = path.display();
                 Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
             }

@@ -16,21 +16,23 @@ use crate::desired::DEFAULT_BPFFS;
 #[command(name = "iterctl", version, after_help = STATUSES, max_term_width = 100)]
 pub struct Cli {
     /// Print one JSON document instead of text
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub json: bool,
 
     /// The same, indented
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub pretty: bool,
 
     /// Print all that libbpf and the verifier say, to standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub debug: bool,
 
     /// What to do
     #[command(subcommand)]
     pub command: Command,
 }
+
+const GLOBAL: &str = "Global options";
 
 const STATUSES: &str = "Exit statuses:
    0  done, or nothing to do
@@ -122,7 +124,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// Exit with 2 where apply would change something
+    /// Exit with 2 if apply would change something
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -168,7 +170,7 @@ pub struct UnpinArgs {
     pub bpffs: PathBuf,
 
     /// Also unpin iterators at PATH that iterctl has not pinned
-    #[arg(long, requires = "paths")]
+    #[arg(long, requires = "paths", conflicts_with_all = ["file", "set"])]
     pub adopt: bool,
 
     /// How long to wait.
@@ -189,10 +191,10 @@ pub struct ListArgs {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
-    }
-    humantime::parse_duration(text).map_err(|error| error.to_string())
+    let seconds = text.parse().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
+    seconds
+        .or_else(|| humantime::parse_duration(text).ok())
+        .ok_or_else(|| "expected seconds, or a duration such as `500ms`".to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
-use crate::manifest::Manifest;
+use crate::manifest::{File, Manifest};
 use crate::meta::{MapId, Meta, Mode};
 use crate::path::{MapName, PinPath, SetName, Sha256};
 use crate::target::Target;
@@ -154,8 +154,12 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
     let mut faults = manifest.faults.clone();
     let set = set::set(manifest, &mut faults);
+    let before = faults.len();
     let bpffs = set::bpffs(manifest, &mut faults);
-    let pins = entry::pins(manifest, facts, &bpffs, &mut faults);
+    // Where it is written wrongly, no path can be said to be outside of it.
+    let bpffs_is_known =
+        faults.len() == before && !manifest.files.iter().any(File::document_is_incomplete);
+    let pins = entry::pins(manifest, facts, (&bpffs, bpffs_is_known), &mut faults);
     finish(set, faults, bpffs, pins)
 }
 
@@ -186,3 +190,6 @@ fn finish(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::io;
 use crate::bpffs::{Locked, MountError, OpenError};
 use crate::kernel::LoadError;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty};
+use crate::report::{Blocked, Faulty, Usage};
 use crate::sources::SourceError;
 
 /// How a call ended.
@@ -39,8 +39,19 @@ impl Exit {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        if cause.is::<Faulty>() || cause.is::<SourceError>() {
+        if cause.is::<Faulty>() {
             return Some(Self::Invalid);
+        }
+        if cause.is::<Usage>() {
+            return Some(Self::Usage);
+        }
+        if let Some(error) = cause.downcast_ref::<SourceError>() {
+            return Some(match error {
+                SourceError::Unreadable(_, error) => Self::of_io(error).unwrap_or(Self::Invalid),
+                SourceError::TooLong(_) | SourceError::NotUtf8(..) | SourceError::NoManifest(_) => {
+                    Self::Invalid
+                }
+            });
         }
         if cause.is::<Locked>() {
             return Some(Self::Locked);

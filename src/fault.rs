@@ -7,7 +7,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::path::{InvalidMapName, InvalidPinPath, InvalidSetName, PinPath, STAGING_PREFIX};
+use crate::path::{
+    InvalidMapName, InvalidPinPath, InvalidSetName, PinPath, Printable, STAGING_PREFIX,
+};
 use crate::target::Target;
 
 /// Where something stands: a source by its number in [`Input`](crate::manifest::Input), and bytes.
@@ -49,7 +51,8 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     /// These faults, sorted by place.
     pub fn new(mut faults: Vec<Fault>) -> Self {
-        faults.sort_by(|a, b| a.place.cmp(&b.place));
+        // What has no place of its own comes last.
+        faults.sort_by_key(|fault| (fault.place.is_none(), fault.place.clone()));
         Self(faults)
     }
 
@@ -105,7 +108,7 @@ pub enum Problem {
     },
     /// The path of a pin that bpffs could not take.
     PinPath {
-        /// The path as written.
+        /// The path, without the bpffs where that is written too.
         text: String,
         /// What is wrong with it.
         why: InvalidPinPath,
@@ -129,7 +132,7 @@ pub enum Problem {
         at: Place,
     },
     /// Not octal permission bits.
-    Mode,
+    Mode(String),
     /// No such user.
     UnknownUser(String),
     /// No such group.
@@ -164,7 +167,7 @@ pub enum Problem {
     MapName(InvalidMapName),
     /// Id 0, which the kernel never gives.
     MapIdZero,
-    /// An empty path, or one that leaves bpffs, in `map = { pinned = … }`.
+    /// An empty path, or one with a `..` or a NUL, in `map = { pinned = … }`.
     MapPath,
 }
 
@@ -208,10 +211,15 @@ impl Problem {
             Self::NoSetName(_) => {
                 Some("write `set = \"…\"` at the top of the manifest, or give `--set`".to_owned())
             }
-            Self::SetsDiffer { .. } => {
+            Self::SetsDiffer { at: Some(_), .. } => {
                 Some("one call is one set: apply the files apart, or give `--set`".to_owned())
             }
-            Self::BpffsNotAbsolute => Some("write `bpffs = \"/sys/fs/bpf\"`".to_owned()),
+            Self::SetsDiffer { at: None, .. } => Some(
+                "the names are taken from the files: write `set = \"…\"` in one of them, or give \
+                 `--set`"
+                    .to_owned(),
+            ),
+            Self::BpffsNotAbsolute => Some("write it like `/sys/fs/bpf`".to_owned()),
             Self::BpffsDiffers { .. } => {
                 Some("one call has one bpffs: apply the files apart".to_owned())
             }
@@ -220,13 +228,12 @@ impl Problem {
                 "write a path below {}, or set `bpffs` at the top of the manifest",
                 bpffs.display()
             )),
-            Self::Mode => Some("write it like `0440`, in quotes".to_owned()),
-            Self::UnknownUser(_) | Self::UnknownGroup(_) => {
-                Some("a number is taken as it is".to_owned())
-            }
+            Self::Mode(_) => Some("write three octal digits, such as `0440`".to_owned()),
+            Self::UnknownUser(_) => Some("name a user of this machine, or give a uid".to_owned()),
+            Self::UnknownGroup(_) => Some("name a group of this machine, or give a gid".to_owned()),
             Self::Sha256 => Some("`sha256sum FILE` prints it".to_owned()),
             Self::Sha256Differs { found } => {
-                Some(format!("where this object is the right one: `sha256 = \"{found}\"`"))
+                Some(format!("if this is the right object, write `sha256 = \"{found}\"`"))
             }
             Self::NoIterator => Some(
                 "an iterator is a program with `SEC(\"iter/…\")` or `SEC(\"iter.s/…\")`".into(),
@@ -319,7 +326,9 @@ impl fmt::Display for Problem {
             Self::SetsDiffer { here, first, .. } => {
                 write!(f, "two sets in one call: `{first}` and `{here}`")
             }
-            Self::BpffsNotAbsolute => write!(f, "`bpffs` is not an absolute path"),
+            Self::BpffsNotAbsolute => {
+                write!(f, "`bpffs` is not an absolute path without `.` and `..`")
+            }
             Self::BpffsDiffers { first, .. } => {
                 write!(f, "another bpffs than {} in the same call", first.display())
             }
@@ -331,7 +340,7 @@ impl fmt::Display for Problem {
             Self::ParentOfAnother { path, below, .. } => {
                 write!(f, "`{path}` cannot be a pin and the parent directory of `{below}`")
             }
-            Self::Mode => write!(f, "not a mode"),
+            Self::Mode(text) => write!(f, "`{}` is not a mode", text.escape_debug()),
             Self::UnknownUser(name) => write!(f, "no user `{}`", name.escape_debug()),
             Self::UnknownGroup(name) => write!(f, "no group `{}`", name.escape_debug()),
             Self::Sha256 => write!(f, "not a SHA-256 in hex"),
@@ -367,9 +376,10 @@ impl ObjectFault {
             Self::NotElf(_) | Self::NotBpf(..) => {
                 Some("compile it with `clang -g -O2 -target bpf -c`".to_owned())
             }
-            Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) | Self::Rejected(..) => {
-                None
+            Self::Rejected(..) => {
+                Some("the file may be cut short: compile or copy it again".to_owned())
             }
+            Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) => None,
         }
     }
 }
@@ -377,17 +387,17 @@ impl ObjectFault {
 impl fmt::Display for ObjectFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(path) => write!(f, "no object at {}", path.display()),
-            Self::Unreadable(path, why) => write!(f, "cannot read {}: {why}", path.display()),
-            Self::NotAFile(path) => write!(f, "{} is not a regular file", path.display()),
+            Self::Missing(path) => write!(f, "no object at {}", Printable(path)),
+            Self::Unreadable(path, why) => write!(f, "cannot read {}: {why}", Printable(path)),
+            Self::NotAFile(path) => write!(f, "{} is not a regular file", Printable(path)),
             Self::TooLarge(path, size, limit) => {
-                write!(f, "{} has {size} bytes, and {limit} are allowed", path.display())
+                write!(f, "{} has {size} bytes, and {limit} are allowed", Printable(path))
             }
-            Self::NotElf(path) => write!(f, "{} is not an ELF file", path.display()),
+            Self::NotElf(path) => write!(f, "{} is not an ELF file", Printable(path)),
             Self::NotBpf(path, machine) => {
-                write!(f, "{} is an ELF file for machine {machine}, not for BPF", path.display())
+                write!(f, "{} is an ELF file for machine {machine}, not for BPF", Printable(path))
             }
-            Self::Rejected(path, why) => write!(f, "libbpf cannot open {}: {why}", path.display()),
+            Self::Rejected(path, why) => write!(f, "libbpf cannot open {}: {why}", Printable(path)),
         }
     }
 }

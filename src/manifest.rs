@@ -7,7 +7,7 @@ pub mod wire;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize as _;
 use serde_spanned::Spanned;
@@ -44,6 +44,8 @@ pub enum Argument {
     File(PathBuf),
     /// A directory, as an absolute path.
     Directory(PathBuf),
+    /// A pipe or a device, as an absolute path: its name says nothing of what comes out of it.
+    Stream(PathBuf),
     /// Standard input.
     Stdin,
 }
@@ -132,9 +134,16 @@ impl Manifest {
 }
 
 impl File {
+    /// Whether a key of the document itself, such as `set`, could not be read.
+    pub fn document_is_incomplete(&self) -> bool {
+        // toml 1.1 has the document begin at byte 0, whatever it begins with.
+        self.incomplete.contains(&0)
+    }
+
     /// The absolute path of an object as written in this file.
     pub fn object(&self, written: &str) -> PathBuf {
-        self.base.join(Path::new(written))
+        // Collecting the components drops `./`, so that one object has one path.
+        self.base.join(written).components().collect()
     }
 }
 
@@ -148,7 +157,9 @@ fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
     );
     let mut file = File { base: source.base.clone(), ..File::default() };
     // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
-    if !syntax_is_broken {
+    if syntax_is_broken {
+        file.incomplete.insert(table.span().start);
+    } else {
         read_keys(number, table, &mut file, faults);
     }
     file
@@ -183,8 +194,27 @@ fn fault(number: usize, error: &toml::de::Error, problem: Problem) -> Fault {
 }
 
 fn shape_message(error: &toml::de::Error) -> String {
-    // serde's own words are the field's: "unknown field", "invalid type". TOML calls a field a key.
-    error.message().trim_end().replace("unknown field", "unknown key")
+    // serde speaks of Rust's types; whoever writes TOML knows keys and tables.
+    const WORDS: &[(&str, &str)] = &[
+        ("unknown field", "unknown key"),
+        ("unknown variant", "unknown key"),
+        ("wanted exactly 1 element, found 0 elements", "one key belongs here, and there is none"),
+        (
+            "wanted exactly 1 element, more than 1 element",
+            "one key belongs here, and there are more",
+        ),
+        ("wanted string or table", "a table belongs here"),
+        ("unit variant, expected newtype variant", "a table belongs here"),
+        ("map, expected a sequence", "a table, expected an array: write `[[iter]]`"),
+        ("invalid type: map", "invalid type: table"),
+        ("sequence", "array"),
+        ("expected struct Access", "expected a table"),
+        ("expected struct Entry", "expected a table"),
+        ("expected struct Cgroup", "expected a table"),
+        ("expected u32", "expected a number from 0 to 4294967295"),
+    ];
+    let message = error.message().trim_end().to_owned();
+    WORDS.iter().fold(message, |message, (serde, ours)| message.replace(serde, ours))
 }
 
 /// Removes the key, of the document or of a table in it, whose name or value covers `span` most
@@ -306,7 +336,7 @@ mod tests {
         assert_eq!(&text[path.span()], "\"a/b\"");
         assert_eq!(
             file.object(entry.obj.as_ref().expect("and an object").get_ref()),
-            Path::new("/etc/iterctl/task.bpf.o")
+            PathBuf::from("/etc/iterctl/task.bpf.o")
         );
     }
 
@@ -317,7 +347,7 @@ mod tests {
         assert!(matches!(map.get_ref(), wire::Map::Id(20)));
         check(
             "[[iter]]\nmap = { id = 1, name = \"x\" }\n",
-            &[("{ id = 1, name = \"x\" }", "wanted exactly 1 element, more than 1 element")],
+            &[("{ id = 1, name = \"x\" }", "one key belongs here, and there are more")],
         );
     }
 
@@ -334,7 +364,7 @@ mod tests {
                 ),
                 ("440", "invalid type: integer `440`, expected a string"),
                 ("5", "invalid type: integer `5`, expected a string"),
-                ("-1", "invalid value: integer `-1`, expected u32"),
+                ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \

@@ -98,6 +98,11 @@ impl FromStr for PinPath {
         if text.chars().any(char::is_control) {
             return Err(InvalidPinPath::Control);
         }
+        // Components that go somewhere else are worse than those that bpffs does not take.
+        if let Some(component) = text.split('/').find(|component| matches!(*component, "." | ".."))
+        {
+            return Err(InvalidPinPath::NotNormal(component.to_owned()));
+        }
         for component in text.split('/') {
             check_component(component.as_bytes())?;
         }

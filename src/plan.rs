@@ -1,4 +1,4 @@
-//! [`Desired`] + [`Observed`] → [`Plan`]: the ordered changes, each with its reasons. Pure.
+//! [`Desired`](crate::desired::Desired) + [`Observed`](crate::observed::Observed) → [`Plan`]: the ordered changes, each with its reasons. Pure.
 //!
 //! A plan leaves nothing to decide: it says which link is to be where, which directories come and
 //! go, and in which order. The same inputs give the same plan, byte for byte.
@@ -143,7 +143,7 @@ pub enum Obstacle {
         /// What is there.
         kind: Kind,
     },
-    /// A directory that is not empty is there.
+    /// A directory is there, and unpinning what the set no longer lists does not empty it.
     Directory {
         /// Where.
         path: PinPath,
@@ -205,3 +205,6 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, fill_in_ids, pins};
-pub use error::Blocked;
+pub use error::{Blocked, Usage};
 pub use faults::Faulty;
 
 /// The version of the report's form. Keys may be added within one version.
@@ -162,11 +162,22 @@ pub struct Diagnostic {
     pub causes: Vec<String>,
     /// The way out, where there is one.
     pub hint: Option<String>,
-    /// Where in the manifest, where it is there.
+    /// The place in the manifest, if it has one.
     pub place: Option<SourceLine>,
+    /// Another place in the manifest that belongs to it.
+    pub also: Option<AlsoSee>,
 }
 
-/// How bad a [`Diagnostic`] is.
+/// Another place, and what is there.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AlsoSee {
+    /// The place.
+    pub place: SourceLine,
+    /// What is there.
+    pub message: &'static str,
+}
+
+/// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

@@ -46,7 +46,12 @@ pub fn read(files: &[PathBuf], set: Option<String>) -> Result<Input, SourceError
             input.arguments.push(Argument::Directory(absolute(file)?));
         } else {
             input.sources.push(read_file(file)?);
-            input.arguments.push(Argument::File(absolute(file)?));
+            let path = absolute(file)?;
+            // The name of a pipe or a device says nothing of what comes out of it.
+            input.arguments.push(match file.is_file() {
+                true => Argument::File(path),
+                false => Argument::Stream(path),
+            });
         }
     }
     Ok(input)
@@ -113,8 +118,8 @@ impl SourceError {
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(path, error) => {
-                write!(f, "failed to read the manifest {}: {error}", path.display())
+            Self::Unreadable(path, _) => {
+                write!(f, "failed to read the manifest {}", path.display())
             }
             Self::TooLong(path) => {
                 write!(
@@ -131,4 +136,11 @@ impl fmt::Display for SourceError {
     }
 }
 
-impl std::error::Error for SourceError {}
+impl std::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(_, error) => Some(error),
+            Self::TooLong(_) | Self::NotUtf8(..) | Self::NoManifest(_) => None,
+        }
+    }
+}

@@ -280,6 +280,8 @@ impl Validator<'_> {
             "const" => wanted == value,
             "type" => is_of_type(wanted, value),
             "minimum" => value.as_f64().is_none_or(|number| Some(number) >= wanted.as_f64()),
+            "minLength" => length(value).is_none_or(|length| Some(length) >= wanted.as_u64()),
+            "maxLength" => length(value).is_none_or(|length| Some(length) <= wanted.as_u64()),
             "pattern" => value.as_str().is_none_or(|text| pattern(wanted).is_match(text)),
             "anyOf" => items(wanted).any(|schema| self.accepts(schema, value)),
             "oneOf" => items(wanted).filter(|schema| self.accepts(schema, value)).count() == 1,
@@ -288,7 +290,9 @@ impl Validator<'_> {
             "properties" => fields(value)
                 .all(|(key, value)| wanted.get(key).is_none_or(|one| self.accepts(one, value))),
             "additionalProperties" => fields(value)
-                .filter(|(key, _)| keywords["properties"].get(key).is_none())
+                .filter(|(key, _)| {
+                    keywords.get("properties").is_none_or(|all| all.get(key).is_none())
+                })
                 .all(|(_, value)| self.accepts(wanted, value)),
             unknown => unreachable!("`{unknown}` is not understood here yet"),
         })
@@ -311,6 +315,10 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
         Value::Object(_) => "object",
     };
     wanted == name || items(wanted).any(|one| one == name)
+}
+
+fn length(value: &Value) -> Option<u64> {
+    value.as_str().map(|text| text.chars().count() as u64)
 }
 
 fn pattern(wanted: &Value) -> Regex {

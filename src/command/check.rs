@@ -3,10 +3,16 @@
 use super::{Answer, iterators, resolve};
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
-use crate::report::Report;
+use crate::report::{Report, error};
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let desired = resolve(&args.manifest)?.desired;
     let comment = format!("set {}: {}, no faults", desired.set.name, iterators(desired.pins.len()));
-    Ok(Answer { report: Report::new(comment), exit: Exit::Done })
+    let mut report = Report::new(comment);
+    if desired.pins.is_empty() {
+        let note =
+            "apply refuses a manifest that lists nothing, unless it is given `--allow-empty`";
+        report.diagnostics.push(error::note(note));
+    }
+    Ok(Answer { report, exit: Exit::Done })
 }

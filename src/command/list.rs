@@ -13,9 +13,11 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<Answer> {
     if args.set.is_some() {
         pins.retain(|pin| pin.state.set == args.set);
     }
-    let comment = match pins.len() {
-        0 => format!("no iterator is pinned on {}", bpffs.path().display()),
-        number => format!("{} pinned on {}", iterators(number), bpffs.path().display()),
+    let place = bpffs.path().display();
+    let comment = match (pins.len(), &args.set) {
+        (0, None) => format!("no iterator is pinned on {place}"),
+        (0, Some(set)) => format!("no iterator of the set {set} is pinned on {place}"),
+        (number, _) => format!("{} pinned on {place}", iterators(number)),
     };
     let report = Report { pins: Some(pins), ..Report::new(comment) };
     Ok(Answer { report, exit: Exit::Done })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 use super::{Answer, count_changes, look, read, remove_stale_staging, report_plan, show_faults};
 use crate::bpffs::Bpffs;
@@ -12,9 +12,9 @@ use crate::desired::{self, Desired, Naming, Set};
 use crate::execute;
 use crate::exit::Exit;
 use crate::fault::{Fault, Faults, Problem};
-use crate::path::PinPath;
+use crate::path::{InvalidPinPath, PinPath, Printable};
 use crate::plan::{self, Foreign};
-use crate::report::{Blocked, Faulty, error};
+use crate::report::{Blocked, Faulty, Usage, error};
 
 /// What is to go.
 enum What {
@@ -74,9 +74,10 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
 
 /// A path of the command line, relative to the bpffs or below it.
 fn pin_path(path: &Path, bpffs: &Path) -> anyhow::Result<PinPath> {
-    let outside = || anyhow!("{} is not below {}", path.display(), bpffs.display());
+    let usage = |why: String| anyhow::Error::from(Usage(format!("{}: {why}", Printable(path))));
+    let outside = || usage(format!("not below the bpffs {}", Printable(bpffs)));
     let relative =
         if path.is_absolute() { path.strip_prefix(bpffs).map_err(|_| outside())? } else { path };
-    let text = relative.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", path.display()))?;
-    text.parse().map_err(|why| anyhow!("{}: {why}", path.display()))
+    let text = relative.to_str().ok_or_else(|| usage("not UTF-8".to_owned()))?;
+    text.parse().map_err(|why: InvalidPinPath| usage(why.to_string()))
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
+use super::set::absolute_normal;
 use super::{DesiredPin, Facts, MapRef, Param, Program};
 use crate::fault::{Fault, ObjectFault, Place, Problem};
 use crate::manifest::{File, Manifest, wire};
@@ -18,16 +20,17 @@ use crate::target::{Takes, Target};
 pub(super) fn pins(
     manifest: &Manifest,
     facts: &Facts,
-    bpffs: &Path,
+    (bpffs, bpffs_is_known): (&Path, bool),
     faults: &mut Vec<Fault>,
 ) -> BTreeMap<PinPath, DesiredPin> {
-    let mut resolver = Resolver { facts, bpffs, faults, programs: BTreeMap::new() };
+    let mut resolver = Resolver { facts, bpffs, bpffs_is_known, faults, programs: BTreeMap::new() };
     resolver.pins(manifest)
 }
 
 struct Resolver<'a> {
     facts: &'a Facts,
     bpffs: &'a Path,
+    bpffs_is_known: bool,
     faults: &'a mut Vec<Fault>,
     programs: BTreeMap<Program, Arc<Program>>,
 }
@@ -97,9 +100,11 @@ impl Resolver<'_> {
         let text = path.get_ref();
         let relative = if text.starts_with('/') {
             match Path::new(text).strip_prefix(self.bpffs).ok().and_then(Path::to_str) {
-                Some(relative) => relative,
-                None => {
-                    self.fault(place, Problem::OutsideBpffs(self.bpffs.to_path_buf()));
+                Some(relative) if !relative.is_empty() => relative,
+                Some(_) | None => {
+                    if self.bpffs_is_known {
+                        self.fault(place, Problem::OutsideBpffs(self.bpffs.to_path_buf()));
+                    }
                     return None;
                 }
             }
@@ -109,16 +114,20 @@ impl Resolver<'_> {
         match relative.parse() {
             Ok(parsed) => Some((parsed, place)),
             Err(why) => {
-                self.fault(place, Problem::PinPath { text: text.clone(), why });
+                self.fault(place, Problem::PinPath { text: relative.to_owned(), why });
                 None
             }
         }
     }
 
     fn missing(&mut self, written: &Written<'_>, key: &'static str) {
-        let span = written.keys.span();
-        if !written.file.incomplete.contains(&span.start) {
-            self.fault(written.place(span), Problem::MissingKey(key));
+        self.missed(written, written.keys.span(), Problem::MissingKey(key));
+    }
+
+    /// A key is not there. Where one could not be read, that has been complained about.
+    fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
+        if !written.file.incomplete.contains(&written.keys.span().start) {
+            self.fault(written.place(at), problem);
         }
     }
 
@@ -132,11 +141,12 @@ impl Resolver<'_> {
         };
         let access = self.access(written.number, &own, &written.file.keys.defaults);
         let map = entry.map.as_ref().map(|map| self.map(written, map));
+        let sha256 = entry.sha256.as_ref().and_then(|digest| self.sha256(written, digest));
         let Some(obj) = &entry.obj else {
             self.missing(written, "obj");
             return None;
         };
-        let program = self.program(written, obj)?;
+        let program = self.program(written, obj, sha256)?;
         let param = self.param(written, obj, &program.target, map)?;
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
@@ -170,7 +180,8 @@ impl Resolver<'_> {
         };
         let mode = written.get_ref().parse();
         if mode.is_err() {
-            self.fault(Place::new(number, written.span()), Problem::Mode);
+            let problem = Problem::Mode(written.get_ref().clone());
+            self.fault(Place::new(number, written.span()), problem);
         }
         mode.ok()
     }
@@ -206,7 +217,12 @@ impl Resolver<'_> {
         id
     }
 
-    fn program(&mut self, written: &Written<'_>, obj: &Spanned<String>) -> Option<Arc<Program>> {
+    fn program(
+        &mut self,
+        written: &Written<'_>,
+        obj: &Spanned<String>,
+        sha256: Option<(Sha256, Place)>,
+    ) -> Option<Arc<Program>> {
         let entry = written.keys.get_ref();
         let object = written.file.object(obj.get_ref());
         let at_obj = written.place(obj.span());
@@ -221,7 +237,11 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        self.sha256(written, &facts.sha256);
+        if let Some((wanted, place)) = sha256
+            && wanted != facts.sha256
+        {
+            self.fault(place, Problem::Sha256Differs { found: facts.sha256.to_string() });
+        }
         let candidates = &facts.iterators;
         let chosen = match (&entry.program, candidates.as_slice()) {
             (Some(wanted), _) => {
@@ -236,7 +256,10 @@ impl Resolver<'_> {
             }
             (None, [only]) => Ok(only),
             (None, []) => Err((at_obj, Problem::NoIterator)),
-            (None, several) => Err((at_obj, Problem::SeveralIterators(several.to_vec()))),
+            (None, several) => {
+                self.missed(written, obj.span(), Problem::SeveralIterators(several.to_vec()));
+                return None;
+            }
         };
         match chosen {
             Ok(one) => {
@@ -264,15 +287,19 @@ impl Resolver<'_> {
         shared
     }
 
-    fn sha256(&mut self, written: &Written<'_>, found: &Sha256) {
-        let Some(wanted) = &written.keys.get_ref().sha256 else { return };
-        let place = written.place(wanted.span());
-        match wanted.get_ref().parse::<Sha256>() {
-            Err(_) => self.fault(place, Problem::Sha256),
-            Ok(wanted) if wanted != *found => {
-                self.fault(place, Problem::Sha256Differs { found: found.to_string() });
+    /// `None` where it is no digest, which has been complained about.
+    fn sha256(
+        &mut self,
+        written: &Written<'_>,
+        digest: &Spanned<String>,
+    ) -> Option<(Sha256, Place)> {
+        let place = written.place(digest.span());
+        match digest.get_ref().parse() {
+            Ok(wanted) => Some((wanted, place)),
+            Err(_) => {
+                self.fault(place, Problem::Sha256);
+                None
             }
-            Ok(_) => {}
         }
     }
 
@@ -281,8 +308,11 @@ impl Resolver<'_> {
         let problem = match map.get_ref() {
             wire::Map::Id(0) => Problem::MapIdZero,
             wire::Map::Id(id) => return Some(MapRef::Id(MapId(*id))),
-            wire::Map::Pinned(path) if path.is_empty() || path.contains('\0') => Problem::MapPath,
-            wire::Map::Pinned(path) => return Some(MapRef::Pinned(self.bpffs.join(path))),
+            wire::Map::Pinned(path) if path.is_empty() => Problem::MapPath,
+            wire::Map::Pinned(path) => match absolute_normal(&self.bpffs.join(path)) {
+                Some(path) => return Some(MapRef::Pinned(path)),
+                None => Problem::MapPath,
+            },
             wire::Map::Name(name) => match name.parse() {
                 Ok(name) => return Some(MapRef::Name(name)),
                 Err(why) => Problem::MapName(why),
@@ -309,7 +339,7 @@ impl Resolver<'_> {
                 None
             }
             (Some(Takes::Map), None) => {
-                self.fault(written.place(obj.span()), Problem::MapNeeded(target.clone()));
+                self.missed(written, obj.span(), Problem::MapNeeded(target.clone()));
                 None
             }
             (Some(Takes::Cgroup), None) => {
@@ -323,7 +353,7 @@ impl Resolver<'_> {
 }
 
 impl Written<'_> {
-    fn place(&self, span: std::ops::Range<usize>) -> Place {
+    fn place(&self, span: Range<usize>) -> Place {
         Place::new(self.number, span)
     }
 }

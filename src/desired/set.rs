@@ -1,11 +1,12 @@
 //! Whose pins they are, and on which bpffs: what all files of one call must agree on. Pure.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::{DEFAULT_BPFFS, Naming, Set};
 use crate::fault::{Fault, Place, Problem};
-use crate::manifest::{Argument, Manifest};
+use crate::manifest::{Argument, File, Manifest};
 use crate::path::SetName;
 
 /// The set: `--set`, else the name that the files agree on, else the one of the `-f` arguments.
@@ -17,9 +18,16 @@ pub(super) fn set(manifest: &Manifest, faults: &mut Vec<Fault>) -> Result<Set, F
         let name = given.parse().map_err(|why| anywhere(Problem::SetName(why)))?;
         return Ok(Set { name, naming: Naming::Written, source });
     }
-    match written_set(manifest, faults)? {
-        Some(name) => Ok(Set { name, naming: Naming::Written, source }),
-        None => Ok(Set { name: taken_set(manifest)?, naming: Naming::Taken, source }),
+    if let Some(name) = written_set(manifest, faults)? {
+        return Ok(Set { name, naming: Naming::Written, source });
+    }
+    match taken_set(manifest) {
+        Ok(name) => Ok(Set { name, naming: Naming::Taken, source }),
+        // The name may be written where it could not be read, which has been complained about.
+        Err(fault) if manifest.files.iter().any(File::document_is_incomplete) => {
+            Err(faults.pop().unwrap_or(fault))
+        }
+        Err(fault) => Err(fault),
     }
 }
 
@@ -61,7 +69,7 @@ fn taken_set(manifest: &Manifest) -> Result<SetName, Fault> {
     let mut first: Option<SetName> = None;
     for argument in &manifest.arguments {
         let name = argument.set_name();
-        let name = name.ok_or_else(|| anywhere(Problem::NoSetName(argument.to_string())))?;
+        let name = name.ok_or_else(|| anywhere(Problem::NoSetName(argument.described())))?;
         if let Some(first) = &first
             && name != *first
         {
@@ -85,16 +93,27 @@ impl Argument {
                 let name = path.file_name()?.to_str()?;
                 name.strip_suffix(".d").unwrap_or(name)
             }
-            Self::Stdin => return None,
+            Self::Stream(_) | Self::Stdin => return None,
         };
         name.parse().ok()
+    }
+}
+
+impl Argument {
+    fn described(&self) -> String {
+        match self {
+            Self::Stdin => "standard input".to_owned(),
+            Self::File(_) | Self::Directory(_) | Self::Stream(_) => self.to_string(),
+        }
     }
 }
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::File(path) | Self::Directory(path) | Self::Stream(path) => {
+                write!(f, "{}", path.display())
+            }
             Self::Stdin => f.write_str("-"),
         }
     }
@@ -106,7 +125,7 @@ pub(super) fn bpffs(manifest: &Manifest, faults: &mut Vec<Fault>) -> PathBuf {
     for (number, file) in manifest.files.iter().enumerate() {
         let Some(written) = &file.keys.bpffs else { continue };
         let place = Place::new(number, written.span());
-        let problem = match (absolute_normal(written.get_ref()), &first) {
+        let problem = match (absolute_normal(Path::new(written.get_ref())), &first) {
             (None, _) => Problem::BpffsNotAbsolute,
             (Some(path), None) => {
                 first = Some((path, place));
@@ -122,12 +141,11 @@ pub(super) fn bpffs(manifest: &Manifest, faults: &mut Vec<Fault>) -> PathBuf {
     first.map_or_else(|| PathBuf::from(DEFAULT_BPFFS), |(path, _)| path)
 }
 
-fn absolute_normal(text: &str) -> Option<PathBuf> {
-    let path = Path::new(text);
+/// The path without doubled and trailing slashes; `None` where it is relative, has a `..` or a NUL.
+pub(super) fn absolute_normal(path: &Path) -> Option<PathBuf> {
     let normal = path
         .components()
         .all(|component| matches!(component, Component::RootDir | Component::Normal(_)));
-    let usable = path.is_absolute() && normal && !text.contains('\0');
-    // Collecting the components drops doubled and trailing slashes.
+    let usable = path.is_absolute() && normal && !path.as_os_str().as_bytes().contains(&0);
     usable.then(|| path.components().collect())
 }

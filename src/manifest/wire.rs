@@ -74,19 +74,23 @@ pub struct Entry {
     #[schemars(with = "Option<Map>")]
     pub map: Option<Spanned<Map>>,
 
-    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
+    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: that of
+    /// `[defaults]`, else `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub mode: Option<Spanned<String>>,
 
-    /// The pin's owner: a user's name or a number. Default: whoever runs iterctl.
+    /// The pin's owner: a user's name or a number. Default: that of `[defaults]`, else whoever runs
+    /// iterctl.
     #[schemars(with = "Option<String>")]
     pub owner: Option<Spanned<String>>,
 
-    /// The pin's group: a group's name or a number. Default: that of whoever runs iterctl.
+    /// The pin's group: a group's name or a number. Default: that of `[defaults]`, else that of
+    /// whoever runs iterctl.
     #[schemars(with = "Option<String>")]
     pub group: Option<Spanned<String>>,
 
-    /// The mode of parent directories that have to be made, in octal. Default: `0700`.
+    /// The mode of parent directories that have to be made, in octal. Default: that of `[defaults]`,
+    /// else `0700`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub dir_mode: Option<Spanned<String>>,
 
@@ -100,9 +104,9 @@ pub struct Entry {
 #[serde(rename_all = "kebab-case")]
 pub enum Map {
     /// The kernel's id of the map, as `bpftool map` lists it.
-    Id(u32),
+    Id(#[schemars(range(min = 1))] u32),
     /// The file on bpffs at which the map is pinned: absolute, or relative to `bpffs`.
     Pinned(String),
     /// The map's name in the kernel, at most 15 characters. It must be the only one of that name.
-    Name(String),
+    Name(#[schemars(length(min = 1, max = 15))] String),
 }

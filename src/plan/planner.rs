@@ -41,7 +41,7 @@ fn plan_set(
     for (path, want) in &desired.pins {
         planner.decide(&desired.set.name, path, want, &emptied);
     }
-    planner.make_directories(desired, &emptied);
+    planner.make_directories();
     planner.finish()
 }
 
@@ -206,18 +206,16 @@ impl Planner<'_> {
     }
 
     /// Makes the directories that new pins need, parents first.
-    fn make_directories(&mut self, desired: &Desired, emptied: &BTreeSet<PinPath>) {
+    fn make_directories(&mut self) {
         let mut missing: BTreeMap<PinPath, Mode> = BTreeMap::new();
         for step in &self.changes {
             let Step::Pin { path, want, .. } = step else { continue };
             for parent in path.ancestors() {
-                let there = matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_)));
-                if !there || emptied.contains(&parent) {
+                if !matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_))) {
                     missing.entry(parent).or_insert(want.dir_mode);
                 }
             }
         }
-        debug_assert!(missing.keys().all(|path| !desired.pins.contains_key(path)));
         let make = |(path, mode)| Step::MakeDirectory { path, mode };
         self.plan.steps.extend(missing.into_iter().map(make));
     }

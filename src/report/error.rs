@@ -30,6 +30,18 @@ impl fmt::Display for Blocked {
 
 impl std::error::Error for Blocked {}
 
+/// Arguments that each look right and together make no sense.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
@@ -122,11 +134,12 @@ fn of_chain(error: &anyhow::Error) -> Diagnostic {
         causes: error.chain().skip(1).map(ToString::to_string).collect(),
         hint: error.chain().find_map(hint),
         place: None,
+        also: None,
     }
 }
 
 fn plain(severity: Severity, message: String) -> Diagnostic {
-    Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None }
+    Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None, also: None }
 }
 
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
@@ -139,8 +152,10 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<AttachError>() {
         return error.hint();
     }
-    if let Some(error) = cause.downcast_ref::<SourceError>() {
-        return error.hint();
+    if let Some(error) = cause.downcast_ref::<SourceError>()
+        && let Some(hint) = error.hint()
+    {
+        return Some(hint);
     }
     let error = cause.downcast_ref::<io::Error>()?;
     let denied = error.kind() == io::ErrorKind::PermissionDenied;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::{Diagnostic, Severity, SourceLine};
+use super::{AlsoSee, Diagnostic, Severity, SourceLine};
 use crate::fault::{Fault, Faults, Place};
 use crate::manifest::Source;
 
@@ -91,6 +91,9 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
             causes: Vec::new(),
             hint: fault.problem.help(),
             place: fault.place.as_ref().and_then(|place| line_of(&faulty.sources, place)),
+            also: fault.problem.see_also().and_then(|(place, message)| {
+                Some(AlsoSee { place: line_of(&faulty.sources, place)?, message })
+            }),
         })
         .collect()
 }

@@ -1,0 +1,169 @@
+//! Manifests in a few words, facts that fit them, and what came of both as a few lines.
+
+use std::path::{Path, PathBuf};
+
+use crate::desired::{Desired, DesiredPin, Facts, Naming, ObjectFacts, Param, resolve};
+use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::manifest::{Argument, Input, Source, parse};
+use crate::path::Sha256;
+use crate::target::Target;
+
+/// What one call is given: by default each file is a `-f` argument of its own.
+pub(super) struct Call(pub(super) Input);
+
+/// `/etc/iterctl/iters.toml` with this text.
+pub(super) fn file(text: &str) -> Call {
+    files(&[("/etc/iterctl/iters.toml", text)])
+}
+
+pub(super) fn files(files: &[(&str, &str)]) -> Call {
+    let source = |(name, text): &(&str, &str)| Source {
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+        base: PathBuf::from("/etc/iterctl"),
+    };
+    let argument = |(name, _): &(&str, &str)| Argument::File(PathBuf::from(name));
+    Call(Input {
+        sources: files.iter().map(source).collect(),
+        arguments: files.iter().map(argument).collect(),
+        set: None,
+    })
+}
+
+impl Call {
+    pub(super) fn set(mut self, name: &str) -> Self {
+        self.0.set = Some(name.to_owned());
+        self
+    }
+
+    /// The same files, but given with these `-f` arguments.
+    pub(super) fn given(mut self, arguments: &[Argument]) -> Self {
+        self.0.arguments = arguments.to_vec();
+        self
+    }
+
+    pub(super) fn resolve(&self) -> Result<Desired, Faults> {
+        resolve(&parse(&self.0), &facts())
+    }
+
+    /// The text at that place.
+    fn text(&self, place: &Place) -> &str {
+        &self.0.sources[place.source].text[place.span()]
+    }
+}
+
+pub(super) fn directory(path: &str) -> Argument {
+    Argument::Directory(PathBuf::from(path))
+}
+
+/// An entry that pins the only program of this object at `a`, with these keys.
+pub(super) fn of(object: &str, keys: &str) -> String {
+    format!("[[iter]]\nobj = '{object}'\npath = \"a\"\n{keys}\n")
+}
+
+pub(super) fn task(keys: &str) -> String {
+    of("task.bpf.o", keys)
+}
+
+pub(super) fn elem(keys: &str) -> String {
+    of("elem.bpf.o", keys)
+}
+
+/// An entry that pins the program of `task.bpf.o` at this path.
+pub(super) fn at(path: &str) -> String {
+    format!("[[iter]]\nobj = 'task.bpf.o'\npath = \"{path}\"\n")
+}
+
+/// Each fault of the call: the text that it points at, empty where it points nowhere, and its words.
+#[track_caller]
+pub(super) fn check(call: Call, expected: &[(&str, &str)]) {
+    let faults = call.resolve().err();
+    let of_fault = |fault: &Fault| {
+        let text = fault.place.as_ref().map(|place| call.text(place)).unwrap_or_default();
+        (text.to_owned(), fault.problem.to_string())
+    };
+    let found: Vec<_> = faults.iter().flat_map(Faults::iter).map(of_fault).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(at, what)| ((*at).to_owned(), (*what).to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
+/// Each pin that the call asks for: path, program, parameter, access, mode of new directories.
+#[track_caller]
+pub(super) fn check_pins(call: Call, expected: &[&str]) {
+    let desired = call.resolve().expect("a manifest without faults");
+    let lines: Vec<String> =
+        desired.pins.iter().map(|(path, pin)| format!("{path} {}", pin_line(pin))).collect();
+    assert_eq!(lines, expected);
+    for pin in desired.pins.values() {
+        let at = call.text(&pin.place);
+        assert!(at.starts_with('"'), "a pin's place is its path, not {at}");
+    }
+}
+
+fn pin_line(pin: &DesiredPin) -> String {
+    let param = match &pin.param {
+        Param::None => String::new(),
+        Param::Map(map) => format!(" map {map}"),
+    };
+    let (program, meta) = (&pin.program, pin.meta);
+    let access = format!("{} {}:{} below {}", meta.mode, meta.uid, meta.gid, pin.dir_mode);
+    format!("{}/{}{param} {access}", program.target, program.name)
+}
+
+/// The set that the call asks for, and where its name is from.
+#[track_caller]
+pub(super) fn check_set(call: Call, name: &str, naming: Naming) {
+    let set = call.resolve().expect("a manifest without faults").set;
+    assert_eq!((set.name.as_str(), set.naming), (name, naming));
+}
+
+/// The only fault's way out.
+#[track_caller]
+pub(super) fn check_help(call: Call, expected: &str) {
+    let faults = call.resolve().expect_err("a manifest with a fault");
+    let help: Vec<_> = faults.iter().filter_map(|fault| fault.problem.help()).collect();
+    assert_eq!(help, [expected]);
+}
+
+/// Each fault's other place: the number of its file, the text there, and what is said of it.
+#[track_caller]
+pub(super) fn check_also(call: Call, expected: &[(usize, &str, &str)]) {
+    let faults = call.resolve().expect_err("a manifest with a fault");
+    let also = faults.iter().filter_map(|fault| fault.problem.see_also());
+    let found: Vec<_> = also.map(|(place, what)| (place.source, call.text(place), what)).collect();
+    assert_eq!(found, expected);
+}
+
+/// This process is 1000:1000. The objects are in `/etc/iterctl`, the folder of all files.
+fn facts() -> Facts {
+    let objects = [
+        ("task.bpf.o", holding(&["task/dump_task"])),
+        ("elem.bpf.o", holding(&["bpf_map_elem/dump_elem"])),
+        ("many.bpf.o", holding(&["task/first", "tcp/second"])),
+        ("cgroup.bpf.o", holding(&["cgroup/walk"])),
+        ("future.bpf.o", holding(&["warp_core/dump_core"])),
+        ("none.bpf.o", holding(&[])),
+        ("text.bpf.o", Err(ObjectFault::NotElf(in_base("text.bpf.o")))),
+    ];
+    Facts {
+        objects: objects.into_iter().map(|(name, found)| (in_base(name), found)).collect(),
+        users: [("root".to_owned(), Some(0)), ("nobody_here".to_owned(), None)].into(),
+        groups: [("observers".to_owned(), Some(50)), ("nobody_here".to_owned(), None)].into(),
+        uid: 1000,
+        gid: 1000,
+    }
+}
+
+fn in_base(name: &str) -> PathBuf {
+    Path::new("/etc/iterctl").join(name)
+}
+
+fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
+    let candidate = |text: &&str| {
+        let (target, program) = text.split_once('/').expect("TARGET/PROGRAM");
+        Candidate { program: program.to_owned(), target: Target::new(target) }
+    };
+    let iterators = iterators.iter().map(candidate).collect();
+    Ok(ObjectFacts { sha256: Sha256::from([0xab; 32]), iterators })
+}
