@@ -58,6 +58,8 @@ clean:    ## remove what was built
 
 $(filter tests/objects/%,$(OBJECTS)): tests/objects/iter.h
 tests/objects/rodata2.bpf.o: tests/objects/rodata.bpf.c
+tests/objects/no_btf.bpf.o: tests/objects/no_core.bpf.c
+tests/objects/no_btf.bpf.o: BPF_CFLAGS := $(filter-out -g,$(BPF_CFLAGS))
 
 # A command or a file that shows that a package is there, and the package.
 define find_missing
@@ -71,7 +73,8 @@ need $(CLANG) clang; \
 need /usr/include/libelf.h libelf-dev; \
 need /usr/include/zlib.h zlib1g-dev; \
 need /usr/include/bpf/bpf_helpers.h libbpf-dev; \
-need bpftool bpftool
+need bpftool bpftool; \
+need strace strace
 endef
 
 # Ubuntu 24.04 has no package `bpftool`, only the name: there it is among the kernel's tools.

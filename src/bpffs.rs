@@ -131,6 +131,11 @@ impl Bpffs {
     }
 }
 
+/// Whether a path leads to something on a bpffs.
+pub fn is_on_bpffs(path: &Path) -> bool {
+    fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 == BPF_FS_MAGIC)
+}
+
 fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
     let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH)?)
@@ -155,6 +160,11 @@ impl File {
         let stat = fs::fstat(&fd)?;
         let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
         Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })
+    }
+
+    /// Whether it is a file, as every pin is, and no directory or symbolic link.
+    pub fn is_file(&self) -> bool {
+        self.kind.is_file()
     }
 
     /// A path that leads to this very file, for calls that take no descriptor.
@@ -193,15 +203,16 @@ impl OpenError {
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(_) => {
-                Some("make the directory and mount a bpffs on it, or name another".to_owned())
+            Self::Missing(path) => {
+                let path = path.display();
+                Some(format!(
+                    "make the directory; then `mount -t bpf bpf {path}` mounts a bpffs there, and so \
+                     does `apply --mount`"
+                ))
             }
             Self::NotBpffs(path) => {
                 let path = path.display();
                 Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
-            }
-            Self::Unusable(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some("run it as root".to_owned())
             }
             Self::Unusable(..) => None,
         }
@@ -213,9 +224,16 @@ impl fmt::Display for OpenError {
         match self {
             Self::Missing(path) => write!(f, "there is no {}", path.display()),
             Self::NotBpffs(path) => write!(f, "{} is not a bpffs", path.display()),
-            Self::Unusable(path, error) => write!(f, "failed to open {}: {error}", path.display()),
+            Self::Unusable(path, _) => write!(f, "failed to open {}", path.display()),
         }
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unusable(_, error) => Some(error),
+            Self::Missing(_) | Self::NotBpffs(_) => None,
+        }
+    }
+}

@@ -13,8 +13,18 @@ use crate::desired::DEFAULT_BPFFS;
 /// is missing, replaces what drifted, unpins what the manifest no longer lists, and touches nothing
 /// else.
 #[derive(Debug, Parser)]
-#[command(name = "iterctl", version, after_help = STATUSES, max_term_width = 100)]
+#[command(
+    name = "iterctl",
+    after_help = STATUSES,
+    max_term_width = 100,
+    disable_version_flag = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
+    /// Print the versions of iterctl and libbpf, and what was compiled in
+    #[arg(short = 'V', long)]
+    pub version: bool,
+
     /// Print one JSON document instead of text
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub json: bool,
@@ -29,7 +39,7 @@ pub struct Cli {
 
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 const GLOBAL: &str = "Global options";
@@ -69,6 +79,19 @@ pub enum Command {
     /// List every iterator that is pinned on bpffs
     #[command(after_help = "Example:\n  iterctl list")]
     List(ListArgs),
+    /// Pin one iterator, in bpftool's own grammar: OBJ PATH [map MAP]
+    #[command(
+        after_help = "Examples:\n  iterctl pin task.bpf.o observe/tasks\n  iterctl pin conn.bpf.o /sys/fs/bpf/observe/conns map pinned /sys/fs/bpf/conns\n  iterctl pin task.bpf.o observe/init --pid 1 --global verbose=true"
+    )]
+    Pin(PinArgs),
+    /// Print what an iterator prints: of a pin, or of an object that is run once and not pinned
+    #[command(
+        after_help = "Examples:\n  iterctl read observe/tasks\n  iterctl read task.bpf.o\n  iterctl read conn.bpf.o map name conns"
+    )]
+    Read(ReadArgs),
+    /// Print a manifest of what is pinned
+    #[command(after_help = "Example:\n  iterctl export --set observe > iters.toml")]
+    Export(ExportArgs),
 }
 
 /// Which manifest.
@@ -176,6 +199,150 @@ pub struct UnpinArgs {
     /// How long to wait.
     #[command(flatten)]
     pub lock: LockArgs,
+}
+
+/// What an iterator is given, as flags.
+#[derive(Debug, Default, Args)]
+pub struct GivenArgs {
+    /// The program, where the object holds several iterators
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+
+    /// The cgroup to walk from: its directory, or its id
+    #[arg(long, value_name = "DIR|ID", requires = "order")]
+    pub cgroup: Option<String>,
+
+    /// The order in which cgroups are walked
+    #[arg(long, value_name = "ORDER", requires = "cgroup")]
+    pub order: Option<String>,
+
+    /// The one process to walk
+    #[arg(long, value_name = "PID", conflicts_with = "tid")]
+    pub pid: Option<u32>,
+
+    /// The one thread to walk
+    #[arg(long, value_name = "TID")]
+    pub tid: Option<u32>,
+
+    /// The initial value of a global variable; may be repeated. The value is TOML, or else a string
+    #[arg(long = "global", value_name = "NAME=VALUE")]
+    pub globals: Vec<String>,
+
+    /// An existing map for the object's own map NAME; may be repeated
+    #[arg(long = "reuse", value_name = "NAME=id:N|pinned:FILE|name:NAME")]
+    pub reuse: Vec<String>,
+
+    /// Refuse any other object than the one with this SHA-256
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+}
+
+impl GivenArgs {
+    /// Whether nothing is given.
+    pub fn is_empty(&self) -> bool {
+        let Self { program, cgroup, order, pid, tid, globals, reuse, sha256 } = self;
+        program.is_none()
+            && cgroup.is_none()
+            && order.is_none()
+            && pid.is_none()
+            && tid.is_none()
+            && globals.is_empty()
+            && reuse.is_empty()
+            && sha256.is_none()
+    }
+}
+
+/// `pin`.
+#[derive(Debug, Args)]
+pub struct PinArgs {
+    /// The compiled BPF object
+    #[arg(value_name = "OBJ")]
+    pub obj: PathBuf,
+
+    /// The pin: absolute, or relative to the bpffs
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+
+    /// The map to walk: `map id N`, `map pinned FILE`, `map name NAME`, or `map own NAME` for one that
+    /// the object defines
+    #[arg(value_name = "map MAP", num_args = 0..)]
+    pub map: Vec<String>,
+
+    /// What it is given.
+    #[command(flatten)]
+    pub given: GivenArgs,
+
+    /// The pin's mode, in octal; 0600 if nothing else is said
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+
+    /// The pin's owner
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+
+    /// The pin's group
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+
+    /// The mode of parent directories that have to be made; 0700 if nothing else is said
+    #[arg(long, value_name = "MODE")]
+    pub dir_mode: Option<String>,
+
+    /// The set that will own the pin. Its other pins stay
+    #[arg(long, value_name = "NAME", default_value = "adhoc")]
+    pub set: String,
+
+    /// The bpffs
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
+
+    /// Take over an iterator that someone else has pinned there
+    #[arg(long)]
+    pub adopt: bool,
+
+    /// Mount a bpffs where there is none
+    #[arg(long)]
+    pub mount: bool,
+
+    /// Also print the manifest that would do the same
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// `read`.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// A pin, relative to the bpffs or absolute; or a compiled BPF object, which is run once
+    #[arg(value_name = "PATH|OBJ")]
+    pub what: PathBuf,
+
+    /// Of an object, the map to walk: `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`
+    #[arg(value_name = "map MAP", num_args = 0..)]
+    pub map: Vec<String>,
+
+    /// What it is given.
+    #[command(flatten)]
+    pub given: GivenArgs,
+
+    /// The bpffs
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The set; needed where several sets have pins
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+
+    /// The bpffs
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
 }
 
 /// `list`.

@@ -2,22 +2,32 @@
 
 mod apply;
 mod check;
+mod entry;
+mod export;
 mod list;
+mod pin;
 mod plan;
+mod read;
 mod unpin;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found};
+use crate::cgroup::cgroup_id;
 use crate::cli::{Command, ManifestArgs, PolicyArgs};
-use crate::desired::{self, Desired, Facts};
+use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
 use crate::fault::Faults;
-use crate::kernel::{Scanner, find_map};
-use crate::manifest::{self, Input, Manifest, Source};
+use crate::kernel::{self, Loaded, Scanner, find_map};
+use crate::manifest::{self, Argument, Input, Source};
+use crate::meta::MapId;
 use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
 use crate::plan::{Empty, Foreign, Plan, Policy};
@@ -25,12 +35,50 @@ use crate::report::{self, Diagnostic, Faulty, Report, error};
 use crate::sources;
 
 /// What a command has to say, and how it ended.
-#[derive(Debug)]
 pub struct Answer {
     /// What it found and did.
     pub report: Report,
     /// How it ended.
     pub exit: Exit,
+    /// `read` only: what the iterator prints, as it comes.
+    pub output: Option<Box<dyn Read>>,
+}
+
+impl Answer {
+    fn new(report: Report, exit: Exit) -> Self {
+        Self { report, exit, output: None }
+    }
+}
+
+/// The versions of iterctl and of libbpf, and what was compiled in.
+#[derive(Debug, Serialize)]
+pub struct Versions {
+    /// Of iterctl.
+    pub version: &'static str,
+    /// Of libbpf.
+    pub libbpf_version: String,
+    /// What was compiled in.
+    pub features: Vec<&'static str>,
+}
+
+impl Versions {
+    /// Those of this program.
+    pub fn own() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            libbpf_version: kernel::libbpf_version(),
+            features: vec!["vendored-libbpf"],
+        }
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, libbpf_version, features } = self;
+        writeln!(f, "iterctl v{version}")?;
+        writeln!(f, "using libbpf v{libbpf_version}")?;
+        write!(f, "features: {}", features.join(", "))
+    }
 }
 
 /// Runs a subcommand.
@@ -44,6 +92,9 @@ pub fn run(command: &Command) -> anyhow::Result<Answer> {
         Command::Apply(args) => apply::apply(args),
         Command::Unpin(args) => unpin::unpin(args),
         Command::List(args) => list::list(args),
+        Command::Pin(args) => pin::pin(args),
+        Command::Read(args) => read::read(args),
+        Command::Export(args) => export::export(args),
     }
 }
 
@@ -56,7 +107,22 @@ struct Resolved {
 
 /// `-f` → manifest → desired.
 fn resolve(args: &ManifestArgs) -> anyhow::Result<Resolved> {
-    let (input, manifest) = read(&args.file, args.set.clone())?;
+    resolve_input(sources::read(&args.file, args.set.clone())?)
+}
+
+/// The arguments of `pin` or `read`, written as a manifest → desired.
+fn resolve_entry(toml: String) -> anyhow::Result<Resolved> {
+    let base = std::env::current_dir().context("failed to find the current folder")?;
+    let source = Source { name: "<command line>".to_owned(), text: toml, base };
+    resolve_input(Input {
+        sources: vec![source],
+        arguments: vec![Argument::CommandLine],
+        set: None,
+    })
+}
+
+fn resolve_input(input: Input) -> anyhow::Result<Resolved> {
+    let manifest = manifest::parse(&input);
     let objects = Objects::read(manifest.objects());
     let facts = Facts {
         objects: objects.facts(),
@@ -67,12 +133,6 @@ fn resolve(args: &ManifestArgs) -> anyhow::Result<Resolved> {
     };
     let desired = show_faults(desired::resolve(&manifest, &facts), &input)?;
     Ok(Resolved { sources: input.sources, objects, desired })
-}
-
-fn read(files: &[PathBuf], set: Option<String>) -> anyhow::Result<(Input, Manifest)> {
-    let input = sources::read(files, set)?;
-    let manifest = manifest::parse(&input);
-    Ok((input, manifest))
 }
 
 /// Faults are shown in the text that they stand in.
@@ -107,9 +167,35 @@ fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
         anyhow::Ok(())
     })?;
     scan.programs = scanner.into_programs();
-    let maps = desired.map(Desired::maps).unwrap_or_default();
-    scan.maps = maps.into_iter().map(|map| (map.clone(), find_map(map))).collect();
+    if let Some(desired) = desired {
+        look_up(desired, &mut scan);
+    }
     Ok(observe(scan))
+}
+
+/// The ids of the maps and cgroups that the entries name.
+fn look_up(desired: &Desired, scan: &mut Scan) {
+    scan.maps = desired.maps().into_iter().map(|map| (map.clone(), find_map(map))).collect();
+    scan.cgroups =
+        desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
+}
+
+/// The loader of a plan's programs: from the bytes that were looked at, with the maps that the plan
+/// found.
+fn load(
+    program: &Program,
+    plan: &Plan,
+    objects: &Objects,
+    bpffs: &Path,
+) -> anyhow::Result<(Loaded, BTreeMap<String, MapId>)> {
+    let bytes = objects.bytes(&program.object).context("the object was not read")?;
+    let id = |(name, map): (&String, &MapRef)| {
+        let id = plan.maps.get(map).with_context(|| format!("map {map} was not looked for"))?;
+        Ok((name.clone(), *id))
+    };
+    let maps = program.maps.iter().map(id).collect::<anyhow::Result<_>>()?;
+    let loaded = kernel::load(program, bytes, &maps, bpffs)?;
+    Ok((loaded, maps))
 }
 
 /// Removes what killed applies have left. Only under the lock.

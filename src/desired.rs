@@ -5,14 +5,19 @@
 //! the kernel knows.
 
 mod entry;
+mod param;
 mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256 as Hasher};
+
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::globals::{Global, Patch};
+pub use crate::manifest::wire::Order;
 use crate::manifest::{File, Manifest};
 use crate::meta::{MapId, Meta, Mode};
 use crate::path::{MapName, PinPath, SetName, Sha256};
@@ -40,6 +45,10 @@ pub struct ObjectFacts {
     pub sha256: Sha256,
     /// Its iterator programs, in the order in which they stand.
     pub iterators: Vec<Candidate>,
+    /// The names of the maps that it defines, but for those that hold its variables.
+    pub maps: Vec<String>,
+    /// Its global variables, where it has BTF.
+    pub globals: Vec<Global>,
 }
 
 /// What the manifest asks for, fully resolved.
@@ -99,6 +108,19 @@ pub struct Program {
     pub name: String,
     /// What it walks.
     pub target: Target,
+    /// Initial values of its object's variables.
+    pub globals: Globals,
+    /// Existing maps for its object's own ones, by the names of these.
+    pub maps: BTreeMap<String, MapRef>,
+}
+
+/// Initial values of an object's variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Globals {
+    /// What goes where.
+    pub patches: Vec<Patch>,
+    /// The same as it is written in TOML; empty where nothing is.
+    pub text: String,
 }
 
 /// The parameter of an iterator link.
@@ -108,6 +130,23 @@ pub enum Param {
     None,
     /// A map to walk.
     Map(MapRef),
+    /// A map of the object's own to walk, by its name there.
+    OwnMap(String),
+    /// The one thread to walk.
+    Thread(u32),
+    /// The one process to walk.
+    Process(u32),
+    /// A cgroup to walk from.
+    Cgroup(CgroupRef, Order),
+}
+
+/// One of the names of a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CgroupRef {
+    /// Its id: the inode number of its directory.
+    Id(u64),
+    /// Its directory.
+    Path(PathBuf),
 }
 
 /// One of the names of an existing map.
@@ -131,16 +170,90 @@ impl fmt::Display for MapRef {
     }
 }
 
+impl Globals {
+    /// The digest of what goes where; `None` where nothing does.
+    pub fn digest(&self) -> Option<Sha256> {
+        if self.patches.is_empty() {
+            return None;
+        }
+        let mut hasher = Hasher::new();
+        for Patch { section, offset, bytes } in &self.patches {
+            // With their lengths, so that no two different lists look the same.
+            for part in [section.as_bytes(), &offset.to_le_bytes(), bytes] {
+                hasher.update(part.len().to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        Some(Sha256::from(<[u8; 32]>::from(hasher.finalize())))
+    }
+}
+
 impl Desired {
-    /// Every map that an entry names, each once.
+    /// Every existing map that an entry names, each once.
     pub fn maps(&self) -> BTreeSet<&MapRef> {
+        let walked = self.pins.values().filter_map(|pin| match &pin.param {
+            Param::Map(map) => Some(map),
+            Param::None
+            | Param::OwnMap(_)
+            | Param::Thread(_)
+            | Param::Process(_)
+            | Param::Cgroup(..) => None,
+        });
+        walked.chain(self.pins.values().flat_map(|pin| pin.program.maps.values())).collect()
+    }
+
+    /// The directory of every cgroup that an entry names so, each once.
+    pub fn cgroups(&self) -> BTreeSet<&Path> {
         self.pins
             .values()
             .filter_map(|pin| match &pin.param {
-                Param::None => None,
-                Param::Map(map) => Some(map),
+                Param::Cgroup(CgroupRef::Path(path), _) => Some(path.as_path()),
+                Param::None
+                | Param::Map(_)
+                | Param::OwnMap(_)
+                | Param::Thread(_)
+                | Param::Process(_)
+                | Param::Cgroup(CgroupRef::Id(_), _) => None,
             })
             .collect()
+    }
+}
+
+impl Order {
+    /// `enum bpf_cgroup_iter_order` of include/uapi/linux/bpf.h.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::SelfOnly => 1,
+            Self::DescendantsPre => 2,
+            Self::DescendantsPost => 3,
+            Self::AncestorsUp => 4,
+            Self::Children => 5,
+        }
+    }
+
+    /// The order of that number.
+    pub fn of_number(number: u32) -> Option<Self> {
+        let all = [
+            Self::SelfOnly,
+            Self::DescendantsPre,
+            Self::DescendantsPost,
+            Self::AncestorsUp,
+            Self::Children,
+        ];
+        all.into_iter().find(|order| order.number() == number)
+    }
+}
+
+/// As a manifest writes it.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SelfOnly => "self-only",
+            Self::DescendantsPre => "descendants-pre",
+            Self::DescendantsPost => "descendants-post",
+            Self::AncestorsUp => "ancestors-up",
+            Self::Children => "children",
+        })
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory,
 //! where nobody sees it. Then it is *committed* by renames, of which none leaves a path without an
-//! iterator that had one and is to have one. On a failure the renames are *undone* in reverse.
+//! iterator that had one and is to have one. Then it is *verified*: somebody looks again. On a failure
+//! the renames are *undone* in reverse.
 
 mod commit;
 mod prepare;
@@ -32,12 +33,20 @@ pub struct Failure {
     pub kept: Option<PathBuf>,
 }
 
+/// Looks whether everything is as it is to be, while it can still be undone.
+pub type Verify<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
+
 /// Carries the plan out. Gives what is untidy all the same: for instance a staging directory that
 /// could not be removed.
 ///
 /// # Errors
 /// [`Failure`]: everything that went wrong, and what could not be undone.
-pub fn execute(plan: &Plan, bpffs: &Bpffs, load: Load<'_>) -> Result<Vec<anyhow::Error>, Failure> {
+pub fn execute(
+    plan: &Plan,
+    bpffs: &Bpffs,
+    load: Load<'_>,
+    verify: Verify<'_>,
+) -> Result<Vec<anyhow::Error>, Failure> {
     if plan.steps.is_empty() {
         return Ok(Vec::new());
     }
@@ -46,7 +55,7 @@ pub fn execute(plan: &Plan, bpffs: &Bpffs, load: Load<'_>) -> Result<Vec<anyhow:
         Failure::new(vec![anyhow::Error::from(error).context(what)])
     })?;
     let staged = prepare::prepare(plan, load, &mut staging).map_err(Failure::new)?;
-    match commit::commit(plan, staged, bpffs, &mut staging) {
+    match commit::commit(plan, staged, bpffs, &mut staging, verify) {
         Ok(()) => Ok(tidy(staging)),
         Err(failed) if failed.left.is_empty() => Err(Failure::new(vec![failed.error])),
         Err(failed) => Err(Failure {

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::bpffs::{Locked, MountError, OpenError};
+use crate::execute::Failure;
 use crate::kernel::LoadError;
 use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, Usage};
@@ -42,6 +43,9 @@ impl Exit {
         if cause.is::<Faulty>() {
             return Some(Self::Invalid);
         }
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return Some(Self::of_all(&failure.errors));
+        }
         if cause.is::<Usage>() {
             return Some(Self::Usage);
         }
@@ -77,13 +81,23 @@ impl Exit {
                 LoadError::NoBtf | LoadError::UnknownTarget(_) => Some(Self::Unavailable),
                 LoadError::Open(_)
                 | LoadError::NoProgram
+                | LoadError::Memlock
                 | LoadError::Rejected { .. }
                 | LoadError::MapNotPinned { .. }
-                | LoadError::Stamp(_)
+                | LoadError::MapDiffers { .. }
+                | LoadError::GivenMap { .. }
                 | LoadError::Other { .. } => None,
+                LoadError::Stamp(error) => Self::of_io(error),
             };
         }
         cause.downcast_ref::<io::Error>().and_then(Self::of_io)
+    }
+
+    /// The status that all errors share; otherwise, plain failure.
+    fn of_all(errors: &[anyhow::Error]) -> Self {
+        let mut statuses = errors.iter().map(Self::of);
+        let first = statuses.next().unwrap_or(Self::Failed);
+        if statuses.all(|status| status == first) { first } else { Self::Failed }
     }
 
     fn of_io(error: &io::Error) -> Option<Self> {
@@ -99,7 +113,9 @@ impl Exit {
             | Obstacle::Directory { .. }
             | Obstacle::ParentNotADirectory { .. }
             | Obstacle::OtherSource { .. } => Self::Foreign,
-            Obstacle::Map { .. } | Obstacle::NotPinned { .. } => Self::Failed,
+            Obstacle::Map { .. } | Obstacle::Cgroup { .. } | Obstacle::NotPinned { .. } => {
+                Self::Failed
+            }
         });
         statuses.max_by_key(|status| *status as u8).unwrap_or(Self::Done)
     }

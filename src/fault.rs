@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::globals::Misfit;
 use crate::path::{
     InvalidMapName, InvalidPinPath, InvalidSetName, PinPath, Printable, STAGING_PREFIX,
 };
@@ -161,8 +162,31 @@ pub enum Problem {
     MapNotTaken(Target),
     /// No map given to a target that needs one.
     MapNeeded(Target),
-    /// A target whose parameter cannot be written in a manifest yet.
-    ParameterNeeded(Target),
+    /// A cgroup given to a target that takes none.
+    CgroupNotTaken(Target),
+    /// No cgroup given to the target that needs one.
+    CgroupNeeded(Target),
+    /// A cgroup without an order.
+    OrderNeeded,
+    /// A cgroup that is named neither by `path` nor by `id`, or by both.
+    CgroupName,
+    /// A task given to a target that takes none.
+    TaskNotTaken(Target),
+    /// Task 0, which no process has.
+    TaskZero,
+    /// More than one of `map`, `cgroup` and `task`.
+    TwoParameters,
+    /// A value that does not fit a variable of the object.
+    Global(Misfit),
+    /// A map that the object does not define.
+    UnknownMap {
+        /// The name as written.
+        wanted: String,
+        /// Those that it defines.
+        known: Vec<String>,
+    },
+    /// `own` where a map from elsewhere is to be named.
+    OwnMapHere,
     /// Not a map's name.
     MapName(InvalidMapName),
     /// Id 0, which the kernel never gives.
@@ -251,7 +275,8 @@ impl Problem {
                     .to_owned(),
             ),
             Self::MapNeeded(_) => Some(
-                "add `map = { pinned = \"/sys/fs/bpf/…\" }`, `{ id = … }` or `{ name = \"…\" }`"
+                "add `map = { pinned = \"/sys/fs/bpf/…\" }`, `{ id = … }`, `{ name = \"…\" }`, or \
+                 `{ own = \"…\" }` for one that the object defines"
                     .to_owned(),
             ),
             Self::MapName(InvalidMapName::TooLong { kept }) => {
@@ -259,13 +284,35 @@ impl Problem {
             }
             Self::MapPath => Some("write the path of the pinned map below bpffs".to_owned()),
             Self::Object(fault) => fault.help(),
+            Self::CgroupNotTaken(_) => Some("remove `cgroup`".to_owned()),
+            Self::TaskNotTaken(_) => Some("remove `task`".to_owned()),
+            Self::CgroupNeeded(_) => Some(
+                "add `cgroup = { path = \"/sys/fs/cgroup\", order = \"descendants-pre\" }`".to_owned(),
+            ),
+            Self::OrderNeeded => Some(
+                "add `order`: `self-only`, `descendants-pre`, `descendants-post`, `ancestors-up` or \
+                 `children`"
+                    .to_owned(),
+            ),
+            Self::CgroupName => {
+                Some("write either `path = \"/sys/fs/cgroup/…\"` or `id = …`".to_owned())
+            }
+            Self::Global(misfit) => misfit.help(),
+            Self::UnknownMap { known, .. } => Some(match known.as_slice() {
+                [] => "it defines no map".to_owned(),
+                some => format!("it defines {}", join(some.iter().map(|name| format!("`{name}`")))),
+            }),
+            Self::OwnMapHere => {
+                Some("name a map that is loaded already: `id`, `pinned` or `name`".to_owned())
+            }
             Self::Syntax(_)
             | Self::Shape(_)
             | Self::TooManyShapes
             | Self::MissingKey(_)
             | Self::DuplicatePath { .. }
             | Self::ParentOfAnother { .. }
-            | Self::ParameterNeeded(_)
+            | Self::TaskZero
+            | Self::TwoParameters
             | Self::MapName(InvalidMapName::Empty)
             | Self::MapIdZero => None,
         }
@@ -357,9 +404,18 @@ impl fmt::Display for Problem {
             }
             Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
             Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
-            Self::ParameterNeeded(target) => {
-                write!(f, "target `{target}` needs a parameter that a manifest cannot give yet")
+            Self::CgroupNotTaken(target) => write!(f, "target `{target}` takes no cgroup"),
+            Self::CgroupNeeded(target) => write!(f, "target `{target}` needs a cgroup"),
+            Self::OrderNeeded => write!(f, "cgroup without an order"),
+            Self::CgroupName => write!(f, "cgroup is to be named by `path` or by `id`"),
+            Self::TaskNotTaken(target) => write!(f, "target `{target}` takes no task"),
+            Self::TaskZero => write!(f, "no task has the number 0"),
+            Self::TwoParameters => write!(f, "an iterator takes one of `map`, `cgroup` and `task`"),
+            Self::Global(misfit) => write!(f, "{misfit}"),
+            Self::UnknownMap { wanted, .. } => {
+                write!(f, "the object defines no map `{}`", wanted.escape_debug())
             }
+            Self::OwnMapHere => write!(f, "a map cannot be replaced by the object's own"),
             Self::MapName(why) => write!(f, "{why}"),
             Self::MapIdZero => write!(f, "no map has the id 0"),
             Self::MapPath => write!(f, "not the path of a pinned map"),
@@ -375,6 +431,9 @@ impl ObjectFault {
             }
             Self::NotElf(_) | Self::NotBpf(..) => {
                 Some("compile it with `clang -g -O2 -target bpf -c`".to_owned())
+            }
+            Self::Rejected(_, why) if why.contains("BTF is required") => {
+                Some("compile it with `clang -g`: without that, an object has no BTF".to_owned())
             }
             Self::Rejected(..) => {
                 Some("the file may be cut short: compile or copy it again".to_owned())

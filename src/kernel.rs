@@ -4,9 +4,11 @@
 //! descriptors. All `unsafe` of the program is in `ffi`; everything else here is safe code over it
 //! and over libbpf-rs.
 
+mod capability;
 mod error;
 mod fdinfo;
 mod ffi;
+mod globals;
 mod link;
 mod load;
 mod log;
@@ -14,11 +16,14 @@ mod map;
 mod open;
 mod scan;
 mod stamp;
+mod version;
 
+pub use capability::hint as permission_hint;
 pub use error::{AttachError, LoadError};
 pub use link::IteratorLink;
 pub use load::{Loaded, load};
 pub use log::show_all;
 pub use map::find_map;
-pub use open::iterators;
+pub use open::look_into;
 pub use scan::Scanner;
+pub use version::libbpf_version;

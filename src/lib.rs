@@ -18,21 +18,23 @@
 //! | module | in → out |
 //! | --- | --- |
 //! | [`path`], [`target`], [`meta`] | text and numbers that have been checked |
+//! | [`globals`] | values of variables → bytes |
 //! | [`manifest`] | text → keys with their places |
 //! | [`desired`] | keys and facts → what every pin is to be, or all [faults](fault) |
 //! | [`stamp`] | what a loaded program says of itself ↔ JSON |
 //! | [`observed`] | what was found → what every pin is, and whose |
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
-//! | [`sources`], [`object`], [`accounts`] | files and databases → texts, bytes, facts |
+//! | [`sources`], [`object`], [`accounts`], [`cgroup`] | files and databases → texts, bytes, facts |
 //! | [`bpffs`] | the file system: walk, lock, staging, renames |
 //! | [`kernel`] | libbpf: open, load, attach, pin, stamp, ask |
 //! | [`mod@execute`] | a plan → bpffs, all or nothing |
+//! | [`reader`] | a run of an iterator → its output |
 //! | [`report`], [`exit`] | values → text, JSON, a status |
 //! | [`cli`], [`command`] | arguments → the line |
 //!
 //! # Invariants
 //!
-//! - The first six rows are pure: no files, clock, environment, printing or libbpf. The same inputs
+//! - The first seven rows are pure: no files, clock, environment, printing or libbpf. The same inputs
 //!   give the same plan, byte for byte.
 //! - Only [`kernel`] speaks to libbpf, and none of libbpf's types leave it. All `unsafe` is in
 //!   `kernel/ffi.rs`.
@@ -43,12 +45,14 @@
 
 pub mod accounts;
 pub mod bpffs;
+pub mod cgroup;
 pub mod cli;
 pub mod command;
 pub mod desired;
 pub mod execute;
 pub mod exit;
 pub mod fault;
+pub mod globals;
 pub mod kernel;
 pub mod manifest;
 pub mod meta;
@@ -56,6 +60,7 @@ pub mod object;
 pub mod observed;
 pub mod path;
 pub mod plan;
+pub mod reader;
 pub mod report;
 pub mod sources;
 pub mod stamp;

@@ -1,77 +1,174 @@
 //! Parse, run, print the answer or the error once, exit.
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anstream::{eprintln, stdout};
+use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::cli::Cli;
-use iterctl::command::{self, Answer};
+use iterctl::command::{self, Answer, Versions};
 use iterctl::exit::Exit;
 use iterctl::kernel;
-use iterctl::report::{Report, error, text};
+use iterctl::report::{Usage, error, text};
+use serde::Serialize;
+
+/// How an answer is printed.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+    PrettyJson,
+}
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => {
-            // Where the terminal has gone, there is nobody to tell.
-            let _ = usage.print();
-            let asked_for = !usage.use_stderr();
-            return ExitCode::from(if asked_for { Exit::Done } else { Exit::Usage } as u8);
-        }
+        Err(usage) => return usage_error(&usage),
+    };
+    let form = match (cli.json, cli.pretty) {
+        (_, true) => Form::PrettyJson,
+        (true, false) => Form::Json,
+        (false, false) => Form::Text,
     };
     if cli.debug {
         kernel::show_all();
     }
-    let answer = command::run(&cli.command);
-    let printed =
-        if cli.json || cli.pretty { print_json(&answer, cli.pretty) } else { print_text(&answer) };
-    let exit = match &answer {
-        Ok(answer) => answer.exit,
-        Err(error) => Exit::of(error),
+    let printed = match (&cli.command, cli.version) {
+        (Some(command), false) => print(command::run(command), form),
+        (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
+        (None, false) => {
+            let usage = Usage("a command is missing: `iterctl help` lists them".to_owned());
+            print(Err(usage.into()), form)
+        }
     };
     match printed {
-        Ok(()) => ExitCode::from(exit as u8),
-        // Whoever reads the answer has gone: what was done is done all the same.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(exit as u8),
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
-            eprintln!("error: failed to print the answer: {error}");
-            ExitCode::from(Exit::Failed as u8)
+            eprintln!("{}", error::render(&error));
+            ExitCode::from(Exit::of(&error) as u8)
         }
     }
 }
 
-fn print_json(answer: &anyhow::Result<Answer>, pretty: bool) -> io::Result<()> {
-    let failed: Report;
-    let report = match answer {
-        Ok(answer) => &answer.report,
-        Err(error) => {
-            failed = error::report(error);
-            &failed
-        }
-    };
-    let mut out = stdout().lock();
-    if pretty {
-        serde_json::to_writer_pretty(&mut out, report)?;
+/// Help and versions that were asked for are no errors. With `-j` standard output holds one JSON
+/// document, also where the command line is wrong.
+fn usage_error(usage: &clap::Error) -> ExitCode {
+    if !usage.use_stderr() {
+        // Where the terminal has gone, there is nobody to tell.
+        let _ = usage.print();
+        return ExitCode::from(Exit::Done as u8);
+    }
+    if std::env::args_os().skip(1).any(|argument| asks_for_json(&argument)) {
+        let text = usage.render().to_string();
+        let message = text.trim_start_matches("error: ").trim_end().to_owned();
+        let report = error::report(&Usage(message).into());
+        let _ = print_json(&report, Form::Json);
     } else {
-        serde_json::to_writer(&mut out, report)?;
+        let _ = usage.print();
     }
-    writeln!(out)?;
-    out.flush()
+    ExitCode::from(Exit::Usage as u8)
 }
 
-fn print_text(answer: &anyhow::Result<Answer>) -> io::Result<()> {
-    match answer {
-        Ok(answer) => {
-            let mut out = stdout().lock();
-            out.write_all(text::render(&answer.report).as_bytes())?;
-            out.flush()?;
+/// Whether an argument is `-j`, `-p`, one of their long names, or short flags with one of them.
+fn asks_for_json(argument: &OsStr) -> bool {
+    let Some(argument) = argument.to_str() else { return false };
+    match argument.strip_prefix('-') {
+        Some("-json" | "-pretty") => true,
+        Some(flags) => {
+            flags.contains(['j', 'p']) && flags.chars().all(|flag| "jpdvV".contains(flag))
+        }
+        None => false,
+    }
+}
+
+/// Prints the answer or the error.
+///
+/// # Errors
+/// Where it cannot be printed, or an iterator cannot be read to its end.
+fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
+    match (answer, form) {
+        (Ok(mut answer), Form::Text) => {
+            match answer.output.take() {
+                Some(mut output) => copy(&mut *output, &mut io::stdout().lock())?,
+                None => unless_closed(print_text(&text::render(&answer.report)))?,
+            }
             for diagnostic in &answer.report.diagnostics {
                 eprintln!("{}", error::render_one(diagnostic));
             }
+            Ok(answer.exit)
         }
-        Err(error) => eprintln!("{}", error::render(error)),
+        (Ok(mut answer), Form::Json | Form::PrettyJson) => {
+            if let Some(mut output) = answer.output.take() {
+                let mut bytes = Vec::new();
+                if let Err(error) = copy(&mut *output, &mut bytes) {
+                    return print(Err(error), form);
+                }
+                answer.report.output = Some(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            unless_closed(print_json(&answer.report, form))?;
+            Ok(answer.exit)
+        }
+        (Err(error), Form::Text) => {
+            eprintln!("{}", error::render(&error));
+            Ok(Exit::of(&error))
+        }
+        (Err(error), Form::Json | Form::PrettyJson) => {
+            unless_closed(print_json(&error::report(&error), form))?;
+            Ok(Exit::of(&error))
+        }
     }
-    Ok(())
+}
+
+/// Whoever reads the answer may go before its end: what was done is done all the same.
+fn unless_closed(printed: io::Result<()>) -> anyhow::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("failed to print the answer"),
+    }
+}
+
+fn reading_failed(error: io::Error) -> anyhow::Error {
+    anyhow::Error::from(error).context("failed to read the iterator to its end")
+}
+
+/// Copies what an iterator prints as it comes. The buffer is larger than the kernel's: some iterators
+/// cannot go on where a read has ended.
+fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = output.read(&mut buffer).map_err(reading_failed)?;
+        if length == 0 {
+            return unless_closed(out.flush());
+        }
+        match out.write_all(buffer.get(..length).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.context("failed to print what the iterator prints")?,
+        }
+    }
+}
+
+fn print_versions(form: Form) -> anyhow::Result<()> {
+    let versions = Versions::own();
+    unless_closed(match form {
+        Form::Text => print_text(&format!("{versions}\n")),
+        Form::Json | Form::PrettyJson => print_json(&versions, form),
+    })
+}
+
+fn print_text(text: &str) -> io::Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn print_json(value: &impl Serialize, form: Form) -> io::Result<()> {
+    let mut out = stdout().lock();
+    match form {
+        Form::PrettyJson => serde_json::to_writer_pretty(&mut out, value)?,
+        Form::Text | Form::Json => serde_json::to_writer(&mut out, value)?,
+    }
+    writeln!(out)?;
+    out.flush()
 }

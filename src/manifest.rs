@@ -3,6 +3,7 @@
 //! In: the [`Input`], texts that somebody else has read. Out: what could be read of them, and what
 //! could not. What the values mean is decided in [`desired`](crate::desired).
 
+pub mod value;
 pub mod wire;
 
 use std::collections::BTreeSet;
@@ -48,6 +49,8 @@ pub enum Argument {
     Stream(PathBuf),
     /// Standard input.
     Stdin,
+    /// The command line of `pin`.
+    CommandLine,
 }
 
 /// What could be read of the sources.
@@ -204,7 +207,12 @@ fn shape_message(error: &toml::de::Error) -> String {
             "one key belongs here, and there are more",
         ),
         ("wanted string or table", "a table belongs here"),
-        ("unit variant, expected newtype variant", "a table belongs here"),
+        ("invalid type: unit variant, expected newtype variant", "a table belongs here"),
+        // How the toml crate shows a date to whoever does not ask for one (toml 1.1).
+        (
+            "string \"$__toml_private_datetime\", expected a spanned value",
+            "date or time, expected a boolean, an integer, a string, an array or a table",
+        ),
         ("map, expected a sequence", "a table, expected an array: write `[[iter]]`"),
         ("invalid type: map", "invalid type: table"),
         ("sequence", "array"),
@@ -212,13 +220,14 @@ fn shape_message(error: &toml::de::Error) -> String {
         ("expected struct Entry", "expected a table"),
         ("expected struct Cgroup", "expected a table"),
         ("expected u32", "expected a number from 0 to 4294967295"),
+        ("expected u64", "expected a number from 0 to 18446744073709551615"),
     ];
     let message = error.message().trim_end().to_owned();
     WORDS.iter().fold(message, |message, (serde, ours)| message.replace(serde, ours))
 }
 
 /// Removes the key, of the document or of a table in it, whose name or value covers `span` most
-/// narrowly. Gives the start of the table that it stood in.
+/// narrowly, itself or with one of its parts. Gives the start of the table that it stood in.
 ///
 /// A value is removed whole: what is left of `map = { id = "x" }` without `id` would be a new fault.
 fn remove_at(root: &mut Spanned<DeTable<'_>>, span: &Range<usize>) -> Option<usize> {
@@ -226,7 +235,7 @@ fn remove_at(root: &mut Spanned<DeTable<'_>>, span: &Range<usize>) -> Option<usi
     let mut narrowest: Option<(usize, Spot)> = None;
     let mut consider = |width: Option<usize>, spot: Spot| {
         if let Some(width) = width
-            && narrowest.as_ref().is_none_or(|(least, _)| width < *least)
+            && narrowest.as_ref().is_none_or(|(least, _)| width <= *least)
         {
             narrowest = Some((width, spot));
         }
@@ -257,17 +266,34 @@ fn remove_at(root: &mut Spanned<DeTable<'_>>, span: &Range<usize>) -> Option<usi
     Some(spot.start)
 }
 
-/// The width of the key or the value, if it covers `span`.
+/// The width of the key or the value, or of the narrowest part of the value, that covers `span`.
 fn cover(
     key: &Spanned<DeString<'_>>,
     value: &Spanned<DeValue<'_>>,
     span: &Range<usize>,
 ) -> Option<usize> {
-    [key.span(), value.span()]
-        .into_iter()
-        .filter(|outer| outer.start <= span.start && span.end <= outer.end)
-        .map(|outer| outer.len())
-        .min()
+    let of_key = covering(key.span(), span);
+    of_key.into_iter().chain(cover_value(value, span)).min()
+}
+
+// The span of a table below a header, such as `[iter.map]`, is the header's: its keys are outside.
+fn cover_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<usize> {
+    let of_parts = match value.get_ref() {
+        DeValue::Table(table) => {
+            table.iter().filter_map(|(key, value)| cover(key, value, span)).min()
+        }
+        DeValue::Array(items) => items.iter().filter_map(|item| cover_value(item, span)).min(),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => None,
+    };
+    of_parts.or_else(|| covering(value.span(), span))
+}
+
+fn covering(outer: Range<usize>, span: &Range<usize>) -> Option<usize> {
+    (outer.start <= span.start && span.end <= outer.end).then(|| outer.len())
 }
 
 /// Where a key stands.
@@ -368,7 +394,7 @@ mod tests {
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
-                     `mode`, `owner`, `group`, `dir-mode`, `sha256`",
+                     `cgroup`, `task`, `globals`, `maps`, `mode`, `owner`, `group`, `dir-mode`, `sha256`",
                 ),
             ],
         );

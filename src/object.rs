@@ -65,10 +65,16 @@ impl Objects {
 fn read_object(path: &Path) -> Result<Object, ObjectFault> {
     let bytes = read_bytes(path)?;
     check_header(path, &bytes)?;
-    let iterators = kernel::iterators(path, &bytes)
+    let contents = kernel::look_into(path, &bytes)
         .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
     let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(&bytes)));
-    Ok(Object { bytes, facts: ObjectFacts { sha256, iterators } })
+    let facts = ObjectFacts {
+        sha256,
+        iterators: contents.iterators,
+        maps: contents.maps,
+        globals: contents.globals,
+    };
+    Ok(Object { bytes, facts })
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::desired::MapRef;
+use crate::desired::{MapRef, Order};
 use crate::meta::{LinkId, MapId, Meta, ProgramId};
 use crate::path::{PinPath, SetName};
 use crate::stamp::{InvalidStamp, Stamp};
@@ -22,6 +23,8 @@ pub struct Scan {
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+    /// The id of every cgroup that was asked for, or the system's words on why it has none.
+    pub cgroups: BTreeMap<PathBuf, Result<u64, String>>,
 }
 
 /// One path of a bpffs.
@@ -113,6 +116,8 @@ pub struct Observed {
     pub nodes: BTreeMap<PinPath, Node>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+    /// The id of every cgroup that was asked for, or the system's words on why it has none.
+    pub cgroups: BTreeMap<PathBuf, Result<u64, String>>,
 }
 
 /// One path of a bpffs.
@@ -171,7 +176,7 @@ pub fn observe(scan: Scan) -> Observed {
         };
         (path, node)
     });
-    Observed { nodes: nodes.collect(), maps: scan.maps }
+    Observed { nodes: nodes.collect(), maps: scan.maps, cgroups: scan.cgroups }
 }
 
 fn provenance(stamps: &[Vec<u8>]) -> Provenance {
@@ -218,20 +223,11 @@ impl fmt::Display for LinkParam {
             Self::Map(id) => write!(f, "map {id}"),
             Self::Thread(tid) => write!(f, "tid {tid}"),
             Self::Process(pid) => write!(f, "pid {pid}"),
-            Self::Cgroup { id, order } => write!(f, "cgroup {id} {}", order_name(*order)),
+            Self::Cgroup { id, order } => match Order::of_number(*order) {
+                Some(order) => write!(f, "cgroup {id} {order}"),
+                None => write!(f, "cgroup {id} order {order}"),
+            },
         }
-    }
-}
-
-/// The name of an `enum bpf_cgroup_iter_order`, as a manifest writes it.
-fn order_name(order: u32) -> &'static str {
-    match order {
-        1 => "self-only",
-        2 => "descendants-pre",
-        3 => "descendants-post",
-        4 => "ancestors-up",
-        5 => "children",
-        _ => "in an unknown order",
     }
 }
 
@@ -279,7 +275,7 @@ mod tests {
         let observed = observe(Scan {
             nodes: vec![(path, ScannedNode::Iterator(link, meta))],
             programs: [(ProgramId(2), ScannedProgram { name: "dump".to_owned(), stamps })].into(),
-            maps: BTreeMap::new(),
+            ..Scan::default()
         });
         let (_, pin) = observed.iterators().next().expect("the pin was seen");
         assert_eq!(pin.provenance, Provenance::Illegible(InvalidStamp::Format(9)));

@@ -8,12 +8,13 @@ mod obstacle;
 mod planner;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub use drift::Drift;
-pub use planner::{plan, unpin, unpin_set};
+pub use planner::{pin, plan, unpin, unpin_set};
 
 use crate::desired::{DesiredPin, MapRef};
-use crate::meta::{Meta, Mode};
+use crate::meta::{MapId, Meta, Mode};
 use crate::observed::{Kind, LinkParam, MapProblem, ObservedPin};
 use crate::path::{PinPath, SetName};
 
@@ -54,6 +55,18 @@ pub struct Plan {
     pub obstacles: Vec<Obstacle>,
     /// The pins that are as they are to be.
     pub unchanged: BTreeMap<PinPath, ObservedPin>,
+    /// The id of every existing map that the steps name.
+    pub maps: BTreeMap<MapRef, MapId>,
+}
+
+/// The parameter of a link that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedParam {
+    /// This one.
+    Link(LinkParam),
+    /// The map of that name which comes with the program's object: it has an id only when that is
+    /// loaded.
+    OwnMap(String),
 }
 
 /// One change.
@@ -89,7 +102,7 @@ pub enum Step {
         /// What.
         want: DesiredPin,
         /// Its parameter, resolved.
-        param: LinkParam,
+        param: WantedParam,
     },
     /// Put another iterator in the place of one.
     Replace {
@@ -98,7 +111,7 @@ pub enum Step {
         /// What.
         want: DesiredPin,
         /// Its parameter, resolved.
-        param: LinkParam,
+        param: WantedParam,
         /// What is there.
         have: ObservedPin,
         /// Why.
@@ -163,6 +176,15 @@ pub enum Obstacle {
         map: MapRef,
         /// Why not.
         why: MapProblem,
+    },
+    /// The cgroup to walk from cannot be used.
+    Cgroup {
+        /// The pin that needs it.
+        path: PinPath,
+        /// Its directory.
+        cgroup: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// Pins of a set whose name was taken from a file come from another manifest.
     OtherSource {

@@ -34,6 +34,15 @@ pub struct Report {
     /// `list` only: every pinned iterator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pins: Option<Vec<ListedPin>>,
+    /// `pin` and `export` only: a manifest that says the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// What people see of all this.
+    #[serde(skip)]
+    pub shown: Shown,
+    /// `read` only: what the iterator printed. What is not UTF-8 is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// Errors, warnings and notes.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -189,6 +198,17 @@ pub enum Severity {
     Note,
 }
 
+/// What of a report is shown as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The changes and the comment, or the pins.
+    Changes,
+    /// These, and then the manifest.
+    ChangesAndManifest,
+    /// The manifest alone.
+    Manifest,
+}
+
 impl Report {
     /// A report with nothing in it but a comment.
     pub fn new(comment: impl Into<String>) -> Self {
@@ -199,6 +219,9 @@ impl Report {
             summary: Summary::default(),
             changes: Vec::new(),
             pins: None,
+            manifest: None,
+            shown: Shown::Changes,
+            output: None,
             diagnostics: Vec::new(),
         }
     }

@@ -4,12 +4,14 @@
 //! back. Anybody who may load programs can write such a map, so nothing in it is trusted to be well
 //! formed: what cannot be read makes the pin foreign.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Program, Set};
+use crate::meta::MapId;
 use crate::path::{SetName, Sha256};
 
 /// The variable of the stamp's map. bpftool shows variables with the prefix `bpf_metadata_`.
@@ -36,8 +38,27 @@ pub struct Stamp {
     pub sha256: Sha256,
     /// The program's whole name; the kernel keeps 15 bytes of it.
     pub program: String,
+    /// Initial values of the object's variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<StampedGlobals>,
+    /// The ids of the existing maps that the program was given, by the names of the object's maps
+    /// that they stand for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub maps: BTreeMap<String, u32>,
+    /// The ids of the object's own maps, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_maps: BTreeMap<String, u32>,
     /// The version of iterctl that loaded it.
     pub version: String,
+}
+
+/// Initial values of variables: what was put where, as a digest, and as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StampedGlobals {
+    /// Of the patches.
+    pub sha256: Sha256,
+    /// An inline table of TOML.
+    pub toml: String,
 }
 
 /// Why a map's value is no stamp.
@@ -52,8 +73,17 @@ pub enum InvalidStamp {
 }
 
 impl Stamp {
-    /// The stamp of `program`, loaded for `set`.
-    pub fn new(set: &Set, program: &Program) -> Self {
+    /// The stamp of `program`, loaded for `set`: `maps` are the existing maps that it was given,
+    /// `own_maps` those that came with its object.
+    pub fn new(
+        set: &Set,
+        program: &Program,
+        maps: &BTreeMap<String, MapId>,
+        own_maps: &BTreeMap<String, MapId>,
+    ) -> Self {
+        let numbers = |ids: &BTreeMap<String, MapId>| {
+            ids.iter().map(|(name, id)| (name.clone(), id.0)).collect()
+        };
         Self {
             format: FORMAT,
             set: set.name.clone(),
@@ -61,6 +91,12 @@ impl Stamp {
             object: program.object.clone(),
             sha256: program.sha256.clone(),
             program: program.name.clone(),
+            globals: program
+                .globals
+                .digest()
+                .map(|sha256| StampedGlobals { sha256, toml: program.globals.text.clone() }),
+            maps: numbers(maps),
+            own_maps: numbers(own_maps),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -115,6 +151,9 @@ impl std::error::Error for InvalidStamp {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::{Globals, MapRef, Naming};
+    use crate::globals::Patch;
+    use crate::target::Target;
 
     fn stamp() -> Stamp {
         Stamp {
@@ -124,6 +163,9 @@ mod tests {
             object: PathBuf::from("/opt/task.bpf.o"),
             sha256: Sha256::from([7; 32]),
             program: "dump_task_with_a_long_name".to_owned(),
+            globals: None,
+            maps: BTreeMap::new(),
+            own_maps: [("seen".to_owned(), 7)].into(),
             version: "0.1.0".to_owned(),
         }
     }
@@ -134,6 +176,64 @@ mod tests {
         assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()));
         bytes.extend([0; 9]);
         assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()), "map values are padded");
+    }
+
+    #[test]
+    fn what_a_program_is_given_is_stamped() {
+        let patch = Patch { section: ".rodata".to_owned(), offset: 4, bytes: vec![1] };
+        let globals = Globals { patches: vec![patch], text: "{ s = \"a\\u0000b\" }".to_owned() };
+        let pinned = MapRef::Pinned(PathBuf::from("/sys/fs/bpf/seen"));
+        let program = Program {
+            object: PathBuf::from("/opt/task.bpf.o"),
+            sha256: Sha256::from([7; 32]),
+            name: "dump_task".to_owned(),
+            target: Target::new("task"),
+            globals: globals.clone(),
+            maps: [("seen".to_owned(), pinned)].into(),
+        };
+        let set = Set {
+            name: "observe".parse().expect("a set name"),
+            naming: Naming::Taken,
+            source: vec!["/etc/iters.toml".to_owned(), "-".to_owned()],
+        };
+        let maps = [("seen".to_owned(), MapId(u32::MAX))].into();
+        let own_maps = [("counts".to_owned(), MapId(8)), ("conns".to_owned(), MapId(9))].into();
+        let stamp = Stamp::new(&set, &program, &maps, &own_maps);
+        let bytes = stamp.to_bytes().expect("paths are UTF-8 here");
+        let read = Stamp::from_bytes(&bytes).expect("its own stamp");
+        assert_eq!(read, stamp);
+        assert_eq!(read.source, ["/etc/iters.toml", "-"]);
+        assert_eq!(read.maps, [("seen".to_owned(), u32::MAX)].into());
+        assert_eq!(read.own_maps, [("counts".to_owned(), 8), ("conns".to_owned(), 9)].into());
+        let stamped = read.globals.expect("globals were given");
+        assert_eq!((Some(stamped.sha256), stamped.toml), (globals.digest(), globals.text));
+
+        let program = Program { globals: Globals::default(), ..program };
+        let none = BTreeMap::new();
+        assert_eq!(Stamp::new(&set, &program, &none, &none).globals, None);
+    }
+
+    #[test]
+    fn what_is_not_given_is_not_written() {
+        let bare = Stamp { own_maps: BTreeMap::new(), ..stamp() };
+        let bytes = bare.to_bytes().expect("paths are UTF-8 here");
+        let json = String::from_utf8(bytes).expect("JSON");
+        assert!(!json.contains("maps") && !json.contains("globals"), "{json}");
+        assert_eq!(Stamp::from_bytes(json.as_bytes()), Ok(bare));
+    }
+
+    #[test]
+    fn stamps_with_fewer_and_with_more_keys_are_read() {
+        let digest = "07".repeat(32);
+        let older = format!(
+            r#"{{"format":1,"set":"observe","source":["/etc/iters.toml"],
+                "object":"/opt/task.bpf.o","sha256":"{digest}",
+                "program":"dump_task_with_a_long_name","version":"0.1.0"}}"#
+        );
+        let expected = Stamp { own_maps: BTreeMap::new(), ..stamp() };
+        assert_eq!(Stamp::from_bytes(older.as_bytes()), Ok(expected.clone()));
+        let newer = older.replace("\"set\"", "\"flavour\":{\"x\":[1]},\"set\"");
+        assert_eq!(Stamp::from_bytes(newer.as_bytes()), Ok(expected));
     }
 
     #[track_caller]
@@ -153,5 +253,10 @@ mod tests {
         let bytes = stamp().to_bytes().expect("paths are UTF-8 here");
         let forged = String::from_utf8(bytes).expect("JSON").replace("observe", "../evil");
         check(forged.as_bytes(), "unreadable stamp: `../evil` is not a set name");
+        let with =
+            |key: &str| format!("{{\"{key},{}", forged.replace("../evil", "observe").split_at(1).1);
+        check(with("maps\":{\"seen\":-1}").as_bytes(), "unreadable stamp: invalid value");
+        check(with("maps\":[1]").as_bytes(), "unreadable stamp: invalid type");
+        check(with("globals\":{\"sha256\":\"ab\",\"toml\":\"\"}").as_bytes(), "unreadable stamp: ");
     }
 }

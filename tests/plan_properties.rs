@@ -7,17 +7,19 @@ mod model;
 mod worlds;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use iterctl::desired::Desired;
+use iterctl::desired::{CgroupRef, Desired, DesiredPin, Param};
+use iterctl::meta::MapId;
 use iterctl::observed::{Node, Observed, ObservedPin};
 use iterctl::path::{PinPath, SetName};
-use iterctl::plan::{Empty, Foreign, Obstacle, Plan, Policy, Step, plan, unpin};
+use iterctl::plan::{Empty, Foreign, Obstacle, Plan, Policy, Step, pin, plan, unpin};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
-use model::{Nodes, execute, is_below};
-use worlds::{World, foreign, path_sets, resolved, worlds};
+use model::{Nodes, check_directories, execute, is_below};
+use worlds::{World, foreign, looked_up, path_sets, resolved, worlds};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -34,7 +36,15 @@ proptest! {
             prop_assert_eq!(&stamp.sha256, &want.program.sha256);
             prop_assert_eq!(&stamp.program, &want.program.name);
             prop_assert_eq!(&pin.link.target, &want.program.target);
-            prop_assert_eq!(pin.link.param, resolved(&want.param, &world.observed.maps));
+            let own_map = |name: &str| stamp.own_maps.get(name).copied().map(MapId);
+            let param = resolved(&want.param, &world.observed, own_map);
+            prop_assert_eq!(Some(pin.link.param), param);
+            let globals = stamp.globals.clone().map(|globals| globals.sha256);
+            prop_assert_eq!(globals, want.program.globals.digest());
+            let given = want.program.maps.iter();
+            let id = |map| looked_up(map, &world.observed).map(|id| id.0);
+            let given: Option<_> = given.map(|(name, map)| Some((name.clone(), id(map)?))).collect();
+            prop_assert_eq!(Some(&stamp.maps), given.as_ref());
             prop_assert_eq!(pin.meta, want.meta);
         }
         for (path, pin) in iterators(&after) {
@@ -137,8 +147,10 @@ proptest! {
                 !is_foreign(Some(node), set) && !desired.pins.contains_key(path)
             }
         };
-        for obstacle in plan(desired, observed, policy(foreign)).obstacles {
-            let real = match &obstacle {
+        let obstacles = plan(desired, observed, policy(foreign)).obstacles;
+        for (number, obstacle) in obstacles.iter().enumerate() {
+            prop_assert!(!obstacles[..number].contains(obstacle), "told twice: {obstacle:?}");
+            let real = match obstacle {
                 Obstacle::Foreign { path, have } => {
                     let there = observed.nodes.get(path);
                     let seen = there == Some(&Node::Iterator(have.clone()));
@@ -154,10 +166,17 @@ proptest! {
                 Obstacle::ParentNotADirectory { path, parent } => {
                     is_below(path, parent) && is_foreign(observed.nodes.get(parent), set)
                 }
-                Obstacle::Map { map, why, .. } => match observed.maps.get(map) {
-                    Some(found) => found.as_ref() == Err(why),
-                    None => true,
-                },
+                Obstacle::Map { path, map, why } => {
+                    let want = &desired.pins[path];
+                    let named = want.param == Param::Map(map.clone())
+                        || want.program.maps.values().any(|given| given == map);
+                    named && observed.maps.get(map).is_none_or(|found| found.as_ref() == Err(why))
+                }
+                Obstacle::Cgroup { path, cgroup, why } => {
+                    let found = observed.cgroups.get(cgroup);
+                    let named = walks(&desired.pins[path], cgroup);
+                    named && found.is_none_or(|found| found.as_ref() == Err(why))
+                }
                 Obstacle::OtherSource { .. }
                 | Obstacle::Empty { .. }
                 | Obstacle::NotPinned { .. } => false,
@@ -174,6 +193,28 @@ proptest! {
     }
 
     #[test]
+    fn pinning_leaves_everything_that_is_not_listed(world in worlds(), foreign in foreign()) {
+        let before = &world.observed.nodes;
+        let pinned = |desired: &Desired, observed: &Observed| match desired.pins.is_empty() {
+            true => Plan::default(),
+            false => pin(desired, observed, foreign),
+        };
+        let of_world = |desired: &Desired| pinned(desired, &world.observed);
+        let (desired, plan) = without_obstacles(&world.desired, of_world)?;
+        let after = execute(&desired.set, before, &plan)?;
+        for (path, node) in before.iter().filter(|(path, _)| !desired.pins.contains_key(*path)) {
+            prop_assert_eq!(after.get(path), Some(node), "{} was touched", path);
+        }
+        for path in after.keys().filter(|path| !before.contains_key(*path)) {
+            let needed = desired.pins.keys().any(|pin| pin == path || is_below(pin, path));
+            prop_assert!(needed, "nobody needs {path}");
+        }
+        let again = pinned(&desired, &seen(after, &world));
+        prop_assert!(again.is_done(), "{again:?}");
+        prop_assert_eq!(again.unchanged.len(), desired.pins.len());
+    }
+
+    #[test]
     fn unpinning_takes_what_was_asked_and_nothing_else(
         world in worlds(),
         asked in path_sets(),
@@ -181,7 +222,7 @@ proptest! {
     ) {
         let before = &world.observed.nodes;
         let (asked, plan) = unpin_feasible(&asked, &world.observed, foreign)?;
-        let after = execute(&world.desired.set, before, &plan.steps)?;
+        let after = execute(&world.desired.set, before, &plan)?;
         for (path, node) in before.iter().filter(|(path, _)| !asked.contains(*path)) {
             let stays = !matches!(node, Node::Directory(_));
             prop_assert!(!stays || after.get(path) == Some(node), "{path} was touched");
@@ -234,6 +275,7 @@ fn worlds_lead_to_every_step_and_every_obstacle() {
         seen.extend(feasible.unchanged.first_key_value().map(|_| "unchanged".to_owned()));
     }
     let expected = [
+        "Cgroup",
         "Directory",
         "Foreign",
         "MakeDirectory",
@@ -259,27 +301,48 @@ fn policy(foreign: Foreign) -> Policy {
 }
 
 fn seen(nodes: Nodes, world: &World) -> Observed {
-    Observed { nodes, maps: world.observed.maps.clone() }
+    Observed { nodes, ..world.observed.clone() }
 }
 
 /// The world without the desired pins that something is in the way of, planned and carried out.
 fn carried_out(world: &World, foreign: Foreign) -> Result<(Desired, Plan, Nodes), TestCaseError> {
     let (desired, plan) = feasible(world, foreign)?;
-    let after = execute(&desired.set, &world.observed.nodes, &plan.steps)?;
+    let after = execute(&desired.set, &world.observed.nodes, &plan)?;
     Ok((desired, plan, after))
 }
 
 fn feasible(world: &World, foreign: Foreign) -> Result<(Desired, Plan), TestCaseError> {
-    let mut desired = world.desired.clone();
+    let of_all = |desired: &Desired| plan(desired, &world.observed, policy(foreign));
+    without_obstacles(&world.desired, of_all)
+}
+
+fn without_obstacles(
+    desired: &Desired,
+    plan: impl Fn(&Desired) -> Plan,
+) -> Result<(Desired, Plan), TestCaseError> {
+    let mut desired = desired.clone();
     loop {
-        let plan = plan(&desired, &world.observed, policy(foreign));
+        let plan = plan(&desired);
         if plan.obstacles.is_empty() {
             return Ok((desired, plan));
         }
-        for obstacle in &plan.obstacles {
-            let pin = obstacle.path().and_then(|path| desired.pins.remove(path));
-            prop_assert!(pin.is_some(), "no pin is behind {obstacle:?}");
+        let paths: BTreeSet<_> = plan.obstacles.iter().map(Obstacle::path).collect();
+        for path in paths {
+            let pin = path.and_then(|path| desired.pins.remove(path));
+            prop_assert!(pin.is_some(), "no pin is behind an obstacle of {path:?}");
         }
+    }
+}
+
+fn walks(pin: &DesiredPin, directory: &Path) -> bool {
+    match &pin.param {
+        Param::Cgroup(CgroupRef::Path(path), _) => path == directory,
+        Param::Cgroup(CgroupRef::Id(_), _)
+        | Param::None
+        | Param::Map(_)
+        | Param::OwnMap(_)
+        | Param::Thread(_)
+        | Param::Process(_) => false,
     }
 }
 
@@ -322,28 +385,4 @@ fn place_in_order(step: &Step) -> (u8, Option<std::cmp::Reverse<&PinPath>>, Opti
             (3, None, Some(path))
         }
     }
-}
-
-/// Gone are exactly the directories that nothing but the plan's unpins emptied; the others are as
-/// they were.
-fn check_directories(before: &Nodes, plan: &Plan, after: &Nodes) -> Result<(), TestCaseError> {
-    let unpinned = |path: &PinPath| {
-        let mut steps = plan.steps.iter();
-        steps.any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
-    };
-    for (path, node) in before.iter().filter(|(_, node)| matches!(node, Node::Directory(_))) {
-        let mut below = before.iter().filter(|(other, _)| is_below(other, path)).peekable();
-        let was_empty = below.peek().is_none();
-        if after.get(path) == Some(node) {
-            let is_empty = !after.keys().any(|other| is_below(other, path));
-            prop_assert!(was_empty || !is_empty, "{path} is left empty");
-        } else {
-            prop_assert!(!was_empty, "{path} was empty before");
-            let anew = matches!(after.get(path), Some(Node::Directory(_)));
-            prop_assert!(!anew, "{path} was removed and made anew");
-            let mut files = below.filter(|(_, node)| !matches!(node, Node::Directory(_)));
-            prop_assert!(files.all(|(file, _)| unpinned(file)), "{path} was not emptied");
-        }
-    }
-    Ok(())
 }

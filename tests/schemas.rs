@@ -77,7 +77,11 @@ fn editors_are_told_what_every_key_is_for() {
     let schema = manifest_schema().to_value();
     let definitions = schema["$defs"].as_object().expect("the schema has definitions");
     let names: Vec<&String> = definitions.keys().collect();
-    assert_eq!(names, ["Access", "Entry", "Map"], "and nothing of how the types are built");
+    assert_eq!(
+        names,
+        ["Access", "Cgroup", "Entry", "Map", "Order", "Task", "Value"],
+        "and nothing of how the types are built"
+    );
 
     let kinds = schema["$defs"]["Map"]["oneOf"].as_array().expect("a map is one of several");
     let mut tables: Vec<&Value> = kinds.iter().collect();
@@ -170,7 +174,8 @@ fn check_entry(obj: &str, keys: &str, good: bool) {
 fn check(text: &str, good: bool) {
     let object = |target| {
         let program = Candidate { program: "dump".to_owned(), target: Target::new(target) };
-        Ok(ObjectFacts { sha256: Sha256::from([0x0a; 32]), iterators: vec![program] })
+        let sha256 = Sha256::from([0x0a; 32]);
+        Ok(ObjectFacts { sha256, iterators: vec![program], maps: Vec::new(), globals: Vec::new() })
     };
     let facts = Facts {
         objects: BTreeMap::from([
@@ -210,7 +215,8 @@ fn what_is_printed_as_json_is_a_report() {
     let mut number = 0;
     for file in files(&Path::new(ROOT).join("tests/cases"), "stdout") {
         let text = fs::read_to_string(&file).expect("an answer can be read");
-        if text.starts_with('{') {
+        // Versions are another document.
+        if text.starts_with('{') && !text.starts_with("{\"version\"") {
             let report = serde_json::from_str(&text).expect("what begins as JSON is JSON");
             assert!(accepts(&schema, &report), "{}: the schema refuses it", file.display());
             number += 1;

@@ -35,7 +35,11 @@ impl<'a> Staging<'a> {
         getrandom(&mut random, GetRandomFlags::empty())?;
         let name = format!("{STAGING_PREFIX}{:016x}", u64::from_ne_bytes(random));
         fs::mkdirat(&bpffs.root, &name, fs::Mode::from_raw_mode(0o700))?;
-        let directory = open_directory(&bpffs.root, Path::new(&name), OFlags::PATH)?;
+        let directory =
+            open_directory(&bpffs.root, Path::new(&name), OFlags::PATH).inspect_err(|_| {
+                // The error is told; what cannot be removed now, the next apply will.
+                let _ = fs::unlinkat(&bpffs.root, &name, AtFlags::REMOVEDIR);
+            })?;
         Ok(Self { bpffs, name, directory, next: 0, removed: false })
     }
 

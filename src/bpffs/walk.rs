@@ -24,11 +24,17 @@ pub enum Found {
     Mount,
 }
 
+/// Whether a path is longer than the kernel takes. Directories can be nested so deeply, one in the
+/// other, but no manifest can name what is in there.
+fn is_too_deep(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
+}
+
 impl Bpffs {
     /// Visits everything below the root: directories before what they hold, in no other order.
     ///
     /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
-    /// directories, and what goes away meanwhile.
+    /// directories, what is too deep to have a path, and what goes away meanwhile.
     ///
     /// # Errors
     /// The kernel's, and those of `visit`.
@@ -44,7 +50,11 @@ impl Bpffs {
                 let path = self.path.join(path);
                 anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
             };
-            for name in self.names(parent.as_ref()).map_err(failed)? {
+            let names = match self.names(parent.as_ref()) {
+                Err(error) if is_too_deep(&error) => continue,
+                other => other.map_err(failed)?,
+            };
+            for name in names {
                 let Ok(path) = PinPath::below(parent.as_ref(), OsStr::from_bytes(&name)) else {
                     continue;
                 };
@@ -81,7 +91,9 @@ impl Bpffs {
     fn find(&self, path: &PinPath) -> io::Result<Option<Found>> {
         let file = match self.file(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_too_deep(&error) => {
+                return Ok(None);
+            }
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
                 return Ok(Some(Found::Mount));
             }

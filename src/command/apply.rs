@@ -1,85 +1,89 @@
 //! `apply`: the whole line, and round once more to prove that nothing is left to do.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::{
-    Answer, Resolved, count_changes, iterators, look, policy, remove_stale_staging, report_plan,
-    resolve,
+    Answer, Resolved, count_changes, iterators, load, look, policy, remove_stale_staging,
+    report_plan, resolve,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
 use crate::desired::{Desired, Program};
 use crate::execute;
 use crate::exit::Exit;
-use crate::kernel;
-use crate::observed::ObservedPin;
+use crate::observed::{Observed, ObservedPin};
 use crate::path::PinPath;
-use crate::plan::{self, Plan, Policy};
+use crate::plan::{self, Plan};
 use crate::report::{self, Blocked, Report, error};
 use crate::stamp::Stamp;
 
 pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
-    let resolved = resolve(&args.manifest)?;
+    let policy = policy(&args.policy);
+    let how = How {
+        plan: &|desired, observed| plan::plan(desired, observed, policy),
+        lock_timeout: args.lock.lock_timeout,
+        mount: args.mount,
+    };
+    let report = carry_out(&resolve(&args.manifest)?, &how)?;
+    Ok(Answer::new(report, Exit::Done))
+}
+
+/// How a manifest is carried out.
+pub(super) struct How<'a> {
+    /// Makes the plan; it is made again to see that nothing is left to do.
+    pub(super) plan: &'a dyn Fn(&Desired, &Observed) -> Plan,
+    /// How long to wait for another apply.
+    pub(super) lock_timeout: Duration,
+    /// Whether to mount a bpffs where there is none.
+    pub(super) mount: bool,
+}
+
+/// The line from desired on: lock, observe, plan, execute, observe again.
+pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Report> {
     let desired = &resolved.desired;
     let mut notes = Vec::new();
-    if args.mount && mount_if_missing(&desired.bpffs)? {
+    if how.mount && mount_if_missing(&desired.bpffs)? {
         notes.push(error::note(format!("mounted a bpffs on {}", desired.bpffs.display())));
     }
     let bpffs = Bpffs::open(&desired.bpffs)?;
-    let _lock = bpffs.lock(args.lock.lock_timeout)?;
+    let _lock = bpffs.lock(how.lock_timeout)?;
     notes.extend(remove_stale_staging(&bpffs)?);
-    let policy = policy(&args.policy);
-    let plan = make_plan(desired, &bpffs, policy)?;
+    let plan = (how.plan)(desired, &look(&bpffs, Some(desired))?);
     if !plan.obstacles.is_empty() {
         return Err(Blocked(plan.obstacles).into());
     }
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
-    let untidy = carry_out(&plan, &bpffs, &resolved)?;
-    if !plan.steps.is_empty() {
-        let pins = verify(desired, &bpffs, policy)?;
-        report::fill_in_ids(&mut report.changes, &pins);
-    }
+    let load_and_stamp = |program: &Program| {
+        let (loaded, maps) = load(program, &plan, &resolved.objects, bpffs.path())?;
+        loaded.bind(&Stamp::new(&desired.set, program, &maps, loaded.own_maps()))?;
+        Ok(loaded)
+    };
+    let mut pins = BTreeMap::new();
+    let mut look_again = || {
+        pins = verify((how.plan)(desired, &look(&bpffs, Some(desired))?))?;
+        Ok(())
+    };
+    let untidy = execute::execute(&plan, &bpffs, &load_and_stamp, &mut look_again)?;
+    report::fill_in_ids(&mut report.changes, &pins);
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report);
     report.diagnostics = notes;
     report.diagnostics.extend(untidy.iter().map(error::warning));
-    Ok(Answer { report, exit: Exit::Done })
+    Ok(report)
 }
 
-fn make_plan(desired: &Desired, bpffs: &Bpffs, policy: Policy) -> anyhow::Result<Plan> {
-    let observed = look(bpffs, Some(desired))?;
-    Ok(plan::plan(desired, &observed, policy))
-}
-
-fn carry_out(
-    plan: &Plan,
-    bpffs: &Bpffs,
-    resolved: &Resolved,
-) -> anyhow::Result<Vec<anyhow::Error>> {
-    let load = |program: &Program| {
-        let bytes = resolved.objects.bytes(&program.object).context("the object was not read")?;
-        let stamp = Stamp::new(&resolved.desired.set, program);
-        Ok(kernel::load(program, bytes, &stamp, bpffs.path())?)
-    };
-    Ok(execute::execute(plan, bpffs, &load)?)
-}
-
-/// Observes again: the plan must be empty. Gives every pin of the set.
-fn verify(
-    desired: &Desired,
-    bpffs: &Bpffs,
-    policy: Policy,
-) -> anyhow::Result<BTreeMap<PinPath, ObservedPin>> {
-    let again = make_plan(desired, bpffs, policy)?;
+/// What is planned after everything was done must be nothing. Gives every pin of the set.
+fn verify(again: Plan) -> anyhow::Result<BTreeMap<PinPath, ObservedPin>> {
     if again.is_done() {
         return Ok(again.unchanged);
     }
     let paths = again.steps.iter().map(plan::Step::path);
     let paths = paths.chain(again.obstacles.iter().filter_map(plan::Obstacle::path));
     let paths: Vec<String> = paths.map(|path| format!("`{path}`")).collect();
-    bail!("applied, but somebody else is changing the same pins: {}", paths.join(", "))
+    bail!("somebody else is changing the same pins: {}", paths.join(", "))
 }
 
 fn comment(report: &Report) -> String {

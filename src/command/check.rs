@@ -14,5 +14,5 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
             "apply refuses a manifest that lists nothing, unless it is given `--allow-empty`";
         report.diagnostics.push(error::note(note));
     }
-    Ok(Answer { report, exit: Exit::Done })
+    Ok(Answer::new(report, Exit::Done))
 }

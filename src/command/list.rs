@@ -20,5 +20,5 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<Answer> {
         (number, _) => format!("{} pinned on {place}", iterators(number)),
     };
     let report = Report { pins: Some(pins), ..Report::new(comment) };
-    Ok(Answer { report, exit: Exit::Done })
+    Ok(Answer::new(report, Exit::Done))
 }

@@ -25,7 +25,7 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     } else {
         Exit::Done
     };
-    Ok(Answer { report, exit })
+    Ok(Answer::new(report, exit))
 }
 
 fn comment(report: &Report, is_blocked: bool) -> String {

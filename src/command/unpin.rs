@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::{Answer, count_changes, look, read, remove_stale_staging, report_plan, show_faults};
+use super::{Answer, count_changes, look, remove_stale_staging, report_plan, show_faults};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
-use crate::desired::{self, Desired, Naming, Set};
+use crate::desired::{self, Desired, Naming, Program, Set};
 use crate::execute;
 use crate::exit::Exit;
 use crate::fault::{Fault, Faults, Problem};
+use crate::manifest;
 use crate::path::{InvalidPinPath, PinPath, Printable};
 use crate::plan::{self, Foreign};
 use crate::report::{Blocked, Faulty, Usage, error};
+use crate::sources;
 
 /// What is to go.
 enum What {
@@ -38,7 +40,8 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     if !plan.obstacles.is_empty() {
         return Err(Blocked(plan.obstacles).into());
     }
-    let untidy = execute::execute(&plan, &bpffs, &|_| bail!("unpin loads nothing"))?;
+    let load = |_: &Program| bail!("unpin loads nothing");
+    let untidy = execute::execute(&plan, &bpffs, &load, &mut || Ok(()))?;
 
     let mut report = report_plan(&plan, set.as_ref(), bpffs.path(), &[]);
     report.changed = report.summary.changes() > 0;
@@ -48,12 +51,13 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
         "nothing to do: the set has no pins".to_owned()
     };
     report.diagnostics = note.into_iter().chain(untidy.iter().map(error::warning)).collect();
-    Ok(Answer { report, exit: Exit::Done })
+    Ok(Answer::new(report, Exit::Done))
 }
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
-        let (input, manifest) = read(&args.file, args.set.clone())?;
+        let input = sources::read(&args.file, args.set.clone())?;
+        let manifest = manifest::parse(&input);
         let desired = show_faults(desired::resolve_empty(&manifest), &input)?;
         let bpffs = desired.bpffs.clone();
         return Ok((What::Set(desired), bpffs));
@@ -74,10 +78,10 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
 
 /// A path of the command line, relative to the bpffs or below it.
 fn pin_path(path: &Path, bpffs: &Path) -> anyhow::Result<PinPath> {
-    let usage = |why: String| anyhow::Error::from(Usage(format!("{}: {why}", Printable(path))));
-    let outside = || usage(format!("not below the bpffs {}", Printable(bpffs)));
+    let usage = |why: String| anyhow::Error::from(Usage(format!("{} {why}", Printable(path))));
+    let outside = || usage(format!("is not below the bpffs {}", Printable(bpffs)));
     let relative =
         if path.is_absolute() { path.strip_prefix(bpffs).map_err(|_| outside())? } else { path };
-    let text = relative.to_str().ok_or_else(|| usage("not UTF-8".to_owned()))?;
-    text.parse().map_err(|why: InvalidPinPath| usage(why.to_string()))
+    let text = relative.to_str().ok_or_else(|| usage("is not UTF-8".to_owned()))?;
+    text.parse().map_err(|why: InvalidPinPath| usage(format!("cannot be a pin: {why}")))
 }

@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use super::set::absolute_normal;
-use super::{DesiredPin, Facts, MapRef, Param, Program};
-use crate::fault::{Fault, ObjectFault, Place, Problem};
+use super::{DesiredPin, Facts, ObjectFacts, Program, param};
+use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem};
 use crate::manifest::{File, Manifest, wire};
-use crate::meta::{MapId, Meta, Mode};
+use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, Sha256};
-use crate::target::{Takes, Target};
 
 /// The pins of all entries. What is wrong with an entry is added to `faults`.
 pub(super) fn pins(
@@ -27,23 +25,23 @@ pub(super) fn pins(
     resolver.pins(manifest)
 }
 
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     facts: &'a Facts,
-    bpffs: &'a Path,
+    pub(super) bpffs: &'a Path,
     bpffs_is_known: bool,
     faults: &'a mut Vec<Fault>,
     programs: BTreeMap<Program, Arc<Program>>,
 }
 
 /// One entry, with what is needed to say where it is wrong.
-struct Written<'a> {
+pub(super) struct Written<'a> {
     number: usize,
     file: &'a File,
-    keys: &'a Spanned<wire::Entry>,
+    pub(super) keys: &'a Spanned<wire::Entry>,
 }
 
-impl Resolver<'_> {
-    fn fault(&mut self, place: Place, problem: Problem) {
+impl<'a> Resolver<'a> {
+    pub(super) fn fault(&mut self, place: Place, problem: Problem) {
         self.faults.push(Fault { place: Some(place), problem });
     }
 
@@ -125,7 +123,7 @@ impl Resolver<'_> {
     }
 
     /// A key is not there. Where one could not be read, that has been complained about.
-    fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
+    pub(super) fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
         if !written.file.incomplete.contains(&written.keys.span().start) {
             self.fault(written.place(at), problem);
         }
@@ -140,14 +138,26 @@ impl Resolver<'_> {
             dir_mode: entry.dir_mode.clone(),
         };
         let access = self.access(written.number, &own, &written.file.keys.defaults);
-        let map = entry.map.as_ref().map(|map| self.map(written, map));
         let sha256 = entry.sha256.as_ref().and_then(|digest| self.sha256(written, digest));
         let Some(obj) = &entry.obj else {
             self.missing(written, "obj");
             return None;
         };
-        let program = self.program(written, obj, sha256)?;
-        let param = self.param(written, obj, &program.target, map)?;
+        let facts = self.object(written, obj, sha256);
+        let globals = self.globals(written, facts);
+        let maps = self.maps(written, facts);
+        let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
+        let param = self.param(written, obj, facts, candidate.map(|one| &one.target));
+        let (facts, candidate) = (facts?, candidate?);
+        let program = self.share(Program {
+            object: written.file.object(obj.get_ref()),
+            sha256: facts.sha256.clone(),
+            name: candidate.program.clone(),
+            target: candidate.target.clone(),
+            globals: globals?,
+            maps: maps?,
+        });
+        let param = param::walked(param?, &program.maps);
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
         Some(DesiredPin { program, param, meta, dir_mode, place })
@@ -217,65 +227,65 @@ impl Resolver<'_> {
         id
     }
 
-    fn program(
+    /// What is known of the entry's object, if it can be used.
+    fn object(
         &mut self,
         written: &Written<'_>,
         obj: &Spanned<String>,
         sha256: Option<(Sha256, Place)>,
-    ) -> Option<Arc<Program>> {
-        let entry = written.keys.get_ref();
-        let object = written.file.object(obj.get_ref());
+    ) -> Option<&'a ObjectFacts> {
+        let path = written.file.object(obj.get_ref());
         let at_obj = written.place(obj.span());
-        let facts = match self.facts.objects.get(&object) {
-            Some(Ok(facts)) => facts,
+        match self.facts.objects.get(&path) {
+            Some(Ok(facts)) => {
+                if let Some((wanted, place)) = sha256
+                    && wanted != facts.sha256
+                {
+                    let found = facts.sha256.to_string();
+                    self.fault(place, Problem::Sha256Differs { found });
+                }
+                Some(facts)
+            }
             Some(Err(fault)) => {
                 self.fault(at_obj, Problem::Object(fault.clone()));
-                return None;
+                None
             }
             None => {
-                self.fault(at_obj, Problem::Object(ObjectFault::Missing(object)));
-                return None;
+                self.fault(at_obj, Problem::Object(ObjectFault::Missing(path)));
+                None
             }
-        };
-        if let Some((wanted, place)) = sha256
-            && wanted != facts.sha256
-        {
-            self.fault(place, Problem::Sha256Differs { found: facts.sha256.to_string() });
         }
-        let candidates = &facts.iterators;
-        let chosen = match (&entry.program, candidates.as_slice()) {
-            (Some(wanted), _) => {
-                let found = candidates.iter().find(|one| one.program == *wanted.get_ref());
-                found.ok_or_else(|| {
-                    let problem = Problem::NoSuchProgram {
-                        wanted: wanted.get_ref().clone(),
-                        candidates: candidates.clone(),
-                    };
-                    (written.place(wanted.span()), problem)
-                })
+    }
+
+    /// The iterator that the entry means.
+    fn candidate(
+        &mut self,
+        written: &Written<'_>,
+        obj: &Spanned<String>,
+        facts: &'a ObjectFacts,
+    ) -> Option<&'a Candidate> {
+        let candidates = facts.iterators.as_slice();
+        if let Some(wanted) = &written.keys.get_ref().program {
+            let found = candidates.iter().find(|one| one.program == *wanted.get_ref());
+            if found.is_none() {
+                let problem = Problem::NoSuchProgram {
+                    wanted: wanted.get_ref().clone(),
+                    candidates: candidates.to_vec(),
+                };
+                self.fault(written.place(wanted.span()), problem);
             }
-            (None, [only]) => Ok(only),
-            (None, []) => Err((at_obj, Problem::NoIterator)),
-            (None, several) => {
+            return found;
+        }
+        let problem = match candidates {
+            [only] => return Some(only),
+            [] => Problem::NoIterator,
+            several => {
                 self.missed(written, obj.span(), Problem::SeveralIterators(several.to_vec()));
                 return None;
             }
         };
-        match chosen {
-            Ok(one) => {
-                let program = Program {
-                    object,
-                    sha256: facts.sha256.clone(),
-                    name: one.program.clone(),
-                    target: one.target.clone(),
-                };
-                Some(self.share(program))
-            }
-            Err((place, problem)) => {
-                self.fault(place, problem);
-                None
-            }
-        }
+        self.fault(written.place(obj.span()), problem);
+        None
     }
 
     fn share(&mut self, program: Program) -> Arc<Program> {
@@ -302,58 +312,10 @@ impl Resolver<'_> {
             }
         }
     }
-
-    /// `None` where the map is written wrongly, which has been complained about.
-    fn map(&mut self, written: &Written<'_>, map: &Spanned<wire::Map>) -> Option<MapRef> {
-        let problem = match map.get_ref() {
-            wire::Map::Id(0) => Problem::MapIdZero,
-            wire::Map::Id(id) => return Some(MapRef::Id(MapId(*id))),
-            wire::Map::Pinned(path) if path.is_empty() => Problem::MapPath,
-            wire::Map::Pinned(path) => match absolute_normal(&self.bpffs.join(path)) {
-                Some(path) => return Some(MapRef::Pinned(path)),
-                None => Problem::MapPath,
-            },
-            wire::Map::Name(name) => match name.parse() {
-                Ok(name) => return Some(MapRef::Name(name)),
-                Err(why) => Problem::MapName(why),
-            },
-        };
-        self.fault(written.place(map.span()), problem);
-        None
-    }
-
-    fn param(
-        &mut self,
-        written: &Written<'_>,
-        obj: &Spanned<String>,
-        target: &Target,
-        map: Option<Option<MapRef>>,
-    ) -> Option<Param> {
-        // A target that is not known may be one of a newer kernel: the kernel will be asked.
-        let takes = target.known().map(|known| known.takes);
-        match (takes, map) {
-            (Some(Takes::Nothing | Takes::Task | Takes::Cgroup), Some(_)) => {
-                let at = written.keys.get_ref().map.as_ref().map(Spanned::span);
-                let place = written.place(at.unwrap_or_else(|| obj.span()));
-                self.fault(place, Problem::MapNotTaken(target.clone()));
-                None
-            }
-            (Some(Takes::Map), None) => {
-                self.missed(written, obj.span(), Problem::MapNeeded(target.clone()));
-                None
-            }
-            (Some(Takes::Cgroup), None) => {
-                self.fault(written.place(obj.span()), Problem::ParameterNeeded(target.clone()));
-                None
-            }
-            (Some(Takes::Map) | None, Some(map)) => map.map(Param::Map),
-            (Some(Takes::Nothing | Takes::Task) | None, None) => Some(Param::None),
-        }
-    }
 }
 
 impl Written<'_> {
-    fn place(&self, span: Range<usize>) -> Place {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
         Place::new(self.number, span)
     }
 }

@@ -93,7 +93,7 @@ impl Argument {
                 let name = path.file_name()?.to_str()?;
                 name.strip_suffix(".d").unwrap_or(name)
             }
-            Self::Stream(_) | Self::Stdin => return None,
+            Self::Stream(_) | Self::Stdin | Self::CommandLine => return None,
         };
         name.parse().ok()
     }
@@ -103,7 +103,9 @@ impl Argument {
     fn described(&self) -> String {
         match self {
             Self::Stdin => "standard input".to_owned(),
-            Self::File(_) | Self::Directory(_) | Self::Stream(_) => self.to_string(),
+            Self::File(_) | Self::Directory(_) | Self::Stream(_) | Self::CommandLine => {
+                self.to_string()
+            }
         }
     }
 }
@@ -115,6 +117,7 @@ impl fmt::Display for Argument {
                 write!(f, "{}", path.display())
             }
             Self::Stdin => f.write_str("-"),
+            Self::CommandLine => f.write_str("iterctl pin"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What manifests ask for, and every fault that they can have, case by case.
 
 mod case;
+mod given;
 mod whole;
 
 use std::sync::Arc;
@@ -300,8 +301,14 @@ fn maps_fit_their_target() {
     check(file(&task(&keys)), &[(taken, "target `task` takes no map")]);
     let tcp = of("many.bpf.o", &format!("program = 'second'\n{keys}"));
     check(file(&tcp), &[(taken, "target `tcp` takes no map")]);
-    check(file(&of("cgroup.bpf.o", &keys)), &[(taken, "target `cgroup` takes no map")]);
-    let needs = "target `cgroup` needs a parameter that a manifest cannot give yet";
+    check(
+        file(&of("cgroup.bpf.o", &keys)),
+        &[
+            ("'cgroup.bpf.o'", "target `cgroup` needs a cgroup"),
+            (taken, "target `cgroup` takes no map"),
+        ],
+    );
+    let needs = "target `cgroup` needs a cgroup";
     check(file(&of("cgroup.bpf.o", "")), &[("'cgroup.bpf.o'", needs)]);
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
+use super::Verify;
 use super::prepare::StagedPins;
 use crate::bpffs::{Bpffs, File, Staged, Staging};
 use crate::kernel::IteratorLink;
@@ -25,10 +26,10 @@ pub(super) struct Failed {
 enum Undo {
     /// The old pin is in staging, and nothing is at its path.
     PutBack(PinPath, Staged),
-    /// The old pin is in staging, and the new one at its path.
-    ExchangeBack(PinPath, Staged),
-    /// The new pin is at its path, where nothing was.
-    TakeAway(PinPath, Staged),
+    /// The old pin is in staging, and the new one, of this link, at its path.
+    ExchangeBack(PinPath, Staged, LinkId),
+    /// The new pin, of this link, is at its path, where nothing was.
+    TakeAway(PinPath, Staged, LinkId),
     /// The directory was removed.
     MakeDirectory(PinPath, Meta),
     /// The directory was made.
@@ -37,7 +38,7 @@ enum Undo {
     SetMeta(PinPath, LinkId, Meta),
 }
 
-/// Does every step, in order.
+/// Does every step, in order, and verifies that nothing is left to do.
 ///
 /// # Errors
 /// The first failure; all steps before it have been undone but those that are named.
@@ -46,21 +47,21 @@ pub(super) fn commit(
     mut staged: StagedPins,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
+    verify: Verify<'_>,
 ) -> Result<(), Failed> {
     let mut done = Vec::new();
-    for step in &plan.steps {
-        let new = staged.remove(step.path());
-        if let Err(error) = take(step, new, bpffs, staging, &mut done) {
-            let error = error.context(format!("failed to {} `{}`", verb(step), step.path()));
-            let left = done
-                .into_iter()
-                .rev()
-                .filter_map(|undo| take_back(&undo, bpffs, staging).err())
-                .collect();
-            return Err(Failed { error, left });
-        }
-    }
-    Ok(())
+    let result = plan
+        .steps
+        .iter()
+        .try_for_each(|step| {
+            take(step, &mut staged, bpffs, staging, &mut done)
+                .with_context(|| format!("failed to {} `{}`", verb(step), step.path()))
+        })
+        .and_then(|()| verify());
+    result.map_err(|error| {
+        let back = done.into_iter().rev().map(|undo| take_back(&undo, bpffs, staging));
+        Failed { error, left: back.filter_map(Result::err).collect() }
+    })
 }
 
 fn verb(step: &Step) -> &'static str {
@@ -77,7 +78,7 @@ fn verb(step: &Step) -> &'static str {
 /// Takes one step. What it did, even where it fails after that, is added to `done`.
 fn take(
     step: &Step,
-    new: Option<Staged>,
+    staged: &mut StagedPins,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
     done: &mut Vec<Undo>,
@@ -87,7 +88,7 @@ fn take(
             let old = staging.fresh();
             staging.withdraw(path, &old).map_err(|error| changed_since(error, path))?;
             done.push(Undo::PutBack(path.clone(), old.clone()));
-            expect_link(&staging.file(&old)?, have.link.id)
+            expect_staged(staging, &old, have.link.id)
         }
         Step::RemoveDirectory { path, meta } => match bpffs.remove_directory(path) {
             Ok(()) => {
@@ -108,16 +109,18 @@ fn take(
             Err(error) => Err(error.into()),
         },
         Step::Pin { path, .. } => {
-            let new = new.ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            let (new, link) =
+                staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))?;
             staging.publish(&new, path).map_err(|error| changed_since(error, path))?;
-            done.push(Undo::TakeAway(path.clone(), new));
+            done.push(Undo::TakeAway(path.clone(), new, link));
             Ok(())
         }
         Step::Replace { path, have, .. } => {
-            let new = new.ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            let (new, link) =
+                staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))?;
             staging.exchange(&new, path).map_err(|error| changed_since(error, path))?;
-            done.push(Undo::ExchangeBack(path.clone(), new.clone()));
-            expect_link(&staging.file(&new)?, have.link.id)
+            done.push(Undo::ExchangeBack(path.clone(), new.clone(), link));
+            expect_staged(staging, &new, have.link.id)
         }
         Step::SetMeta { path, want, have, .. } => {
             let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
@@ -128,8 +131,16 @@ fn take(
     }
 }
 
-/// Whether the file is the pin that the plan saw.
+/// Whether what is staged is a pin of that link.
+fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> anyhow::Result<()> {
+    expect_link(&staging.file(staged)?, link)
+}
+
+/// Whether the file is a pin of that link.
 fn expect_link(file: &File, expected: LinkId) -> anyhow::Result<()> {
+    if !file.is_file() {
+        bail!("something that is no pin has come there since it was looked at");
+    }
     match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
         Ok(link) if link.describe()?.id == expected => Ok(()),
         Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
@@ -156,11 +167,9 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Resul
         Undo::PutBack(path, staged) => {
             staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
         }
-        Undo::ExchangeBack(path, staged) => staging
-            .exchange(staged, path)
+        Undo::ExchangeBack(path, staged, new) => exchange_back(path, staged, *new, staging)
             .with_context(|| format!("failed to put the old `{path}` back")),
-        Undo::TakeAway(path, staged) => staging
-            .withdraw(path, staged)
+        Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
             .with_context(|| format!("failed to take the new `{path}` away")),
         Undo::MakeDirectory(path, meta) => bpffs
             .make_directory(path, meta.mode)
@@ -180,4 +189,43 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Resul
             })
             .with_context(|| format!("failed to set the mode and owner of `{path}` back")),
     }
+}
+
+/// Exchanges the old pin with the new one again. What somebody else has put in the new one's place
+/// stays there.
+fn exchange_back(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match staging.exchange(staged, path) {
+        // Somebody has removed the new one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(staging.publish(staged, path)?);
+        }
+        other => other?,
+    }
+    expect_staged(staging, staged, new).or_else(|why| {
+        staging.exchange(staged, path)?;
+        Err(why)
+    })
+}
+
+/// Moves the new pin back into staging. What somebody else has put in its place stays there.
+fn take_away(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match staging.withdraw(path, staged) {
+        // Somebody has removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    expect_staged(staging, staged, new).or_else(|why| {
+        staging.publish(staged, path)?;
+        Err(why)
+    })
 }

@@ -7,19 +7,20 @@ use anyhow::Context as _;
 use super::Load;
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
-use crate::kernel::{IteratorLink, Loaded};
+use crate::kernel::{AttachError, IteratorLink, Loaded};
+use crate::meta::LinkId;
 use crate::observed::LinkParam;
 use crate::path::PinPath;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, WantedParam};
 
-/// The new pins, each under the path where it is to be.
-pub(super) type StagedPins = HashMap<PinPath, Staged>;
+/// The new pins and their links, each under the path where it is to be.
+pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
 
 /// A new pin that a step asks for.
 struct Wanted<'a> {
     path: &'a PinPath,
     pin: &'a DesiredPin,
-    param: LinkParam,
+    param: &'a WantedParam,
 }
 
 /// Makes every new pin of the plan in `staging`, with its final mode and owner.
@@ -49,8 +50,8 @@ pub(super) fn prepare(
         for wanted in pins {
             let name = staging.fresh();
             match pin(&loaded, &wanted, staging, &name) {
-                Ok(()) => {
-                    staged.insert(wanted.path.clone(), name);
+                Ok(link) => {
+                    staged.insert(wanted.path.clone(), (name, link));
                 }
                 Err(error) => {
                     errors.push(error.context(format!("failed to pin `{}`", wanted.path)));
@@ -64,7 +65,7 @@ pub(super) fn prepare(
 fn wanted(step: &Step) -> Option<Wanted<'_>> {
     match step {
         Step::Pin { path, want, param } | Step::Replace { path, want, param, .. } => {
-            Some(Wanted { path, pin: want, param: *param })
+            Some(Wanted { path, pin: want, param })
         }
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
@@ -88,9 +89,17 @@ fn pin(
     wanted: &Wanted<'_>,
     staging: &Staging<'_>,
     name: &Staged,
-) -> anyhow::Result<()> {
-    let link = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
+) -> anyhow::Result<LinkId> {
+    let param = match wanted.param {
+        WantedParam::Link(param) => *param,
+        WantedParam::OwnMap(name) => {
+            let id = loaded.own_maps().get(name);
+            LinkParam::Map(*id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
+        }
+    };
+    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let file = staging.file(name).context("failed to open its pin")?;
-    file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")
+    file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
+    Ok(made.id)
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::capability;
+use crate::meta::MapId;
 use crate::observed::LinkParam;
 use crate::target::{Takes, Target};
 
@@ -23,6 +25,8 @@ pub enum LoadError {
     NoProgram,
     /// This process may not load BPF programs.
     NotPermitted,
+    /// RLIMIT_MEMLOCK is too low, on a kernel that counts BPF memory against it.
+    Memlock,
     /// This kernel has no BTF.
     NoBtf,
     /// This kernel has no such target.
@@ -38,6 +42,28 @@ pub enum LoadError {
         map: String,
         /// Where it would be.
         path: PathBuf,
+    },
+    /// An existing map that the program is given does not fit the object's own.
+    MapDiffers {
+        /// The object's map.
+        map: String,
+        /// The existing one.
+        id: MapId,
+        /// What differs: the type, the size of keys or of values.
+        what: &'static str,
+        /// What the object's map has.
+        wanted: u32,
+        /// What the existing one has.
+        found: u32,
+    },
+    /// An existing map could not be given to the program.
+    GivenMap {
+        /// The object's map.
+        map: String,
+        /// The existing one.
+        id: MapId,
+        /// The system's error.
+        error: io::Error,
     },
     /// The stamp could not be bound to the loaded program.
     Stamp(io::Error),
@@ -62,6 +88,12 @@ pub enum AttachError {
         /// The kernel's error.
         error: io::Error,
     },
+    /// There is no such thread.
+    NoThread(u32),
+    /// There is no such process; a thread of that number may be there.
+    NoProcess(u32),
+    /// The program's object has no such map of its own.
+    NoOwnMap(String),
     /// The map went away.
     MapGone(io::Error),
     /// The kernel made another link than it was asked for.
@@ -81,6 +113,8 @@ impl LoadError {
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
         match error.raw_os_error() {
+            // pr_perm_msg() of libbpf: what it says to root who has reached the limit.
+            Some(EPERM) if said("ulimit -l") => Self::Memlock,
             Some(EPERM) => Self::NotPermitted,
             Some(ESRCH) if said("failed to find kernel BTF type ID") => {
                 Self::UnknownTarget(target.clone())
@@ -97,9 +131,12 @@ impl LoadError {
     /// The way out, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotPermitted => {
-                Some("run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN".to_owned())
-            }
+            Self::NotPermitted => Some(capability::hint()),
+            Self::Memlock => Some(
+                "raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`: kernels before \
+                 5.11 count BPF memory against it"
+                    .to_owned(),
+            ),
             Self::NoBtf => Some("use a kernel with CONFIG_DEBUG_INFO_BTF=y".to_owned()),
             Self::UnknownTarget(target) => Some(match target.known() {
                 Some(known) => format!("`{target}` is there since Linux {}", known.since),
@@ -118,7 +155,17 @@ impl LoadError {
             Self::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
                 Some("stamps need Linux 5.10".to_owned())
             }
-            Self::Open(_) | Self::NoProgram | Self::Stamp(_) | Self::Other { .. } => None,
+            Self::Stamp(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some(capability::hint())
+            }
+            Self::MapDiffers { .. } => {
+                Some("give it a map that is made like the object's own".to_owned())
+            }
+            Self::Open(_)
+            | Self::NoProgram
+            | Self::GivenMap { .. }
+            | Self::Stamp(_)
+            | Self::Other { .. } => None,
         }
     }
 }
@@ -139,6 +186,7 @@ impl fmt::Display for LoadError {
             Self::Open(why) => write!(f, "libbpf cannot open it: {why}"),
             Self::NoProgram => write!(f, "the object has no such program"),
             Self::NotPermitted => write!(f, "not permitted to load BPF programs"),
+            Self::Memlock => write!(f, "not enough memory may be locked"),
             Self::NoBtf => write!(f, "this kernel has no BTF, which iterators need"),
             Self::UnknownTarget(target) => write!(f, "this kernel has no target `{target}`"),
             Self::Rejected { log } => {
@@ -157,6 +205,13 @@ impl fmt::Display for LoadError {
                 "its map `{map}` is to be the one pinned at {}, and nothing is pinned there",
                 path.display()
             ),
+            Self::MapDiffers { map, id, what, wanted, found } => write!(
+                f,
+                "map {id} cannot stand for its map `{map}`: {what} {found}, and {wanted} is needed"
+            ),
+            Self::GivenMap { map, id, error } => {
+                write!(f, "map {id} cannot stand for its map `{map}`: {error}")
+            }
             Self::Stamp(error) => write!(f, "failed to bind the stamp to it: {error}"),
             Self::Other { error, message: Some(message) } => write!(f, "{error}: {message}"),
             Self::Other { error, message: None } => write!(f, "{error}"),
@@ -176,9 +231,7 @@ impl AttachError {
                 "give it a map whose keys and values are as large as those that the program reads"
                     .to_owned(),
             ),
-            (Some(EPERM), _) => {
-                Some("run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN".to_owned())
-            }
+            (Some(EPERM), _) => Some(capability::hint()),
             _ => None,
         }
     }
@@ -199,12 +252,27 @@ impl fmt::Display for AttachError {
                     (Some(EINVAL), Some(Takes::Map)) => {
                         write!(f, "`{target}` cannot walk a map of the type of {param}")
                     }
+                    (Some(ENOENT), Some(Takes::Cgroup)) => match param {
+                        LinkParam::Cgroup { id, .. } => {
+                            write!(f, "no cgroup with the id {id} can be seen from here")
+                        }
+                        LinkParam::None
+                        | LinkParam::Map(_)
+                        | LinkParam::Thread(_)
+                        | LinkParam::Process(_) => write!(f, "{error}"),
+                    },
+                    (Some(EINVAL), Some(Takes::Cgroup | Takes::Task)) => {
+                        write!(f, "this kernel's `{target}` does not take {param}")
+                    }
                     (Some(ENOENT | EINVAL), _) => {
                         write!(f, "this kernel does not attach `{target}` so: {error}")
                     }
                     _ => write!(f, "failed to attach `{target}`: {error}"),
                 }
             }
+            Self::NoThread(tid) => write!(f, "there is no thread {tid}"),
+            Self::NoProcess(pid) => write!(f, "there is no process {pid}"),
+            Self::NoOwnMap(name) => write!(f, "its object came without a map `{name}`"),
             Self::MapGone(error) => write!(f, "the map went away: {error}"),
             Self::Mismatch { asked, got } => {
                 write!(

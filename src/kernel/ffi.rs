@@ -22,6 +22,18 @@ pub(super) enum Attach<'fd> {
     Plain,
     /// The map to walk.
     Map(BorrowedFd<'fd>),
+    /// The one thread to walk.
+    Thread(u32),
+    /// The one process to walk.
+    Process(u32),
+    /// The id of the cgroup to walk from, and `enum bpf_cgroup_iter_order`.
+    Cgroup(u64, u32),
+}
+
+/// `BPF_ITER_CREATE`: one run of an iterator, to be read.
+pub(super) fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: takes an open descriptor.
+    owned(unsafe { sys::bpf_iter_create(link.as_raw_fd()) })
 }
 
 /// `struct bpf_link_info` of an iterator link.
@@ -75,13 +87,20 @@ pub(super) fn attach_iter(prog: BorrowedFd<'_>, parameter: Attach<'_>) -> io::Re
         sz: size_of::<sys::bpf_link_create_opts>() as sys::size_t,
         ..Default::default()
     };
+    // Each member is written into a zeroed union: the kernel reads the one of the program's target.
     match parameter {
         Attach::Plain => {}
-        Attach::Map(map) => {
-            info.map.map_fd = map.as_raw_fd().unsigned_abs();
-            opts.iter_info = &raw mut info;
-            opts.iter_info_len = size_of::<sys::bpf_iter_link_info>() as u32;
+        Attach::Map(map) => info.map.map_fd = map.as_raw_fd().unsigned_abs(),
+        Attach::Thread(tid) => info.task.tid = tid,
+        Attach::Process(pid) => info.task.pid = pid,
+        Attach::Cgroup(id, order) => {
+            info.cgroup.cgroup_id = id;
+            info.cgroup.order = order;
         }
+    }
+    if !matches!(parameter, Attach::Plain) {
+        opts.iter_info = &raw mut info;
+        opts.iter_info_len = size_of::<sys::bpf_iter_link_info>() as u32;
     }
     // SAFETY: the descriptors are open; `opts`, and `info` where it points to it, outlive the call
     // and have the sizes that are given with them.
@@ -173,14 +192,30 @@ pub(super) fn next_map_id(id: u32) -> io::Result<Option<u32>> {
     }
 }
 
-/// The id and the name of a descriptor that is known to be a map.
-pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<(u32, String)> {
+/// What is needed of `struct bpf_map_info`.
+#[derive(Clone, Debug)]
+pub(super) struct MapInfo {
+    pub(super) id: u32,
+    pub(super) name: String,
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be a map.
+pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     let mut info = sys::bpf_map_info::default();
     let mut size = size_of::<sys::bpf_map_info>() as u32;
     // SAFETY: `info` has the size that is given with it and holds no pointers.
     check(unsafe { sys::bpf_map_get_info_by_fd(map.as_raw_fd(), &raw mut info, &raw mut size) })?;
     let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
-    Ok((info.id, text(&name)))
+    Ok(MapInfo {
+        id: info.id,
+        name: text(&name),
+        map_type: info.type_,
+        key_size: info.key_size,
+        value_size: info.value_size,
+    })
 }
 
 /// `BPF_PROG_BIND_MAP`: the map lives as long as the program.
@@ -189,6 +224,12 @@ pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<
     let result =
         unsafe { sys::bpf_prog_bind_map(prog.as_raw_fd(), map.as_raw_fd(), std::ptr::null()) };
     check(result).map(|_| ())
+}
+
+/// An opened object, as libbpf-rs's BTF wants it.
+pub(super) fn as_bpf_object(object: &OpenObject) -> &sys::bpf_object {
+    // SAFETY: the pointer is that of an opened object, and the reference does not outlive `object`.
+    unsafe { object.as_libbpf_object().as_ref() }
 }
 
 /// Loads an opened object. Unlike libbpf-rs, keeps the errno.
@@ -253,6 +294,15 @@ impl Drop for Btf {
         // SAFETY: the pointer came from `btf__new_empty()`, and nobody else frees it.
         unsafe { sys::btf__free(self.0.as_ptr()) };
     }
+}
+
+/// The numbers of libbpf's version.
+pub(super) fn libbpf_version() -> (u32, u32) {
+    // SAFETY: takes nothing and gives a number.
+    let major = unsafe { sys::libbpf_major_version() };
+    // SAFETY: as above.
+    let minor = unsafe { sys::libbpf_minor_version() };
+    (major, minor)
 }
 
 /// A path for a call that takes a C string.

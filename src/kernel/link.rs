@@ -20,7 +20,8 @@ pub struct IteratorLink {
 }
 
 impl IteratorLink {
-    /// Attaches a loaded program, reads back what the kernel made of it, and compares.
+    /// Attaches a loaded program, reads back what the kernel made of it, and compares. Gives the link
+    /// and what the kernel says of it.
     ///
     /// # Errors
     /// Where the kernel refuses, or makes something else: `bpf_iter_link_info` is a union, and a
@@ -29,16 +30,25 @@ impl IteratorLink {
         program: &Loaded,
         target: &Target,
         param: LinkParam,
-    ) -> Result<Self, AttachError> {
+    ) -> Result<(Self, Link), AttachError> {
         let refused = |error| AttachError::Refused { target: target.clone(), param, error };
-        let map = match param {
-            LinkParam::Map(id) => Some(map::open(id).map_err(AttachError::MapGone)?),
-            LinkParam::None => None,
-            LinkParam::Thread(_) | LinkParam::Process(_) | LinkParam::Cgroup { .. } => {
-                return Err(refused(io::ErrorKind::Unsupported.into()));
+        let map;
+        let attach = match param {
+            LinkParam::None => Attach::Plain,
+            LinkParam::Map(id) => {
+                map = map::open(id).map_err(AttachError::MapGone)?;
+                Attach::Map(map.as_fd())
             }
+            LinkParam::Thread(tid) if !thread_exists(tid) => {
+                return Err(AttachError::NoThread(tid));
+            }
+            LinkParam::Thread(tid) => Attach::Thread(tid),
+            LinkParam::Process(pid) if !process_exists(pid) => {
+                return Err(AttachError::NoProcess(pid));
+            }
+            LinkParam::Process(pid) => Attach::Process(pid),
+            LinkParam::Cgroup { id, order } => Attach::Cgroup(id, order),
         };
-        let attach = map.as_ref().map_or(Attach::Plain, |map| Attach::Map(map.as_fd()));
         let fd = ffi::attach_iter(program.as_fd(), attach).map_err(refused)?;
         let link = Self { fd };
         let made = link.describe().map_err(refused)?;
@@ -48,7 +58,7 @@ impl IteratorLink {
                 got: format!("{} {}", made.target, made.param),
             });
         }
-        Ok(link)
+        Ok((link, made))
     }
 
     /// Opens the iterator that is pinned at `path`, following symbolic links; what is there instead
@@ -79,6 +89,14 @@ impl IteratorLink {
         })
     }
 
+    /// Runs it once: what it prints can be read from the descriptor.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn run(&self) -> io::Result<OwnedFd> {
+        ffi::iter_create(self.fd.as_fd())
+    }
+
     /// Pins it at `path`.
     ///
     /// # Errors
@@ -92,6 +110,20 @@ impl AsFd for IteratorLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+// The kernel does not ask whether there is such a task when it attaches (`bpf_iter_attach_task()` in
+// kernel/bpf/task_iter.c): it would make an iterator of nothing.
+
+fn thread_exists(tid: u32) -> bool {
+    Path::new(&format!("/proc/{tid}")).exists()
+}
+
+/// Of a thread that is not the first of its process, the kernel would walk nothing.
+fn process_exists(pid: u32) -> bool {
+    let first = format!("Tgid:\t{pid}");
+    std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .is_ok_and(|status| status.lines().any(|line| line == first))
 }
 
 /// The member of the union that the target fills in. Kernels that know a target without filling

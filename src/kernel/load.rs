@@ -1,19 +1,51 @@
-//! One program of an object → loaded into the kernel and stamped.
+//! One program of an object → loaded into the kernel, with the values and maps that it is given.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::OpenObject;
+use libbpf_rs::{MapCore as _, Object, OpenObject};
 
 use super::error::LoadError;
-use super::{ffi, log, open, stamp};
+use super::{ffi, globals, log, map, open, stamp};
 use crate::desired::Program;
+use crate::meta::MapId;
 use crate::stamp::Stamp;
 
-/// A loaded, stamped program. It lives in the kernel as long as this or a link to it does.
+/// A loaded program. It lives in the kernel as long as this or a link to it does.
 #[derive(Debug)]
 pub struct Loaded {
     program: OwnedFd,
+    own_maps: BTreeMap<String, MapId>,
+    /// Keeps the maps that only an iterator walks, and no program uses.
+    _object: Object,
+}
+
+impl Loaded {
+    /// The ids of the maps that came with the object, by their names.
+    pub fn own_maps(&self) -> &BTreeMap<String, MapId> {
+        &self.own_maps
+    }
+
+    /// Binds a stamp to the program, and reads it back.
+    ///
+    /// # Errors
+    /// The kernel's: stamps can be bound since Linux 5.10; reading them needs `CAP_SYS_ADMIN`.
+    pub fn bind(&self, stamp: &Stamp) -> Result<(), LoadError> {
+        self.bind_bytes(stamp).map_err(LoadError::Stamp)
+    }
+
+    fn bind_bytes(&self, stamp: &Stamp) -> io::Result<()> {
+        let bytes = stamp.to_bytes()?;
+        stamp::bind(self.program.as_fd(), &bytes)?;
+        // Where libbpf believes that the kernel takes no map names, it leaves them out, and a stamp
+        // without its name is never found again (`bpf_map_create()`, libbpf 1.7).
+        let maps = ffi::prog_info(self.program.as_fd())?.map_ids;
+        let read_back = stamp::read(&maps)?.iter().any(|found| found.starts_with(&bytes));
+        if read_back { Ok(()) } else { Err(io::Error::other("it cannot be read back")) }
+    }
 }
 
 impl AsFd for Loaded {
@@ -22,15 +54,16 @@ impl AsFd for Loaded {
     }
 }
 
-/// Loads `program`, and no other program of its object, from the object's bytes, and binds `stamp`
-/// to it. `bpffs` is where maps are looked for that the object wants pinned by name.
+/// Loads `program`, and no other program of its object, from the object's bytes. `maps` are the
+/// existing maps that it is given, by the names of the object's maps that they stand for; `bpffs` is
+/// where maps are looked for that the object wants pinned by name.
 ///
 /// # Errors
 /// Everything that libbpf, the verifier and the kernel have against it, translated.
 pub fn load(
     program: &Program,
     bytes: &[u8],
-    stamp: &Stamp,
+    maps: &BTreeMap<String, MapId>,
     bpffs: &Path,
 ) -> Result<Loaded, LoadError> {
     let mut object = open::open(&program.object, bytes, Some(bpffs)).map_err(LoadError::Open)?;
@@ -39,7 +72,11 @@ pub fn load(
         let wanted = other.name().to_str() == Some(program.name.as_str());
         other.set_autoload(wanted);
     }
-    if let Some((map, path)) = map_to_be_pinned(&object) {
+    globals::patch(&mut object, &program.globals.patches).map_err(LoadError::Open)?;
+    for (name, id) in maps {
+        give(&mut object, name, *id)?;
+    }
+    if let Some((map, path)) = map_to_be_pinned(&object, maps) {
         return Err(LoadError::MapNotPinned { map, path });
     }
     let (loaded, messages) = log::collect(|| ffi::load(object));
@@ -50,15 +87,52 @@ pub fn load(
         .as_fd()
         .try_clone_to_owned()
         .map_err(|error| LoadError::Other { error, message: None })?;
-    let bytes = stamp.to_bytes().map_err(|error| LoadError::Stamp(error.into()))?;
-    stamp::bind(fd.as_fd(), &bytes).map_err(LoadError::Stamp)?;
-    Ok(Loaded { program: fd })
+    let own_maps =
+        own_maps(&object, maps).map_err(|error| LoadError::Other { error, message: None })?;
+    Ok(Loaded { program: fd, own_maps, _object: object })
+}
+
+/// Has the object use an existing map instead of its own map `name`.
+fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError> {
+    let failed = |error: io::Error| LoadError::GivenMap { map: name.to_owned(), id, error };
+    let fd = map::open(id).map_err(failed)?;
+    let have = ffi::map_info(fd.as_fd()).map_err(failed)?;
+    let gone = || failed(io::Error::other("the object has no such map"));
+    let mut map = object.maps_mut().find(|map| map.name() == name).ok_or_else(gone)?;
+    let differing = [
+        ("type", map.map_type() as u32, have.map_type),
+        ("key size", map.key_size(), have.key_size),
+        ("value size", map.value_size(), have.value_size),
+    ];
+    // libbpf takes whatever it is given.
+    if let Some((what, wanted, found)) = differing.into_iter().find(|(_, a, b)| a != b) {
+        return Err(LoadError::MapDiffers { map: name.to_owned(), id, what, wanted, found });
+    }
+    map.reuse_fd(fd.as_fd()).map_err(|error| failed(io::Error::other(error)))
+}
+
+fn own_maps(
+    object: &Object,
+    given: &BTreeMap<String, MapId>,
+) -> io::Result<BTreeMap<String, MapId>> {
+    let mut ids = BTreeMap::new();
+    for map in object.maps() {
+        let Some(name) = map.name().to_str() else { continue };
+        if open::is_own(name) && !given.contains_key(name) {
+            ids.insert(name.to_owned(), MapId(ffi::map_info(map.as_fd())?.id));
+        }
+    }
+    Ok(ids)
 }
 
 /// A map that libbpf would pin while it loads, outside of any transaction: one that is declared
 /// with `LIBBPF_PIN_BY_NAME` and not pinned yet. One that is pinned is used, and that is all.
-fn map_to_be_pinned(object: &OpenObject) -> Option<(String, PathBuf)> {
-    object.maps().find_map(|map| {
+fn map_to_be_pinned(
+    object: &OpenObject,
+    given: &BTreeMap<String, MapId>,
+) -> Option<(String, PathBuf)> {
+    let not_given = |name: &OsStr| name.to_str().is_none_or(|name| !given.contains_key(name));
+    object.maps().filter(|map| not_given(map.name())).find_map(|map| {
         let path = ffi::pin_path(&map)?;
         (!path.exists()).then(|| (map.name().to_string_lossy().into_owned(), path))
     })

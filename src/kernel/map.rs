@@ -1,10 +1,13 @@
 //! The names of a map → its id, and its descriptor.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use super::fdinfo::FdKind;
 use super::ffi;
+use crate::bpffs::is_on_bpffs;
 use crate::desired::MapRef;
 use crate::meta::MapId;
 use crate::observed::{Kind, MapProblem};
@@ -17,13 +20,14 @@ pub fn find_map(map: &MapRef) -> Result<MapId, MapProblem> {
     match map {
         MapRef::Id(id) => open(*id).map(|_| *id).map_err(problem),
         MapRef::Pinned(path) => {
-            let path = ffi::c_path(path).map_err(problem)?;
-            let fd = ffi::obj_get(&path).map_err(problem)?;
+            let fd = ffi::c_path(path)
+                .and_then(|path| ffi::obj_get(&path))
+                .map_err(|error| not_a_pin(path).unwrap_or_else(|| problem(error)))?;
             let kind = FdKind::of(fd.as_fd()).map_err(problem)?;
             match kind {
                 FdKind::Map => {
-                    let (id, _) = ffi::map_info(fd.as_fd()).map_err(problem)?;
-                    Ok(MapId(id))
+                    let info = ffi::map_info(fd.as_fd()).map_err(problem)?;
+                    Ok(MapId(info.id))
                 }
                 FdKind::IteratorLink => Err(MapProblem::NotAMap(Kind::Link("iter".to_owned()))),
                 FdKind::Other(kind) => Err(MapProblem::NotAMap(kind)),
@@ -57,8 +61,7 @@ fn for_each_map(mut visit: impl FnMut(u32, &str)) -> io::Result<()> {
         last = id;
         match ffi::map_by_id(id) {
             Ok(fd) => {
-                let (_, name) = ffi::map_info(fd.as_fd())?;
-                visit(id, &name);
+                visit(id, &ffi::map_info(fd.as_fd())?.name);
             }
             // Maps come and go while they are listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -66,6 +69,17 @@ fn for_each_map(mut visit: impl FnMut(u32, &str)) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is at a path that nothing can be pinned at. The kernel only says "permission denied", also to
+/// root: bpf_inode_type() in kernel/bpf/inode.c.
+fn not_a_pin(path: &Path) -> Option<MapProblem> {
+    let what = match fs::metadata(path).ok()? {
+        metadata if metadata.is_dir() => "it is a directory",
+        _ if !is_on_bpffs(path) => "it is not on a bpffs",
+        _ => return None,
+    };
+    Some(MapProblem::Unreadable(what.to_owned()))
 }
 
 fn problem(error: io::Error) -> MapProblem {

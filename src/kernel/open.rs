@@ -1,24 +1,50 @@
-//! An object's bytes → its iterator programs, without loading anything.
+//! An object's bytes → its iterator programs, maps and variables, without loading anything.
 
 use std::path::Path;
 
 use libbpf_rs::{ObjectBuilder, OpenObject};
 
-use super::log;
+use super::{globals, log};
 use crate::fault::Candidate;
+use crate::globals::Global;
 use crate::target::Target;
 
-/// The iterator programs of an object, in the order in which they stand in it.
+/// What an object holds.
+#[derive(Debug)]
+pub struct Contents {
+    /// Its iterator programs, in the order in which they stand in it.
+    pub iterators: Vec<Candidate>,
+    /// The names of the maps that it defines, but for those that hold its variables.
+    pub maps: Vec<String>,
+    /// Its global variables, by name.
+    pub globals: Vec<Global>,
+}
+
+/// Looks into an object without loading anything.
 ///
 /// # Errors
 /// libbpf's words, where it cannot make sense of the object.
-pub fn iterators(path: &Path, bytes: &[u8]) -> Result<Vec<Candidate>, String> {
+pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
     let object = open(path, bytes, None)?;
-    let candidates = object.progs().filter_map(|program| {
+    let iterators = object.progs().filter_map(|program| {
         let target = Target::of_section(program.section().to_str()?)?;
         Some(Candidate { program: program.name().to_str()?.to_owned(), target })
     });
-    Ok(candidates.collect())
+    let maps = object.maps().filter_map(|map| {
+        let name = map.name().to_str()?;
+        is_own(name).then(|| name.to_owned())
+    });
+    Ok(Contents {
+        iterators: iterators.collect(),
+        maps: maps.collect(),
+        globals: globals::globals(&object),
+    })
+}
+
+/// Whether a map of an object is one that its author defines: libbpf makes others for variables, and
+/// names these after their section, which begins with a dot.
+pub(super) fn is_own(name: &str) -> bool {
+    !name.contains('.')
 }
 
 /// Opens an object from memory: what was hashed is what is opened. Maps that it wants pinned by

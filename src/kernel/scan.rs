@@ -8,7 +8,7 @@ use std::path::Path;
 use super::link::IteratorLink;
 use super::{ffi, stamp};
 use crate::meta::{Meta, ProgramId};
-use crate::observed::{Kind, ScannedNode, ScannedProgram};
+use crate::observed::{ScannedNode, ScannedProgram};
 
 /// Looks at one pinned file after the other.
 #[derive(Debug, Default)]
@@ -25,7 +25,10 @@ impl Scanner {
         let link = match IteratorLink::open(path) {
             Ok(Ok(link)) => link,
             Ok(Err(kind)) => return Ok(Some(ScannedNode::Other(kind))),
-            Err(error) => return unreadable(error),
+            // Also what bpf_obj_do_get() in kernel/bpf/inode.c answers to a kind of pin that it does
+            // not know.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
         let described = link.describe()?;
         if let std::collections::btree_map::Entry::Vacant(slot) =
@@ -43,15 +46,4 @@ impl Scanner {
     pub fn into_programs(self) -> BTreeMap<ProgramId, ScannedProgram> {
         self.programs
     }
-}
-
-fn unreadable(error: io::Error) -> io::Result<Option<ScannedNode>> {
-    if error.kind() == io::ErrorKind::NotFound {
-        return Ok(None);
-    }
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return Err(error);
-    }
-    // A kind of pin that this kernel does not hand out.
-    Ok(Some(ScannedNode::Other(Kind::Unknown(error.to_string()))))
 }

@@ -34,10 +34,10 @@ pub(super) fn bind(program: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
         map_flags: libbpf_sys::BPF_F_RDONLY_PROG,
         ..Default::default()
     };
-    let map = MapHandle::create(MapType::Array, Some(MAP_NAME), 4, size, 1, &opts)
-        .map_err(io::Error::other)?;
-    map.update(&KEY, bytes, MapFlags::ANY).map_err(io::Error::other)?;
-    map.freeze().map_err(io::Error::other)?;
+    let map =
+        MapHandle::create(MapType::Array, Some(MAP_NAME), 4, size, 1, &opts).map_err(io_error)?;
+    map.update(&KEY, bytes, MapFlags::ANY).map_err(io_error)?;
+    map.freeze().map_err(io_error)?;
     ffi::bind_map(program, map.as_fd())
 }
 
@@ -51,15 +51,22 @@ pub(super) fn read(map_ids: &[u32]) -> io::Result<Vec<Vec<u8>>> {
     // The stamp is bound after the program's own maps.
     for id in map_ids.iter().rev() {
         let fd = ffi::map_by_id(*id)?;
-        let (_, name) = ffi::map_info(fd.as_fd())?;
-        if name != MAP_NAME {
+        if ffi::map_info(fd.as_fd())?.name != MAP_NAME {
             continue;
         }
-        let map = MapHandle::from_map_id(*id).map_err(io::Error::other)?;
+        let map = MapHandle::from_map_id(*id).map_err(io_error)?;
         let is_array = map.map_type() == MapType::Array && map.max_entries() == 1;
         if is_array && map.value_size() as usize <= LONGEST {
-            values.extend(map.lookup(&KEY, MapFlags::ANY).map_err(io::Error::other)?);
+            values.extend(map.lookup(&KEY, MapFlags::ANY).map_err(io_error)?);
         }
     }
     Ok(values)
+}
+
+fn io_error(error: libbpf_rs::Error) -> io::Error {
+    if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+        io::Error::new(io::ErrorKind::PermissionDenied, error)
+    } else {
+        io::Error::other(error)
+    }
 }

@@ -4,8 +4,11 @@
 //! manifest. Pure.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned;
+
+use super::value::{Entries, Value};
 
 /// A manifest of iterctl: the BPF iterators that are to be pinned on bpffs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -74,6 +77,24 @@ pub struct Entry {
     #[schemars(with = "Option<Map>")]
     pub map: Option<Spanned<Map>>,
 
+    /// The cgroup that the target `cgroup` walks from, and in which order.
+    #[schemars(with = "Option<Cgroup>")]
+    pub cgroup: Option<Spanned<Cgroup>>,
+
+    /// The one process or thread that the targets `task`, `task_file` and `task_vma` walk. Default:
+    /// all.
+    #[schemars(with = "Option<Task>")]
+    pub task: Option<Spanned<Task>>,
+
+    /// Initial values of the object's global variables, by name: `const volatile` ones and those in
+    /// `.data` and `.bss`.
+    #[schemars(with = "Option<Entries<Value>>")]
+    pub globals: Option<Spanned<Entries<Value>>>,
+
+    /// Existing maps to be used for the object's own maps, by the names of these.
+    #[schemars(with = "Option<Entries<Map>>")]
+    pub maps: Option<Spanned<Entries<Map>>>,
+
     /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: that of
     /// `[defaults]`, else `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
@@ -109,4 +130,67 @@ pub enum Map {
     Pinned(String),
     /// The map's name in the kernel, at most 15 characters. It must be the only one of that name.
     Name(#[schemars(length(min = 1, max = 15))] String),
+    /// A map that the object itself defines, by its name there. Not in `maps`.
+    Own(String),
+}
+
+/// Where a `cgroup` iterator starts, and where it goes from there.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cgroup {
+    /// The cgroup's directory, as an absolute path: `/sys/fs/cgroup/system.slice`. Either this or `id`.
+    pub path: Option<String>,
+
+    /// The cgroup's id: the inode number of its directory. Either this or `path`.
+    pub id: Option<u64>,
+
+    /// What is walked.
+    pub order: Option<Order>,
+}
+
+/// The order in which a `cgroup` iterator walks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum Order {
+    /// The cgroup alone.
+    SelfOnly,
+    /// The cgroup and all below it, parents first.
+    DescendantsPre,
+    /// The cgroup and all below it, children first.
+    DescendantsPost,
+    /// The cgroup and all above it, up to the root.
+    AncestorsUp,
+    /// The cgroups right below it. Not on every kernel.
+    Children,
+}
+
+// Derived, it would take an order for a key, as in `map`, and say so.
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(deserializer)?;
+        Ok(match written.as_str() {
+            "self-only" => Self::SelfOnly,
+            "descendants-pre" => Self::DescendantsPre,
+            "descendants-post" => Self::DescendantsPost,
+            "ancestors-up" => Self::AncestorsUp,
+            "children" => Self::Children,
+            other => {
+                return Err(D::Error::custom(format!(
+                    "unknown order `{}`, expected one of `self-only`, `descendants-pre`, \
+                     `descendants-post`, `ancestors-up`, `children`",
+                    other.escape_debug()
+                )));
+            }
+        })
+    }
+}
+
+/// One process or one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// A process, with all its threads.
+    Pid(u32),
+    /// A thread.
+    Tid(u32),
 }

@@ -1,9 +1,11 @@
 //! The reasons why an observed pin is not what is desired. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::WantedParam;
 use crate::desired::DesiredPin;
-use crate::meta::Mode;
+use crate::meta::{MapId, Mode};
 use crate::observed::{LinkParam, ObservedPin};
 use crate::path::{SetName, Sha256};
 use crate::target::Target;
@@ -20,7 +22,18 @@ pub enum Drift {
     /// The link walks something else.
     Target(Target, Target),
     /// The link has another parameter.
-    Param(LinkParam, LinkParam),
+    Param(LinkParam, WantedParam),
+    /// The object's variables have other initial values.
+    Globals,
+    /// The program was given another map.
+    GivenMap {
+        /// The object's map that it stands for.
+        name: String,
+        /// The map that it was given; `None` where it has the object's own.
+        found: Option<MapId>,
+        /// The map that it is to be given; `None` where it is to have the object's own.
+        wanted: Option<MapId>,
+    },
     /// The pin has another mode.
     Mode(Mode, Mode),
     /// The pin has another owner.
@@ -30,14 +43,20 @@ pub enum Drift {
 }
 
 impl Drift {
-    /// Every reason why `have` is not `want`, a pin of the set `set` with the parameter `param`.
+    /// Every reason why `have` is not `want`, a pin of the set `set` with the parameter `param`,
+    /// whose program is given `maps`.
     pub fn between(
         set: &SetName,
         want: &DesiredPin,
-        param: LinkParam,
+        param: &WantedParam,
+        maps: &BTreeMap<String, MapId>,
         have: &ObservedPin,
     ) -> Vec<Self> {
         let mut drift = Vec::new();
+        let mut param_drifted = match param {
+            WantedParam::Link(param) => have.link.param != *param,
+            WantedParam::OwnMap(_) => !matches!(have.link.param, LinkParam::Map(_)),
+        };
         match have.provenance.stamp() {
             Some(stamp) if stamp.set == *set => {
                 if stamp.sha256 != want.program.sha256 {
@@ -48,6 +67,15 @@ impl Drift {
                     let found = stamp.program.clone();
                     drift.push(Self::Program(found, want.program.name.clone()));
                 }
+                let globals = stamp.globals.as_ref().map(|globals| &globals.sha256);
+                if globals != want.program.globals.digest().as_ref() {
+                    drift.push(Self::Globals);
+                }
+                drift.extend(given_maps(&stamp.maps, maps));
+                if let WantedParam::OwnMap(name) = param {
+                    let own = stamp.own_maps.get(name).map(|id| LinkParam::Map(MapId(*id)));
+                    param_drifted = own != Some(have.link.param);
+                }
             }
             Some(stamp) => drift.push(Self::Foreign(Some(stamp.set.clone()))),
             None => drift.push(Self::Foreign(None)),
@@ -55,8 +83,8 @@ impl Drift {
         if have.link.target != want.program.target {
             drift.push(Self::Target(have.link.target.clone(), want.program.target.clone()));
         }
-        if have.link.param != param {
-            drift.push(Self::Param(have.link.param, param));
+        if param_drifted {
+            drift.push(Self::Param(have.link.param, param.clone()));
         }
         if have.meta.mode != want.meta.mode {
             drift.push(Self::Mode(have.meta.mode, want.meta.mode));
@@ -77,7 +105,9 @@ impl Drift {
             | Self::Object(..)
             | Self::Program(..)
             | Self::Target(..)
-            | Self::Param(..) => true,
+            | Self::Param(..)
+            | Self::Globals
+            | Self::GivenMap { .. } => true,
             Self::Mode(..) | Self::Owner(..) | Self::Group(..) => false,
         }
     }
@@ -91,15 +121,41 @@ impl fmt::Display for Drift {
             Self::Object(..) => write!(f, "object changed"),
             Self::Program(found, wanted) => write!(f, "program changed: {found} -> {wanted}"),
             Self::Target(found, wanted) => write!(f, "target changed: {found} -> {wanted}"),
-            Self::Param(LinkParam::Map(found), LinkParam::Map(wanted)) => {
+            Self::Param(LinkParam::Map(found), WantedParam::Link(LinkParam::Map(wanted))) => {
                 write!(f, "map changed: {found} -> {wanted}")
             }
             Self::Param(found, wanted) => {
-                write!(f, "parameter changed: {} -> {}", OrNone(*found), OrNone(*wanted))
+                write!(f, "parameter changed: {} -> {wanted}", OrNone(*found))
+            }
+            Self::Globals => write!(f, "globals changed"),
+            Self::GivenMap { name, found, wanted } => {
+                let id =
+                    |map: &Option<MapId>| map.map_or_else(|| "own".to_owned(), |id| id.to_string());
+                write!(f, "map `{name}` changed: {} -> {}", id(found), id(wanted))
             }
             Self::Mode(found, wanted) => write!(f, "mode changed: {found} -> {wanted}"),
             Self::Owner(found, wanted) => write!(f, "owner changed: {found} -> {wanted}"),
             Self::Group(found, wanted) => write!(f, "group changed: {found} -> {wanted}"),
+        }
+    }
+}
+
+/// The maps that the program was given and those that it is to be given, where they differ.
+fn given_maps(found: &BTreeMap<String, u32>, wanted: &BTreeMap<String, MapId>) -> Vec<Drift> {
+    let names: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| (name, found.get(name).map(|id| MapId(*id)), wanted.get(name).copied()))
+        .filter(|(_, found, wanted)| found != wanted)
+        .map(|(name, found, wanted)| Drift::GivenMap { name: name.clone(), found, wanted })
+        .collect()
+}
+
+impl fmt::Display for WantedParam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(param) => write!(f, "{}", OrNone(*param)),
+            Self::OwnMap(name) => write!(f, "own map {name}"),
         }
     }
 }

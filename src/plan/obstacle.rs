@@ -15,6 +15,7 @@ impl Obstacle {
             | Self::Directory { path }
             | Self::ParentNotADirectory { path, .. }
             | Self::Map { path, .. }
+            | Self::Cgroup { path, .. }
             | Self::NotPinned { path } => Some(path),
             Self::OtherSource { .. } | Self::Empty { .. } => None,
         }
@@ -34,7 +35,7 @@ impl Obstacle {
             Self::Map { why: MapProblem::Ambiguous(_), .. } => {
                 Some("name it by `id` or `pinned`".to_owned())
             }
-            Self::Map { .. } | Self::NotPinned { .. } => None,
+            Self::Map { .. } | Self::Cgroup { .. } | Self::NotPinned { .. } => None,
             Self::OtherSource { set, .. } => Some(format!(
                 "if it is the same set, write `set = \"{set}\"` or give `--set {set}`; \
                  if it is another one, give it another name so"
@@ -58,6 +59,7 @@ impl fmt::Display for Obstacle {
                 write!(f, "its parent `{parent}` is not a directory")
             }
             Self::Map { map, why, .. } => write!(f, "map {map}: {why}"),
+            Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", cgroup.display()),
             Self::NotPinned { .. } => write!(f, "nothing is pinned there"),
             Self::OtherSource { set, ours, theirs } => write!(
                 f,

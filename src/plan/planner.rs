@@ -2,28 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason};
-use crate::desired::{Desired, DesiredPin, Naming, Param};
-use crate::meta::Mode;
+use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, WantedParam};
+use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param};
+use crate::meta::{MapId, Mode};
 use crate::observed::{LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::path::{PinPath, SetName};
 
 /// What has to change for bpffs to match the manifest.
 pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
-    plan_set(desired, observed, policy, UnpinReason::NoLongerListed)
+    plan_set(desired, observed, policy, Some(UnpinReason::NoLongerListed))
+}
+
+/// What has to change for these pins to be there. The set's other pins stay, listed or not.
+pub fn pin(desired: &Desired, observed: &Observed, foreign: Foreign) -> Plan {
+    plan_set(desired, observed, Policy { foreign, empty: Empty::Refuse }, None)
 }
 
 /// What has to change for the whole set to be gone. `desired` lists nothing.
 pub fn unpin_set(desired: &Desired, observed: &Observed) -> Plan {
     let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
-    plan_set(desired, observed, policy, UnpinReason::Asked)
+    plan_set(desired, observed, policy, Some(UnpinReason::Asked))
 }
 
 fn plan_set(
     desired: &Desired,
     observed: &Observed,
     policy: Policy,
-    unpin_reason: UnpinReason,
+    unpin_unlisted: Option<UnpinReason>,
 ) -> Plan {
     let obstacles = whole_set_obstacles(desired, observed, policy);
     if !obstacles.is_empty() {
@@ -32,8 +37,11 @@ fn plan_set(
     let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
     for (path, pin) in observed.iterators() {
         let ours = pin.provenance.set() == Some(&desired.set.name);
-        if ours && !desired.pins.contains_key(path) {
-            planner.unpin(path, pin, unpin_reason);
+        if let Some(reason) = unpin_unlisted
+            && ours
+            && !desired.pins.contains_key(path)
+        {
+            planner.unpin(path, pin, reason);
         }
     }
     let listed: BTreeSet<&PinPath> = desired.pins.keys().collect();
@@ -96,6 +104,12 @@ fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -
     other_sources.into_iter().map(obstacle).collect()
 }
 
+/// What only the kernel knows of an entry.
+struct Resolved {
+    param: WantedParam,
+    maps: BTreeMap<String, MapId>,
+}
+
 struct Planner<'a> {
     observed: &'a Observed,
     policy: Policy,
@@ -121,7 +135,7 @@ impl Planner<'_> {
         want: &DesiredPin,
         emptied: &BTreeSet<PinPath>,
     ) {
-        let Some(param) = self.resolve(path, want) else { return };
+        let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
         let path = path.clone();
         match self.observed.nodes.get(&path) {
             Some(Node::Directory(_)) if !emptied.contains(&path) => {
@@ -140,7 +154,7 @@ impl Planner<'_> {
                 if !ours && self.policy.foreign == Foreign::Refuse {
                     return self.obstacle(Obstacle::Foreign { path, have });
                 }
-                let drift = Drift::between(set, &want, param, &have);
+                let drift = Drift::between(set, &want, &param, &maps, &have);
                 if drift.iter().any(Drift::needs_another_link) {
                     self.changes.push(Step::Replace { path, want, param, have, drift });
                 } else if !drift.is_empty() {
@@ -152,16 +166,59 @@ impl Planner<'_> {
         }
     }
 
-    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<LinkParam> {
-        let map = match &want.param {
-            Param::None => return Some(LinkParam::None),
-            Param::Map(map) => map,
+    /// The ids behind the names of an entry's maps and cgroup.
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
+        let given = want.program.maps.iter();
+        let maps: Vec<Option<(String, MapId)>> =
+            given.map(|(name, map)| Some((name.clone(), self.map(path, map)?))).collect();
+        let param = match &want.param {
+            Param::None => WantedParam::Link(LinkParam::None),
+            Param::OwnMap(name) => WantedParam::OwnMap(name.clone()),
+            Param::Map(map) => WantedParam::Link(LinkParam::Map(self.map(path, map)?)),
+            Param::Thread(tid) => WantedParam::Link(LinkParam::Thread(*tid)),
+            Param::Process(pid) => WantedParam::Link(LinkParam::Process(*pid)),
+            Param::Cgroup(cgroup, order) => {
+                let id = self.cgroup(path, cgroup)?;
+                WantedParam::Link(LinkParam::Cgroup { id, order: order.number() })
+            }
         };
+        Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn map(&mut self, path: &PinPath, map: &MapRef) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
-            Ok(id) => Some(LinkParam::Map(id)),
+            Ok(id) => {
+                self.plan.maps.insert(map.clone(), id);
+                Some(id)
+            }
             Err(why) => {
-                self.obstacle(Obstacle::Map { path: path.clone(), map: map.clone(), why });
+                let obstacle = Obstacle::Map { path: path.clone(), map: map.clone(), why };
+                // One map may be walked and given, and given several times.
+                let of_path = |other: &&Obstacle| other.path() == Some(path);
+                let mut told = self.plan.obstacles.iter().rev().take_while(of_path);
+                if !told.any(|other| *other == obstacle) {
+                    self.obstacle(obstacle);
+                }
+                None
+            }
+        }
+    }
+
+    fn cgroup(&mut self, path: &PinPath, cgroup: &CgroupRef) -> Option<u64> {
+        let directory = match cgroup {
+            CgroupRef::Id(id) => return Some(*id),
+            CgroupRef::Path(directory) => directory,
+        };
+        match self.observed.cgroups.get(directory) {
+            Some(Ok(id)) => Some(*id),
+            other => {
+                let why = match other {
+                    Some(Err(why)) => why.clone(),
+                    Some(Ok(_)) | None => "it was not looked for".to_owned(),
+                };
+                let cgroup = directory.clone();
+                self.obstacle(Obstacle::Cgroup { path: path.clone(), cgroup, why });
                 None
             }
         }

@@ -1,6 +1,7 @@
 //! What a plan says, case by case.
 
 mod case;
+mod given;
 
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use crate::desired::DesiredPin;
 use crate::manifest::Source;
 use crate::observed::{LinkParam, Observed, ObservedPin};
 use crate::path::{PinPath, SetName};
-use crate::plan::{Drift, Obstacle, Plan, Step, UnpinReason};
+use crate::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
 
 /// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
 /// `set` is who will own the new ones; the entries' places are in `sources`.
@@ -94,7 +94,7 @@ fn of_step(step: &Step, set: Option<&SetName>, sources: &[Source]) -> Option<Cha
             change(Action::Unpin, vec![reason], Some(have), None, None)
         }
         Step::Pin { want, param, .. } => {
-            let after = of_desired(want, *param, set);
+            let after = of_desired(want, param, set);
             let what = match &after.parameter {
                 Some(parameter) => format!("{} {parameter}", after.target),
                 None => after.target.clone(),
@@ -103,7 +103,7 @@ fn of_step(step: &Step, set: Option<&SetName>, sources: &[Source]) -> Option<Cha
             change(Action::Pin, reasons, None, Some(after), Some(want))
         }
         Step::Replace { want, param, have, drift, .. } => {
-            let after = of_desired(want, *param, set);
+            let after = of_desired(want, param, set);
             let reasons = drift.iter().map(of_drift).collect();
             change(Action::Replace, reasons, Some(have), Some(after), Some(want))
         }
@@ -130,7 +130,9 @@ fn of_drift(drift: &Drift) -> Reason {
         Drift::Object(..) => "object-changed",
         Drift::Program(..) => "program-changed",
         Drift::Target(..) => "target-changed",
-        Drift::Param(LinkParam::Map(_), LinkParam::Map(_)) => "map-changed",
+        Drift::Param(LinkParam::Map(_), WantedParam::Link(LinkParam::Map(_))) => "map-changed",
+        Drift::Globals => "globals-changed",
+        Drift::GivenMap { .. } => "given-map-changed",
         Drift::Param(..) => "parameter-changed",
         Drift::Mode(..) => "mode-changed",
         Drift::Owner(..) => "owner-changed",
@@ -147,6 +149,7 @@ fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
         Obstacle::Directory { path } => (path, "directory", None),
         Obstacle::ParentNotADirectory { path, .. } => (path, "parent-not-a-directory", None),
         Obstacle::Map { path, .. } => (path, "no-map", None),
+        Obstacle::Cgroup { path, .. } => (path, "no-cgroup", None),
         Obstacle::NotPinned { path } => (path, "not-pinned", None),
         Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
     };
@@ -179,10 +182,13 @@ fn of_observed(pin: &ObservedPin) -> PinState {
     }
 }
 
-fn of_desired(want: &DesiredPin, param: LinkParam, set: Option<&SetName>) -> PinState {
+fn of_desired(want: &DesiredPin, param: &WantedParam, set: Option<&SetName>) -> PinState {
     PinState {
         target: want.program.target.to_string(),
-        parameter: parameter(param),
+        parameter: match param {
+            WantedParam::Link(param) => parameter(*param),
+            WantedParam::OwnMap(_) => Some(param.to_string()),
+        },
         program: want.program.name.clone(),
         program_id: None,
         link_id: None,

@@ -11,7 +11,7 @@ use super::faults::{self, Faulty};
 use super::{Diagnostic, Report, Severity};
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
-use crate::kernel::{AttachError, LoadError};
+use crate::kernel::{self, AttachError, LoadError};
 use crate::plan::Obstacle;
 use crate::sources::SourceError;
 
@@ -143,8 +143,10 @@ fn plain(severity: Severity, message: String) -> Diagnostic {
 }
 
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<OpenError>() {
-        return error.hint();
+    if let Some(error) = cause.downcast_ref::<OpenError>()
+        && let Some(hint) = error.hint()
+    {
+        return Some(hint);
     }
     if let Some(error) = cause.downcast_ref::<LoadError>() {
         return error.hint();
@@ -159,7 +161,7 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     let error = cause.downcast_ref::<io::Error>()?;
     let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    denied.then(|| "run it as root".to_owned())
+    denied.then(kernel::permission_hint)
 }
 
 fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Action, Change, ListedPin, Report};
+use super::{Action, Change, ListedPin, Report, Shown};
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -21,7 +21,12 @@ pub fn render(report: &Report) -> String {
         None | Some([]) => text.push_str(&format!("{}\n", report.comment)),
         Some(pins) => text.push_str(&table(pins)),
     }
-    text
+    let manifest = report.manifest.as_deref().unwrap_or_default();
+    match report.shown {
+        Shown::Changes => text,
+        Shown::ChangesAndManifest => format!("{text}\n{manifest}"),
+        Shown::Manifest => manifest.to_owned(),
+    }
 }
 
 /// A sign, a path, the reasons.

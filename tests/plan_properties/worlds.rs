@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use iterctl::desired::{Desired, DesiredPin, MapRef, Naming, Param, Program, Set};
+use iterctl::desired::{
+    CgroupRef, Desired, DesiredPin, Globals, MapRef, Naming, Order, Param, Program, Set,
+};
 use iterctl::fault::Place;
+use iterctl::globals::Patch;
 use iterctl::meta::{MapId, Meta, Mode};
 use iterctl::observed::{Kind, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
 use iterctl::path::{PinPath, Sha256};
@@ -16,7 +19,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::model::{Nodes, is_below, pinned};
+use crate::model::{Loaded, Nodes, OWN_MAPS, is_below};
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -27,10 +30,11 @@ pub(crate) struct World {
 pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let wanted = vec((paths(), pins()), 0..=8);
     let there = vec((paths(), found()), 0..=10);
-    (wanted, there, maps()).prop_map(|(wanted, there, maps)| {
+    (wanted, there, maps(), cgroups()).prop_map(|(wanted, there, maps, cgroups)| {
         let desired = desired(wanted);
-        let nodes = nodes(there, &desired, &maps);
-        World { desired, observed: Observed { nodes, maps } }
+        let named = Observed { nodes: Nodes::new(), maps, cgroups };
+        let nodes = nodes(there, &desired, &named);
+        World { desired, observed: Observed { nodes, ..named } }
     })
 }
 
@@ -64,8 +68,21 @@ fn set(name: &str) -> Set {
 }
 
 fn pins() -> impl Strategy<Value = DesiredPin> {
-    (programs(), params(), metas(), modes()).prop_map(|(program, param, meta, dir_mode)| {
-        DesiredPin { program: Arc::new(program), param, meta, dir_mode, place: Place::new(0, 0..0) }
+    let given = (programs(), globals(), given_maps());
+    (given, params(), metas(), modes()).prop_map(|(given, param, meta, dir_mode)| {
+        let (program, globals, maps) = given;
+        let program = Arc::new(Program { globals, maps, ..program });
+        let param = match param {
+            // As `desired` guarantees, an own map is not one that is given.
+            Param::OwnMap(name) if program.maps.contains_key(&name) => Param::None,
+            param @ (Param::None
+            | Param::Map(_)
+            | Param::OwnMap(_)
+            | Param::Thread(_)
+            | Param::Process(_)
+            | Param::Cgroup(..)) => param,
+        };
+        DesiredPin { program, param, meta, dir_mode, place: Place::new(0, 0..0) }
     })
 }
 
@@ -76,6 +93,8 @@ fn programs() -> impl Strategy<Value = Program> {
         sha256: Sha256::from([digest; 32]),
         name: name.to_owned(),
         target: Target::new(target),
+        globals: Globals::default(),
+        maps: BTreeMap::new(),
     };
     select(vec![
         program(1, "dump", "task"),
@@ -83,6 +102,30 @@ fn programs() -> impl Strategy<Value = Program> {
         program(1, "walk", "task"),
         program(1, "dump", "bpf_map_elem"),
     ])
+}
+
+/// None, two different ones, and two spellings of one.
+fn globals() -> impl Strategy<Value = Globals> {
+    let level = |byte: u8, text: &str| {
+        let patch = Patch { section: ".rodata".to_owned(), offset: 0, bytes: vec![byte] };
+        Globals { patches: vec![patch], text: text.to_owned() }
+    };
+    prop_oneof![
+        3 => Just(Globals::default()),
+        2 => select(vec![
+            level(1, "{ level = 1 }"),
+            level(1, "{ level = \"LOW\" }"),
+            level(2, "{ level = 2 }"),
+        ]),
+    ]
+}
+
+fn given_maps() -> impl Strategy<Value = BTreeMap<String, MapRef>> {
+    let one = || prop_oneof![3 => Just(None), 1 => select(map_refs().to_vec()).prop_map(Some)];
+    [one(), one()].prop_map(|maps| {
+        let names = OWN_MAPS.into_iter().map(str::to_owned);
+        names.zip(maps).filter_map(|(name, map)| Some((name, map?))).collect()
+    })
 }
 
 fn map_refs() -> [MapRef; 3] {
@@ -93,8 +136,40 @@ fn map_refs() -> [MapRef; 3] {
     ]
 }
 
+fn slices() -> [PathBuf; 2] {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/system.slice"].map(PathBuf::from)
+}
+
 fn params() -> impl Strategy<Value = Param> {
-    prop_oneof![3 => Just(Param::None), 2 => select(map_refs().to_vec()).prop_map(Param::Map)]
+    let orders = select(vec![Order::SelfOnly, Order::DescendantsPre]);
+    let cgroup = prop_oneof![
+        2 => select(slices().map(CgroupRef::Path).to_vec()),
+        1 => select(vec![CgroupRef::Id(1), CgroupRef::Id(2)]),
+    ];
+    let own = select(OWN_MAPS.map(str::to_owned).to_vec());
+    prop_oneof![
+        3 => Just(Param::None),
+        2 => select(map_refs().to_vec()).prop_map(Param::Map),
+        2 => own.prop_map(Param::OwnMap),
+        1 => select(vec![1, 2]).prop_map(Param::Thread),
+        1 => select(vec![1, 2]).prop_map(Param::Process),
+        2 => (cgroup, orders).prop_map(|(cgroup, order)| Param::Cgroup(cgroup, order)),
+    ]
+}
+
+/// Most cgroups are there; others are not, or were not looked for.
+fn cgroups() -> impl Strategy<Value = BTreeMap<PathBuf, Result<u64, String>>> {
+    let cgroup = || {
+        prop_oneof![
+            6 => select(vec![1, 2]).prop_map(|id| Some(Ok(id))),
+            1 => Just(Some(Err("No such file or directory".to_owned()))),
+            1 => Just(None),
+        ]
+    };
+    [cgroup(), cgroup()].prop_map(|found| {
+        let cgroups = slices().into_iter().zip(found);
+        cgroups.filter_map(|(path, found)| Some((path, found?))).collect()
+    })
 }
 
 /// Most maps are there; others have a problem, or were not looked for.
@@ -153,6 +228,8 @@ enum What {
     OtherProgram,
     /// The same but for the link's parameter.
     OtherParam,
+    /// The same, but a version has loaded it that stamped nothing of globals and maps.
+    OlderStamp,
     /// The same but for mode, owner and group.
     OtherMeta,
 }
@@ -177,8 +254,11 @@ fn whose() -> impl Strategy<Value = Whose> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    use What::{Any, AsWanted, OtherMeta, OtherParam, OtherProgram};
-    select(vec![Any, AsWanted, OtherProgram, OtherParam, OtherMeta])
+    use What::{Any, AsWanted, OlderStamp, OtherMeta, OtherParam, OtherProgram};
+    prop_oneof![
+        2 => Just(AsWanted),
+        5 => select(vec![Any, OtherProgram, OtherParam, OlderStamp, OtherMeta]),
+    ]
 }
 
 fn link_params() -> impl Strategy<Value = LinkParam> {
@@ -187,16 +267,14 @@ fn link_params() -> impl Strategy<Value = LinkParam> {
         LinkParam::Map(MapId(20)),
         LinkParam::Map(MapId(31)),
         LinkParam::Thread(1),
+        LinkParam::Process(1),
         LinkParam::Cgroup { id: 1, order: 2 },
+        LinkParam::Cgroup { id: 1, order: 9 },
     ])
 }
 
 /// A tree of what was found; what does not fit into it is left out.
-fn nodes(
-    there: Vec<(PinPath, Found)>,
-    desired: &Desired,
-    maps: &BTreeMap<MapRef, Result<MapId, MapProblem>>,
-) -> Nodes {
+fn nodes(there: Vec<(PinPath, Found)>, desired: &Desired, named: &Observed) -> Nodes {
     let mut nodes = Nodes::new();
     for (number, (path, found)) in (1..).zip(there) {
         let is_file = |path: &PinPath| !matches!(nodes.get(path), None | Some(Node::Directory(_)));
@@ -210,19 +288,13 @@ fn nodes(
                 gid: 6,
             }));
         }
-        nodes.insert(path.clone(), node(&path, found, number, desired, maps));
+        nodes.insert(path.clone(), node(&path, found, number, desired, named));
     }
     nodes
 }
 
-fn node(
-    path: &PinPath,
-    found: Found,
-    number: u32,
-    desired: &Desired,
-    maps: &BTreeMap<MapRef, Result<MapId, MapProblem>>,
-) -> Node {
-    let (whose, what, any, param) = match found {
+fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Observed) -> Node {
+    let (whose, what, any, any_param) = match found {
         Found::Pin(whose, what, pin, param) => (whose, what, pin, param),
         Found::Directory(meta) => return Node::Directory(meta),
         Found::Other(kind) => return Node::Other(kind),
@@ -231,37 +303,62 @@ fn node(
         Whose::Ours | Whose::Nobodys(_) => desired.set.clone(),
         Whose::AnotherSets => set("audit"),
     };
-    let any = (any, param);
-    let (pin, param) = match desired.pins.get(path).cloned() {
-        None => any,
-        Some(want) => {
-            let wanted_param = resolved(&want.param, maps);
-            match what {
-                What::Any => any,
-                What::AsWanted => (want, wanted_param),
-                What::OtherProgram => (DesiredPin { program: any.0.program, ..want }, wanted_param),
-                What::OtherParam => (want, param),
-                What::OtherMeta => (DesiredPin { meta: any.0.meta, ..want }, wanted_param),
-            }
-        }
+    let want = desired.pins.get(path).cloned();
+    let (pin, its_param) = match (want, what) {
+        (None, _) | (Some(_), What::Any) => (any, Some(any_param)),
+        (Some(want), What::OtherParam) => (want, Some(any_param)),
+        (Some(want), What::AsWanted | What::OlderStamp) => (want, None),
+        (Some(want), What::OtherProgram) => (DesiredPin { program: any.program, ..want }, None),
+        (Some(want), What::OtherMeta) => (DesiredPin { meta: any.meta, ..want }, None),
     };
-    let pin = pinned(&of_set, &pin, param, number);
+    // What cannot be looked up now may have been there when the pin was made.
+    let given = pin.program.maps.iter();
+    let given = given.filter_map(|(name, map)| Some((name.clone(), looked_up(map, named)?)));
+    let loaded = Loaded::new(&of_set, &pin.program, &given.collect(), number);
+    let own_map = |name: &str| loaded.own_map(name);
+    let param = its_param.or_else(|| resolved(&pin.param, named, own_map));
+    let mut pin = loaded.pinned(&pin, param.unwrap_or(LinkParam::None), number);
+    if let (What::OlderStamp, Provenance::Stamped(stamp)) = (what, &mut pin.provenance) {
+        let stamp = Arc::make_mut(stamp);
+        (stamp.globals, stamp.maps, stamp.own_maps) = Default::default();
+    }
     Node::Iterator(match whose {
         Whose::Ours | Whose::AnotherSets => pin,
         Whose::Nobodys(provenance) => ObservedPin { provenance, ..pin },
     })
 }
 
-/// The parameter that a link must have; none where the map cannot be used.
+/// The parameter that a link must have; `None` where a name in it leads to nothing.
 pub(crate) fn resolved(
     param: &Param,
-    maps: &BTreeMap<MapRef, Result<MapId, MapProblem>>,
-) -> LinkParam {
-    match param {
+    named: &Observed,
+    own_map: impl Fn(&str) -> Option<MapId>,
+) -> Option<LinkParam> {
+    Some(match param {
         Param::None => LinkParam::None,
-        Param::Map(map) => match maps.get(map) {
-            Some(Ok(id)) => LinkParam::Map(*id),
-            Some(Err(_)) | None => LinkParam::None,
-        },
-    }
+        Param::Map(map) => LinkParam::Map(looked_up(map, named)?),
+        Param::OwnMap(name) => LinkParam::Map(own_map(name)?),
+        Param::Thread(tid) => LinkParam::Thread(*tid),
+        Param::Process(pid) => LinkParam::Process(*pid),
+        Param::Cgroup(cgroup, order) => {
+            let id = match cgroup {
+                CgroupRef::Id(id) => *id,
+                CgroupRef::Path(path) => *named.cgroups.get(path)?.as_ref().ok()?,
+            };
+            // include/uapi/linux/bpf.h, `enum bpf_cgroup_iter_order`.
+            let order = match order {
+                Order::SelfOnly => 1,
+                Order::DescendantsPre => 2,
+                Order::DescendantsPost => 3,
+                Order::AncestorsUp => 4,
+                Order::Children => 5,
+            };
+            LinkParam::Cgroup { id, order }
+        }
+    })
+}
+
+/// The id of that map, if it can be used.
+pub(crate) fn looked_up(map: &MapRef, named: &Observed) -> Option<MapId> {
+    named.maps.get(map)?.as_ref().ok().copied()
 }

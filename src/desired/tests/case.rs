@@ -1,9 +1,14 @@
 //! Manifests in a few words, facts that fit them, and what came of both as a few lines.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::desired::{Desired, DesiredPin, Facts, Naming, ObjectFacts, Param, resolve};
+use crate::desired::{
+    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, Param, Program,
+    resolve,
+};
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::globals::{Global, Member, Patch, Type};
 use crate::manifest::{Argument, Input, Source, parse};
 use crate::path::Sha256;
 use crate::target::Target;
@@ -69,6 +74,14 @@ pub(super) fn elem(keys: &str) -> String {
     of("elem.bpf.o", keys)
 }
 
+/// Entries of this object, each with its keys, at `p0`, `p1`, …
+pub(super) fn entries(object: &str, keys: &[&str]) -> String {
+    let entry = |(number, keys): (usize, &&str)| {
+        format!("[[iter]]\nobj = '{object}'\npath = 'p{number}'\n{keys}\n")
+    };
+    keys.iter().enumerate().map(entry).collect()
+}
+
 /// An entry that pins the program of `task.bpf.o` at this path.
 pub(super) fn at(path: &str) -> String {
     format!("[[iter]]\nobj = 'task.bpf.o'\npath = \"{path}\"\n")
@@ -101,10 +114,41 @@ pub(super) fn check_pins(call: Call, expected: &[&str]) {
     }
 }
 
+/// The existing maps that the only pin's program is given.
+#[track_caller]
+pub(super) fn check_maps(call: Call, expected: &[&str]) {
+    let line = |(name, map): (&String, &MapRef)| format!("{name}: {map}");
+    assert_eq!(only_program(&call).maps.iter().map(line).collect::<Vec<_>>(), expected);
+}
+
+/// What is put where for the only pin's program, and as what it is remembered.
+#[track_caller]
+pub(super) fn check_patches(call: Call, expected: &[&str], text: &str) {
+    let Globals { patches, text: found } = &only_program(&call).globals;
+    let line = |patch: &Patch| format!("{}+{}: {:?}", patch.section, patch.offset, patch.bytes);
+    assert_eq!(patches.iter().map(line).collect::<Vec<_>>(), expected);
+    assert_eq!(found, text);
+}
+
+#[track_caller]
+fn only_program(call: &Call) -> Arc<Program> {
+    let desired = call.resolve().expect("a manifest without faults");
+    assert_eq!(desired.pins.len(), 1);
+    let pins: Vec<DesiredPin> = desired.pins.into_values().collect();
+    Arc::clone(&pins[0].program)
+}
+
 fn pin_line(pin: &DesiredPin) -> String {
     let param = match &pin.param {
         Param::None => String::new(),
         Param::Map(map) => format!(" map {map}"),
+        Param::OwnMap(name) => format!(" own map {name}"),
+        Param::Thread(tid) => format!(" tid {tid}"),
+        Param::Process(pid) => format!(" pid {pid}"),
+        Param::Cgroup(CgroupRef::Id(id), order) => format!(" cgroup {id} {order}"),
+        Param::Cgroup(CgroupRef::Path(path), order) => {
+            format!(" cgroup {} {order}", path.display())
+        }
     };
     let (program, meta) = (&pin.program, pin.meta);
     let access = format!("{} {}:{} below {}", meta.mode, meta.uid, meta.gid, pin.dir_mode);
@@ -144,6 +188,7 @@ fn facts() -> Facts {
         ("cgroup.bpf.o", holding(&["cgroup/walk"])),
         ("future.bpf.o", holding(&["warp_core/dump_core"])),
         ("none.bpf.o", holding(&[])),
+        ("mapless.bpf.o", holding(&["bpf_map_elem/dump_elem"]).map(without_maps)),
         ("text.bpf.o", Err(ObjectFault::NotElf(in_base("text.bpf.o")))),
     ];
     Facts {
@@ -165,5 +210,39 @@ fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
         Candidate { program: program.to_owned(), target: Target::new(target) }
     };
     let iterators = iterators.iter().map(candidate).collect();
-    Ok(ObjectFacts { sha256: Sha256::from([0xab; 32]), iterators })
+    let maps = ["seen", "counts"].map(str::to_owned).to_vec();
+    Ok(ObjectFacts { sha256: Sha256::from([0xab; 32]), iterators, maps, globals: globals() })
+}
+
+fn without_maps(facts: ObjectFacts) -> ObjectFacts {
+    ObjectFacts { maps: Vec::new(), ..facts }
+}
+
+/// The variables of every object.
+fn globals() -> Vec<Global> {
+    let u8 = || Type::Int { size: 1, signed: false };
+    let member = |name: &str, offset| Member { name: name.to_owned(), offset, kind: u8() };
+    let kinds = [
+        ("level", Type::Int { size: 1, signed: true }),
+        ("enabled", Type::Bool),
+        ("name", Type::Array { element: Box::new(Type::Char { signed: true }), length: 4 }),
+        ("ports", Type::Array { element: Box::new(u8()), length: 3 }),
+        (
+            "kind",
+            Type::Enum {
+                size: 4,
+                signed: false,
+                values: vec![("TCP".to_owned(), 6), ("UDP".to_owned(), 17)],
+            },
+        ),
+        ("range", Type::Struct { size: 2, members: vec![member("from", 0), member("to", 1)] }),
+        ("next", Type::Other { what: "a pointer".to_owned(), size: 8 }),
+    ];
+    let global = |(offset, (name, kind)): (usize, (&str, Type))| Global {
+        name: name.to_owned(),
+        section: ".rodata".to_owned(),
+        offset,
+        kind,
+    };
+    (0..).step_by(16).zip(kinds).map(global).collect()
 }

@@ -1,15 +1,16 @@
 //! The inputs of a plan in a few words, and a plan as a few lines.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::desired::{Desired, DesiredPin, MapRef, Naming, Param, Program, Set};
+use crate::desired::{Desired, DesiredPin, Globals, MapRef, Naming, Param, Program, Set};
 use crate::fault::Place;
 use crate::meta::{LinkId, MapId, Meta, Mode, ProgramId};
 use crate::observed::{Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
 use crate::path::{PinPath, Sha256};
 use crate::plan::{
-    Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, plan, unpin, unpin_set,
+    Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, pin, plan, unpin, unpin_set,
 };
 use crate::stamp::Stamp;
 use crate::target::Target;
@@ -39,6 +40,11 @@ impl Case {
 
     pub(super) fn map(mut self, map: MapRef, found: Result<u32, MapProblem>) -> Self {
         self.observed.maps.insert(map, found.map(MapId));
+        self
+    }
+
+    pub(super) fn cgroup(mut self, path: &Path, found: Result<u64, &str>) -> Self {
+        self.observed.cgroups.insert(path.to_path_buf(), found.map_err(str::to_owned));
         self
     }
 
@@ -73,6 +79,12 @@ pub(super) fn check(case: Case, expected: &[&str]) {
     same(&case.plan(), expected);
 }
 
+/// The same of a plan that only pins.
+#[track_caller]
+pub(super) fn check_pin(case: Case, expected: &[&str]) {
+    same(&pin(&case.desired, &case.observed, case.policy.foreign), expected);
+}
+
 #[track_caller]
 pub(super) fn check_unpin(case: Case, paths: &[&str], expected: &[&str]) {
     let paths = paths.iter().map(|path| at(path)).collect();
@@ -99,7 +111,9 @@ fn step_line(step: &Step) -> String {
         Step::Unpin { path, reason: UnpinReason::Asked, .. } => format!("unpin {path} as asked"),
         Step::RemoveDirectory { path, .. } => format!("rmdir {path}"),
         Step::MakeDirectory { path, mode } => format!("mkdir {path} {mode}"),
-        Step::Pin { path, param, .. } => format!("pin {path} {param}").trim_end().to_owned(),
+        Step::Pin { path, param, .. } => {
+            format!("pin {path} {param}").trim_end_matches(" none").to_owned()
+        }
         Step::Replace { path, drift, .. } => format!("replace {path}: {}", reasons(drift)),
         Step::SetMeta { path, drift, .. } => format!("set {path}: {}", reasons(drift)),
     }
@@ -116,6 +130,9 @@ fn obstacle_line(obstacle: &Obstacle) -> String {
         Obstacle::Directory { path } => format!("! {path} is a directory"),
         Obstacle::ParentNotADirectory { path, parent } => format!("! {path} is below {parent}"),
         Obstacle::Map { path, map, why } => format!("! {path} needs {map}: {why}"),
+        Obstacle::Cgroup { path, cgroup, why } => {
+            format!("! {path} needs {}: {why}", cgroup.display())
+        }
         Obstacle::OtherSource { set, ours, theirs } => format!("! {set}: {ours:?}, not {theirs:?}"),
         Obstacle::Empty { set } => format!("! {set} is empty"),
         Obstacle::NotPinned { path } => format!("! {path} is not pinned"),
@@ -142,6 +159,8 @@ pub(super) fn task() -> DesiredPin {
         sha256: Sha256::from([1; 32]),
         name: "dump_task".to_owned(),
         target: Target::new("task"),
+        globals: Globals::default(),
+        maps: BTreeMap::new(),
     };
     DesiredPin {
         program: Arc::new(program),
@@ -152,8 +171,25 @@ pub(super) fn task() -> DesiredPin {
     }
 }
 
+pub(super) fn taking(param: Param) -> DesiredPin {
+    DesiredPin { param, ..task() }
+}
+
 pub(super) fn walking(map: MapRef) -> DesiredPin {
-    DesiredPin { param: Param::Map(map), ..task() }
+    taking(Param::Map(map))
+}
+
+/// A pin whose program is given these maps.
+pub(super) fn given(maps: &[(&str, MapRef)]) -> DesiredPin {
+    let maps = maps.iter().map(|(name, map)| ((*name).to_owned(), map.clone())).collect();
+    let program = Program { maps, ..(*task().program).clone() };
+    DesiredPin { program: Arc::new(program), ..task() }
+}
+
+/// The same pin, but its program has these globals.
+pub(super) fn put(globals: Globals, pin: DesiredPin) -> DesiredPin {
+    let program = Program { globals, ..(*pin.program).clone() };
+    DesiredPin { program: Arc::new(program), ..pin }
 }
 
 pub(super) fn below(dir_mode: &str) -> DesiredPin {
@@ -175,13 +211,22 @@ pub(super) fn ours() -> Node {
 
 /// The same but for what `change` does to the pin or the stamp.
 pub(super) fn ours_but(change: impl FnOnce(&mut ObservedPin, &mut Stamp)) -> Node {
-    let mut stamp = Stamp::new(&set("observe"), &task().program);
-    let mut pin = pin();
+    let mut stamp =
+        Stamp::new(&set("observe"), &task().program, &BTreeMap::new(), &BTreeMap::new());
+    let mut pin = unstamped_pin();
     change(&mut pin, &mut stamp);
     Node::Iterator(ObservedPin { provenance: Provenance::Stamped(Arc::new(stamp)), ..pin })
 }
 
-fn pin() -> ObservedPin {
+/// The same pin, but for what `change` does to its stamp.
+pub(super) fn stamped(node: Node, change: impl FnOnce(&mut Stamp)) -> Node {
+    let Node::Iterator(pin) = node else { panic!("only iterators have a stamp") };
+    let mut stamp = (**pin.provenance.stamp().expect("it has a stamp")).clone();
+    change(&mut stamp);
+    Node::Iterator(ObservedPin { provenance: Provenance::Stamped(Arc::new(stamp)), ..pin })
+}
+
+fn unstamped_pin() -> ObservedPin {
     let DesiredPin { program, meta, .. } = task();
     let (id, target) = (LinkId(7), program.target.clone());
     let link = Link { id, program: ProgramId(70), target, param: LinkParam::None };
@@ -202,7 +247,7 @@ pub(super) fn from(source: &str) -> Node {
 }
 
 pub(super) fn nobodys(provenance: Provenance) -> Node {
-    Node::Iterator(ObservedPin { provenance, ..pin() })
+    Node::Iterator(ObservedPin { provenance, ..unstamped_pin() })
 }
 
 pub(super) fn unstamped() -> Node {

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One line for each task that its variables let through: thread id, process id, name. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define COMM_SIZE 16
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 seq_num;
+} __attribute__((preserve_access_index));
+
+struct task_struct {
+	int pid;
+	int tgid;
+	char comm[COMM_SIZE];
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} __attribute__((preserve_access_index));
+
+/* What a manifest may say in `globals`; as they stand here, they let all tasks through. */
+const volatile int min_pid = 0;
+const volatile _Bool only_processes = 0;
+const volatile char prefix[COMM_SIZE] = "";
+
+static int has_prefix(const char *comm)
+{
+	int i;
+
+	for (i = 0; i < COMM_SIZE; i++) {
+		if (!prefix[i])
+			return 1;
+		if (comm[i] != prefix[i])
+			return 0;
+	}
+	return 1;
+}
+
+SEC("iter/task")
+int dump_tasks(struct bpf_iter__task *ctx)
+{
+	/* A second `ctx->task` would be a second load, which the verifier takes for unchecked. */
+	struct task_struct *task = ctx->task;
+	struct seq_file *seq = ctx->meta->seq;
+	char comm[COMM_SIZE];
+
+	/* The kernel calls once more at the end, without a task. */
+	if (!task)
+		return 0;
+
+	if (ctx->meta->seq_num == 0)
+		BPF_SEQ_PRINTF(seq, "     tid     tgid comm\n");
+
+	if (task->pid < min_pid || (only_processes && task->pid != task->tgid))
+		return 0;
+
+	bpf_probe_read_kernel(comm, sizeof(comm), task->comm);
+	if (!has_prefix(comm))
+		return 0;
+
+	BPF_SEQ_PRINTF(seq, "%8d %8d %s\n", task->pid, task->tgid, comm);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

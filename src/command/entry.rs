@@ -1,0 +1,233 @@
+//! One entry's command line → the manifest that says the same. Pure.
+//!
+//! In: the arguments of `pin` and `read`, in bpftool's grammar. Out: TOML text. It goes the same way
+//! as any manifest, so its faults are shown with carets, and it can be kept as a file.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_spanned::Spanned;
+
+use crate::cli::{GivenArgs, PinArgs, ReadArgs};
+use crate::manifest::value::{Value, quote};
+
+/// What is wrong with the words of a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum InvalidEntry {
+    /// The words behind the path are not `map MAP`.
+    Map(Vec<String>),
+    /// A `--global` without `=`.
+    Global(String),
+    /// A `--reuse` that is not `NAME=KIND:MAP`.
+    Reuse(String),
+    /// A path that is not UTF-8, as TOML has to be.
+    NotUtf8(std::path::PathBuf),
+}
+
+/// The manifest that does the same as `pin` on the bpffs at that absolute path.
+///
+/// # Errors
+/// Where the words make no entry.
+pub(super) fn of_pin(args: &PinArgs, bpffs: &Path) -> Result<String, InvalidEntry> {
+    let mut toml = format!("set = {}\n", quote(&args.set));
+    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(bpffs)?));
+    toml += &format!("obj = {}\n", quote(text(&args.obj)?));
+    toml += &format!("path = {}\n", quote(text(&args.path)?));
+    toml += &given(&args.given, &args.map)?;
+    let access = [
+        ("mode", &args.mode),
+        ("owner", &args.owner),
+        ("group", &args.group),
+        ("dir-mode", &args.dir_mode),
+    ];
+    for (key, value) in access {
+        if let Some(value) = value {
+            toml += &format!("{key} = {}\n", quote(value));
+        }
+    }
+    Ok(toml)
+}
+
+/// A manifest with the iterator that `read` is to run once. Its path is never used.
+///
+/// # Errors
+/// Where the words make no entry.
+pub(super) fn of_read(args: &ReadArgs, bpffs: &Path) -> Result<String, InvalidEntry> {
+    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(bpffs)?));
+    toml += &format!("[[iter]]\nobj = {}\npath = \"once\"\n", quote(text(&args.what)?));
+    toml += &given(&args.given, &args.map)?;
+    Ok(toml)
+}
+
+fn text(path: &Path) -> Result<&str, InvalidEntry> {
+    path.to_str().ok_or_else(|| InvalidEntry::NotUtf8(path.to_path_buf()))
+}
+
+fn given(args: &GivenArgs, map: &[String]) -> Result<String, InvalidEntry> {
+    let mut toml = String::new();
+    if let Some(program) = &args.program {
+        toml += &format!("program = {}\n", quote(program));
+    }
+    if !map.is_empty() {
+        toml += &format!("map = {}\n", map_of_words(map)?);
+    }
+    if let (Some(cgroup), Some(order)) = (&args.cgroup, &args.order) {
+        let name = match cgroup.parse::<u64>() {
+            Ok(id) => format!("id = {id}"),
+            Err(_) => format!("path = {}", quote(cgroup)),
+        };
+        toml += &format!("cgroup = {{ {name}, order = {} }}\n", quote(order));
+    }
+    if let Some(pid) = args.pid {
+        toml += &format!("task = {{ pid = {pid} }}\n");
+    }
+    if let Some(tid) = args.tid {
+        toml += &format!("task = {{ tid = {tid} }}\n");
+    }
+    let globals: Vec<String> =
+        args.globals.iter().map(|one| global(one)).collect::<Result<_, _>>()?;
+    if !globals.is_empty() {
+        toml += &format!("globals = {{ {} }}\n", globals.join(", "));
+    }
+    let reused: Vec<String> = args.reuse.iter().map(|one| reuse(one)).collect::<Result<_, _>>()?;
+    if !reused.is_empty() {
+        toml += &format!("maps = {{ {} }}\n", reused.join(", "));
+    }
+    if let Some(sha256) = &args.sha256 {
+        toml += &format!("sha256 = {}\n", quote(sha256));
+    }
+    Ok(toml)
+}
+
+/// bpftool's `map MAP`, where MAP is `id N`, `pinned FILE` or `name NAME`; and `own NAME`.
+fn map_of_words(words: &[String]) -> Result<String, InvalidEntry> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["map", kind, name] => map_of(kind, name),
+        _ => None,
+    }
+    .ok_or_else(|| InvalidEntry::Map(words.iter().map(|word| (*word).to_owned()).collect()))
+}
+
+fn map_of(kind: &str, name: &str) -> Option<String> {
+    match kind {
+        "id" => Some(format!("{{ id = {} }}", name.parse::<u32>().ok()?)),
+        "pinned" | "name" | "own" => Some(format!("{{ {kind} = {} }}", quote(name))),
+        _ => None,
+    }
+}
+
+/// `NAME=VALUE`. The name may be dotted; the value is TOML, or else a string.
+fn global(written: &str) -> Result<String, InvalidEntry> {
+    let invalid = || InvalidEntry::Global(written.to_owned());
+    let (name, value) = written.split_once('=').ok_or_else(invalid)?;
+    let (name, value) = (name.trim(), value.trim());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(invalid());
+    }
+    Ok(match parse_value(value) {
+        Some(value) => format!("{name} = {value}"),
+        None => format!("{name} = {}", quote(value)),
+    })
+}
+
+fn parse_value(text: &str) -> Option<Value> {
+    use serde::Deserialize as _;
+    // A value on one line: nothing that comes from a command line gets out of its place.
+    let parsed = toml::de::ValueDeserializer::parse(text).ok()?;
+    Some(Spanned::<Value>::deserialize(parsed).ok()?.into_inner())
+}
+
+/// `NAME=KIND:MAP`.
+fn reuse(written: &str) -> Result<String, InvalidEntry> {
+    let invalid = || InvalidEntry::Reuse(written.to_owned());
+    let (name, map) = written.split_once('=').ok_or_else(invalid)?;
+    let (kind, map) = map.split_once(':').ok_or_else(invalid)?;
+    let map = map_of(kind, map).ok_or_else(invalid)?;
+    Ok(format!("{} = {map}", quote(name)))
+}
+
+impl fmt::Display for InvalidEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(words) => write!(
+                f,
+                "`{}` is not `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`",
+                words.join(" ").escape_debug()
+            ),
+            Self::Global(text) => {
+                write!(f, "`--global {}` is not `--global NAME=VALUE`", text.escape_debug())
+            }
+            Self::Reuse(text) => write!(
+                f,
+                "`--reuse {}` is not `--reuse NAME=id:N`, `NAME=pinned:FILE` or `NAME=name:NAME`",
+                text.escape_debug()
+            ),
+            Self::NotUtf8(path) => write!(f, "{} is not UTF-8", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for InvalidEntry {}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[track_caller]
+    fn check(words: &str, expected: Result<&str, &str>) {
+        let words = std::iter::once("iterctl").chain(words.split_whitespace());
+        let cli = Cli::try_parse_from(words).expect("clap takes the words");
+        let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
+        let entry = of_pin(&args, &args.bpffs).map_err(|error| error.to_string());
+        let head = "set = \"adhoc\"\nbpffs = \"/sys/fs/bpf\"\n\n[[iter]]\n";
+        let expected = expected.map(|entry| format!("{head}{entry}")).map_err(str::to_owned);
+        assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn bpftools_grammar_is_understood() {
+        check("pin a.o x/y", Ok("obj = \"a.o\"\npath = \"x/y\"\n"));
+        let head = "obj = \"a.o\"\npath = \"p\"\n";
+        check("pin a.o p map id 20", Ok(&format!("{head}map = {{ id = 20 }}\n")));
+        check("pin a.o p map pinned /m", Ok(&format!("{head}map = {{ pinned = \"/m\" }}\n")));
+        check("pin a.o p map name m", Ok(&format!("{head}map = {{ name = \"m\" }}\n")));
+        check("pin a.o p map own m", Ok(&format!("{head}map = {{ own = \"m\" }}\n")));
+        let is_not = "is not `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`";
+        check("pin a.o p map id x", Err(&format!("`map id x` {is_not}")));
+        check("pin a.o p map id", Err(&format!("`map id` {is_not}")));
+        check("pin a.o p mop id 1", Err(&format!("`mop id 1` {is_not}")));
+    }
+
+    #[test]
+    fn flags_say_what_an_entry_can() {
+        let head = "obj = \"a.o\"\npath = \"p\"\n";
+        check("pin a.o p --pid 1", Ok(&format!("{head}task = {{ pid = 1 }}\n")));
+        check(
+            "pin a.o p --cgroup /c --order self-only",
+            Ok(&format!("{head}cgroup = {{ path = \"/c\", order = \"self-only\" }}\n")),
+        );
+        check(
+            "pin a.o p --global a.b=5 --global s=text --global on=true",
+            Ok(&format!("{head}globals = {{ a.b = 5, s = \"text\", on = true }}\n")),
+        );
+        check(
+            "pin a.o p --reuse seen=pinned:/m",
+            Ok(&format!("{head}maps = {{ \"seen\" = {{ pinned = \"/m\" }} }}\n")),
+        );
+        check("pin a.o p --global x", Err("`--global x` is not `--global NAME=VALUE`"));
+        check("pin a.o p --mode 0440", Ok(&format!("{head}mode = \"0440\"\n")));
+    }
+
+    #[test]
+    fn no_value_gets_out_of_its_place() {
+        let args =
+            |value: &str| GivenArgs { globals: vec![value.to_owned()], ..GivenArgs::default() };
+        let toml = given(&args("x=1 }\nset = \"evil\""), &[]).expect("it is a string");
+        assert_eq!(toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
+    }
+}

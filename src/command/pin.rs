@@ -1,0 +1,25 @@
+//! `pin`: one entry, said on the command line; the rest of its set stays as it is.
+
+use super::apply::{How, carry_out};
+use super::{Answer, entry, resolve_entry};
+use crate::cli::PinArgs;
+use crate::exit::Exit;
+use crate::plan::{self, Foreign};
+use crate::report::{Shown, Usage};
+
+pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
+    let bpffs = std::path::absolute(&args.bpffs)?;
+    let toml = entry::of_pin(args, &bpffs).map_err(|why| Usage(why.to_string()))?;
+    let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
+    let how = How {
+        plan: &|desired, observed| plan::pin(desired, observed, foreign),
+        lock_timeout: args.lock.lock_timeout,
+        mount: args.mount,
+    };
+    let mut report = carry_out(&resolve_entry(toml.clone())?, &how)?;
+    report.manifest = Some(toml);
+    if args.verbose {
+        report.shown = Shown::ChangesAndManifest;
+    }
+    Ok(Answer::new(report, Exit::Done))
+}

@@ -1,0 +1,98 @@
+//! `read`: what an iterator prints. Of a pin, or of an object that is run once and not pinned.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+
+use super::{Answer, entry, load, look_up, resolve_entry};
+use crate::bpffs::is_on_bpffs;
+use crate::cli::ReadArgs;
+use crate::exit::Exit;
+use crate::kernel::{AttachError, IteratorLink};
+use crate::observed::{LinkParam, Scan, observe};
+use crate::path::Printable;
+use crate::plan::{self, Foreign, Plan, Step, WantedParam};
+use crate::reader::Reader;
+use crate::report::{Blocked, Report, Usage};
+
+pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
+    let run = match is_object(&args.what) {
+        true => File::from(run_once(args)?),
+        false => open_pin(args)?,
+    };
+    let report = Report::new(format!("read {}", Printable(&args.what)));
+    Ok(Answer { report, exit: Exit::Done, output: Some(Box::new(Reader::new(run))) })
+}
+
+/// An ELF file, and not a pin: looking into a pin would run it.
+fn is_object(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    !is_on_bpffs(path)
+        && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && magic == *b"\x7fELF"
+}
+
+fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
+    let given = [args.map.is_empty(), args.given.is_empty()];
+    let path = if args.what.is_absolute() || is_on_bpffs(&args.what) {
+        args.what.clone()
+    } else {
+        args.bpffs.join(&args.what)
+    };
+    let what = || format!("failed to open {}", Printable(&path));
+    if given.contains(&false) {
+        let why = format!(
+            "{} is a pin: only an object can be given a map or anything else",
+            Printable(&path)
+        );
+        return Err(Usage(why).into());
+    }
+    let file = File::open(&path).with_context(what)?;
+    if !is_on_bpffs(&path) {
+        return Err(anyhow!("neither a pin on bpffs nor a BPF object").context(what()));
+    }
+    Ok(file)
+}
+
+/// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
+fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
+    let bpffs = std::path::absolute(&args.bpffs)?;
+    let toml = entry::of_read(args, &bpffs).map_err(|why| Usage(why.to_string()))?;
+    let resolved = resolve_entry(toml)?;
+    let mut scan = Scan::default();
+    look_up(&resolved.desired, &mut scan);
+    let plan = plan::pin(&resolved.desired, &observe(scan), Foreign::Refuse);
+    if !plan.obstacles.is_empty() {
+        return Err(Blocked(plan.obstacles).into());
+    }
+    let (want, param) = only_pin(&plan).context("the command line names no iterator")?;
+    let program = &want.program;
+    let (loaded, _) = load(program, &plan, &resolved.objects, &resolved.desired.bpffs)
+        .with_context(|| {
+            format!("failed to load `{}` of {}", program.name, Printable(&args.what))
+        })?;
+    let param = match param {
+        WantedParam::Link(param) => *param,
+        WantedParam::OwnMap(name) => {
+            let id = loaded.own_maps().get(name);
+            LinkParam::Map(*id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
+        }
+    };
+    let (link, _) = IteratorLink::attach(&loaded, &program.target, param)
+        .with_context(|| format!("failed to attach `{}`", program.name))?;
+    link.run().with_context(|| format!("failed to run `{}`", program.name))
+}
+
+fn only_pin(plan: &Plan) -> Option<(&crate::desired::DesiredPin, &WantedParam)> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Pin { want, param, .. } => Some((want, param)),
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::Replace { .. }
+        | Step::SetMeta { .. } => None,
+    })
+}

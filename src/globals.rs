@@ -1,0 +1,389 @@
+//! Initial values of a program's global variables: a value as written + the variable's type → bytes.
+//! Pure.
+//!
+//! In: the variables that an object's BTF describes, and what a manifest writes for them. Out:
+//! [`Patch`]es of the object's `.rodata`, `.data` and `.bss`, or faults with their places.
+
+mod misfit;
+
+use std::fmt;
+use std::ops::Range;
+
+use serde_spanned::Spanned;
+
+pub use self::misfit::Misfit;
+use crate::manifest::value::Value;
+
+/// A global variable of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// Its name.
+    pub name: String,
+    /// The section that holds it: `.rodata`, `.data`, `.bss` or a named one such as `.data.counters`.
+    pub section: String,
+    /// Where it begins in the section, in bytes.
+    pub offset: usize,
+    /// What it is.
+    pub kind: Type,
+}
+
+/// What a variable, a member or an element is. Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// An integer.
+    Int {
+        /// 1, 2, 4, 8 or 16.
+        size: usize,
+        /// Whether it can be negative.
+        signed: bool,
+    },
+    /// `bool`.
+    Bool,
+    /// `char`: an array of them takes a string.
+    Char {
+        /// Whether it can be negative.
+        signed: bool,
+    },
+    /// An `enum`, by the names of its values or by number.
+    Enum {
+        /// 1, 2, 4 or 8.
+        size: usize,
+        /// Whether it can be negative.
+        signed: bool,
+        /// Its values.
+        values: Vec<(String, i128)>,
+    },
+    /// An array.
+    Array {
+        /// What its elements are.
+        element: Box<Type>,
+        /// How many there are.
+        length: usize,
+    },
+    /// A `struct` or a `union`.
+    Struct {
+        /// Its size with all padding.
+        size: usize,
+        /// Its members.
+        members: Vec<Member>,
+    },
+    /// Something whose value cannot be written: a pointer, a floating point number, …
+    Other {
+        /// What it is called.
+        what: String,
+        /// Its size.
+        size: usize,
+    },
+}
+
+/// A member of a `struct` or a `union`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name; empty where it is anonymous.
+    pub name: String,
+    /// Where it begins, in bytes.
+    pub offset: usize,
+    /// What it is.
+    pub kind: Type,
+}
+
+/// Bytes to be put into a section before the program is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Patch {
+    /// The section.
+    pub section: String,
+    /// Where they begin.
+    pub offset: usize,
+    /// What they are.
+    pub bytes: Vec<u8>,
+}
+
+/// How many bytes may be put into one variable: an object may describe any array.
+const MOST_BYTES: usize = 1 << 20;
+
+/// What has to be put where for `global` to have `value` when the program is loaded. Values that
+/// are the same bytes are the same patches.
+///
+/// # Errors
+/// Every part of the value that does not fit, with its place.
+pub fn encode(
+    global: &Global,
+    value: &Spanned<Value>,
+) -> Result<Vec<Patch>, Vec<(Range<usize>, Misfit)>> {
+    let mut encoder = Encoder {
+        section: &global.section,
+        end: global.offset.saturating_add(global.kind.size()),
+        room: MOST_BYTES,
+        patches: Vec::new(),
+        misfits: Vec::new(),
+    };
+    encoder.put(&global.kind, global.offset, value);
+    if encoder.misfits.is_empty() { Ok(encoder.patches) } else { Err(encoder.misfits) }
+}
+
+struct Encoder<'a> {
+    section: &'a str,
+    /// One past the variable's last byte.
+    end: usize,
+    /// How many bytes more may be put.
+    room: usize,
+    patches: Vec<Patch>,
+    misfits: Vec<(Range<usize>, Misfit)>,
+}
+
+impl Encoder<'_> {
+    fn put(&mut self, kind: &Type, offset: usize, value: &Spanned<Value>) {
+        match (kind, value.get_ref()) {
+            (Type::Bool, Value::Boolean(truth)) => {
+                self.bytes(offset, &[u8::from(*truth)], value);
+            }
+            (Type::Int { size, signed }, Value::Integer(number)) => {
+                self.number(kind, (*size, *signed), offset, *number, value);
+            }
+            (Type::Char { signed }, Value::Integer(number)) => {
+                self.number(kind, (1, *signed), offset, *number, value);
+            }
+            (Type::Enum { size, .. }, Value::Integer(number)) => {
+                // clang marks enums as signed only since version 15.
+                let signed = *number < 0;
+                self.number(kind, (*size, signed), offset, *number, value);
+            }
+            (Type::Enum { size, signed, values }, Value::String(name)) => {
+                match values.iter().find(|(known, _)| known == name) {
+                    Some((_, number)) => {
+                        self.number(kind, (*size, *signed), offset, *number, value);
+                    }
+                    None => {
+                        let known = values.iter().map(|(known, _)| known.clone()).collect();
+                        self.misfit(value, Misfit::NotInEnum { name: name.clone(), known });
+                    }
+                }
+            }
+            (Type::Array { element, length }, Value::String(text))
+                if matches!(**element, Type::Char { .. }) =>
+            {
+                self.string(*length, offset, text, value);
+            }
+            (Type::Array { element, length }, Value::Array(items)) => {
+                self.array(element, *length, offset, items, value);
+            }
+            (Type::Struct { members, .. }, Value::Table(entries)) => {
+                for (name, value) in &entries.0 {
+                    match find(members, name.get_ref()) {
+                        Some((within, kind)) => {
+                            self.put(kind, offset.saturating_add(within), value);
+                        }
+                        None => {
+                            let (name_text, known) = (name.get_ref().clone(), names(members));
+                            let misfit = Misfit::UnknownMember { name: name_text, known };
+                            self.misfits.push((name.span(), misfit));
+                        }
+                    }
+                }
+            }
+            (Type::Other { what, .. }, _) => self.misfit(value, Misfit::CannotWrite(what.clone())),
+            (
+                Type::Int { .. }
+                | Type::Bool
+                | Type::Char { .. }
+                | Type::Enum { .. }
+                | Type::Array { .. }
+                | Type::Struct { .. },
+                found,
+            ) => {
+                let wanted = kind.to_string();
+                self.misfit(value, Misfit::Kind { wanted, found: found.kind() });
+            }
+        }
+    }
+
+    fn number(
+        &mut self,
+        kind: &Type,
+        (size, signed): (usize, bool),
+        offset: usize,
+        number: i128,
+        value: &Spanned<Value>,
+    ) {
+        let (least, most) = bounds(size, signed);
+        if number < least || number > most {
+            let wanted = kind.to_string();
+            return self.misfit(value, Misfit::Range { wanted, least, most });
+        }
+        // Two's complement of the width; BPF objects are of the machine's own byte order here.
+        let mut bytes = number.to_le_bytes();
+        let Some(bytes) = bytes.get_mut(..size) else { return self.wrong_type(value) };
+        if cfg!(target_endian = "big") {
+            bytes.reverse();
+        }
+        self.bytes(offset, bytes, value);
+    }
+
+    fn string(&mut self, length: usize, offset: usize, text: &str, value: &Spanned<Value>) {
+        if text.contains('\0') {
+            return self.misfit(value, Misfit::Nul);
+        }
+        if text.len() >= length {
+            let misfit = Misfit::StringTooLong { length: text.len(), room: length };
+            return self.misfit(value, misfit);
+        }
+        if self.zeros(offset, length, value).is_some() {
+            self.bytes(offset, text.as_bytes(), value);
+        }
+    }
+
+    /// Elements that are not written are zero, as in C.
+    fn array(
+        &mut self,
+        element: &Type,
+        length: usize,
+        offset: usize,
+        items: &[Spanned<Value>],
+        value: &Spanned<Value>,
+    ) {
+        if items.len() > length {
+            let misfit = Misfit::ArrayTooLong { length: items.len(), room: length };
+            return self.misfit(value, misfit);
+        }
+        let step = element.size();
+        if self.zeros(offset, step.saturating_mul(length), value).is_some() {
+            for (index, item) in items.iter().enumerate() {
+                self.put(element, offset + index * step, item);
+            }
+        }
+    }
+
+    fn bytes(&mut self, offset: usize, bytes: &[u8], value: &Spanned<Value>) {
+        if let Some(zeros) = self.zeros(offset, bytes.len(), value) {
+            zeros.copy_from_slice(bytes);
+        }
+    }
+
+    /// Makes these bytes of the variable zero, and lends them. `None` where they cannot be had,
+    /// which has been complained about.
+    fn zeros(&mut self, offset: usize, length: usize, value: &Spanned<Value>) -> Option<&mut [u8]> {
+        // The type is what the object's BTF says: the next variable must not pay for a lie.
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= self.end) else {
+            self.wrong_type(value);
+            return None;
+        };
+        // What is put into an array that was put before goes into the same patch.
+        let covered = |last: &Patch| last.offset <= offset && end <= last.offset + last.bytes.len();
+        if !self.patches.last().is_some_and(covered) {
+            let Some(room) = self.room.checked_sub(length) else {
+                self.misfit(value, Misfit::TooLarge { size: length, most: MOST_BYTES });
+                return None;
+            };
+            self.room = room;
+            let section = self.section.to_owned();
+            self.patches.push(Patch { section, offset, bytes: vec![0; length] });
+        }
+        let last = self.patches.last_mut()?;
+        let zeros = last.bytes.get_mut(offset - last.offset..end - last.offset)?;
+        zeros.fill(0);
+        Some(zeros)
+    }
+
+    fn misfit(&mut self, value: &Spanned<Value>, misfit: Misfit) {
+        self.misfits.push((value.span(), misfit));
+    }
+
+    fn wrong_type(&mut self, value: &Spanned<Value>) {
+        let what = "a variable with wrong type information".to_owned();
+        self.misfit(value, Misfit::CannotWrite(what));
+    }
+}
+
+/// The member of that name, and where it begins. As in C, the members of an anonymous member are
+/// the struct's own.
+fn find<'a>(members: &'a [Member], name: &str) -> Option<(usize, &'a Type)> {
+    members.iter().find_map(|member| match member.anonymous() {
+        None => (member.name == name).then_some((member.offset, &member.kind)),
+        Some(inner) => {
+            let (offset, kind) = find(inner, name)?;
+            Some((member.offset.saturating_add(offset), kind))
+        }
+    })
+}
+
+/// The names that [`find`] finds.
+fn names(members: &[Member]) -> Vec<String> {
+    let of_member = |member: &Member| match member.anonymous() {
+        None => vec![member.name.clone()],
+        Some(inner) => names(inner),
+    };
+    members.iter().flat_map(of_member).collect()
+}
+
+/// The least and the greatest number of an integer of `size` bytes.
+fn bounds(size: usize, signed: bool) -> (i128, i128) {
+    match (size, signed) {
+        (0, _) => (0, 0),
+        (1..=15, true) => (-(1 << (8 * size - 1)), (1 << (8 * size - 1)) - 1),
+        (1..=15, false) => (0, (1 << (8 * size)) - 1),
+        // No value is a greater number than this.
+        (_, true) => (i128::MIN, i128::MAX),
+        (_, false) => (0, i128::MAX),
+    }
+}
+
+impl Member {
+    /// What an anonymous member holds; `None` where it has a name.
+    fn anonymous(&self) -> Option<&[Self]> {
+        match &self.kind {
+            _ if !self.name.is_empty() => None,
+            Type::Struct { members, .. } => Some(members),
+            Type::Int { .. }
+            | Type::Bool
+            | Type::Char { .. }
+            | Type::Enum { .. }
+            | Type::Array { .. }
+            | Type::Other { .. } => Some(&[]),
+        }
+    }
+}
+
+impl Type {
+    /// Its size in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Int { size, .. }
+            | Self::Enum { size, .. }
+            | Self::Struct { size, .. }
+            | Self::Other { size, .. } => *size,
+            Self::Bool | Self::Char { .. } => 1,
+            Self::Array { element, length } => element.size().saturating_mul(*length),
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int { size, signed } => {
+                let sign = if *signed { "a signed" } else { "an unsigned" };
+                let s = if *size == 1 { "" } else { "s" };
+                write!(f, "{sign} integer of {size} byte{s}")
+            }
+            Self::Bool => write!(f, "a bool"),
+            Self::Char { .. } => write!(f, "a char"),
+            Self::Enum { .. } => write!(f, "an enum"),
+            Self::Array { element, length } => match **element {
+                Type::Char { .. } => {
+                    write!(f, "a string of up to {} bytes", length.saturating_sub(1))
+                }
+                Type::Int { .. }
+                | Type::Bool
+                | Type::Enum { .. }
+                | Type::Array { .. }
+                | Type::Struct { .. }
+                | Type::Other { .. } => write!(f, "an array of {length} elements"),
+            },
+            Self::Struct { .. } => write!(f, "a struct"),
+            Self::Other { what, .. } => f.write_str(what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

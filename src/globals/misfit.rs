@@ -1,0 +1,125 @@
+//! What is wrong with a value that does not fit its variable, and the words for it. Pure.
+
+use std::fmt;
+
+/// A value that does not fit its variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The object has no such variable.
+    Unknown {
+        /// The name as written.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The struct has no such member.
+    UnknownMember {
+        /// The name as written.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A value of another kind.
+    Kind {
+        /// What the variable is.
+        wanted: String,
+        /// What was written.
+        found: &'static str,
+    },
+    /// A number that the variable cannot hold.
+    Range {
+        /// What the variable is.
+        wanted: String,
+        /// The least number that it can hold.
+        least: i128,
+        /// The greatest.
+        most: i128,
+    },
+    /// No value of the enum has that name.
+    NotInEnum {
+        /// The name as written.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A string that is too long for its array, which must also hold a NUL byte.
+    StringTooLong {
+        /// Bytes of the string.
+        length: usize,
+        /// Bytes of the array.
+        room: usize,
+    },
+    /// An array with too many elements.
+    ArrayTooLong {
+        /// Elements written.
+        length: usize,
+        /// Elements that there are.
+        room: usize,
+    },
+    /// A value that takes up more bytes than are put into one variable.
+    TooLarge {
+        /// Bytes of the value.
+        size: usize,
+        /// Bytes that are allowed.
+        most: usize,
+    },
+    /// A string with a NUL byte in it.
+    Nul,
+    /// A type whose values cannot be written.
+    CannotWrite(String),
+}
+
+impl Misfit {
+    /// The way out, where there is one.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unknown { known, .. }
+            | Self::UnknownMember { known, .. }
+            | Self::NotInEnum { known, .. } => match known.as_slice() {
+                [] => None,
+                some => Some(format!("there is {}", quoted(some))),
+            },
+            Self::Range { least, most, .. } => Some(format!("it holds {least} to {most}")),
+            Self::Kind { .. }
+            | Self::StringTooLong { .. }
+            | Self::ArrayTooLong { .. }
+            | Self::TooLarge { .. }
+            | Self::Nul
+            | Self::CannotWrite(_) => None,
+        }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name, .. } => {
+                write!(f, "the object has no variable `{}`", name.escape_debug())
+            }
+            Self::UnknownMember { name, .. } => {
+                write!(f, "the struct has no member `{}`", name.escape_debug())
+            }
+            Self::Kind { wanted, found } => write!(f, "{found} for {wanted}"),
+            Self::Range { wanted, .. } => write!(f, "too small or too large for {wanted}"),
+            Self::NotInEnum { name, .. } => {
+                write!(f, "the enum has no value `{}`", name.escape_debug())
+            }
+            Self::StringTooLong { length, room } => write!(
+                f,
+                "string of {length} bytes for an array of {room}, which also holds a NUL byte"
+            ),
+            Self::ArrayTooLong { length, room } => {
+                write!(f, "{length} elements for an array of {room}")
+            }
+            Self::TooLarge { size, most } => {
+                write!(f, "{size} bytes are too many: {most} at most")
+            }
+            Self::Nul => write!(f, "string with a NUL byte in it"),
+            Self::CannotWrite(what) => write!(f, "{what} cannot be given a value"),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Which capabilities this process lacks for what iterctl does.
+
+use std::fs;
+
+/// Each capability that iterctl needs, its number in include/uapi/linux/capability.h, and for what.
+const NEEDED: [(&str, u32, &str); 3] = [
+    ("CAP_BPF", 39, "loads programs and makes maps"),
+    ("CAP_PERFMON", 38, "lets iterators read the kernel's memory"),
+    ("CAP_SYS_ADMIN", 21, "opens programs and maps by id, which stamps need"),
+];
+
+/// The way out for a process that may not do something.
+pub fn hint() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    hint_for(effective(&status))
+}
+
+/// The effective capabilities in the text of `/proc/self/status`.
+fn effective(status: &str) -> Option<u64> {
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(hex.trim(), 16).ok()
+}
+
+fn hint_for(effective: Option<u64>) -> String {
+    let Some(effective) = effective else { return "run it as root".to_owned() };
+    let lacking: Vec<String> = NEEDED
+        .iter()
+        .filter(|(_, number, _)| effective & (1 << number) == 0)
+        .map(|(name, _, what)| format!("{name}, which {what}"))
+        .collect();
+    match lacking.as_slice() {
+        [] => "it has every capability that it needs: a security module or kernel lockdown may \
+               forbid it (see `dmesg`), or it runs in a user namespace"
+            .to_owned(),
+        some => format!("run it as root; it lacks {}", some.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: &str, expected: &str) {
+        let hint = hint_for(effective(status));
+        assert!(hint.starts_with(expected), "{hint}");
+    }
+
+    #[test]
+    fn what_is_lacking_is_named() {
+        check("Name:\tx\nCapEff:\t000001ffffffffff\n", "it has every capability");
+        check("CapEff:\t0000000000000000\n", "run it as root; it lacks CAP_BPF, which loads");
+        check("CapEff:\t000000c000000000\n", "run it as root; it lacks CAP_SYS_ADMIN, which opens");
+        check("CapEff:\tnonsense\n", "run it as root");
+        check("", "run it as root");
+    }
+}

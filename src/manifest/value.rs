@@ -1,0 +1,308 @@
+//! A value of any type, with the places of all its parts: what `globals` may hold. Pure.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_spanned::Spanned;
+
+/// A value of a manifest whose type only the object knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i128),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Spanned<Value>>),
+    /// A table.
+    Table(Entries<Value>),
+}
+
+/// The entries of a table, each with the places of its key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries<T>(pub Vec<(Spanned<String>, Spanned<T>)>);
+
+impl Value {
+    /// What to call it in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+// serde's `untagged` would lose the places of the parts.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a boolean, an integer, a string, an array or a table")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
+        EntriesVisitor(PhantomData).visit_map(entries).map(Value::Table)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Entries<T>, A::Error> {
+        let mut table = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            table.push(entry);
+        }
+        Ok(Entries(table))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Entries_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, T>::json_schema(generator)
+    }
+}
+
+/// As TOML, on one line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::String(text) => f.write_str(&quote(text)),
+            Self::Array(items) => {
+                let items: Vec<String> =
+                    items.iter().map(|item| item.get_ref().to_string()).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Self::Table(entries) => write!(f, "{entries}"),
+        }
+    }
+}
+
+/// As a TOML inline table.
+impl<T: fmt::Display> fmt::Display for Entries<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("{}");
+        }
+        let entries: Vec<String> = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{} = {}", quote_key(key.get_ref()), value.get_ref()))
+            .collect();
+        write!(f, "{{ {} }}", entries.join(", "))
+    }
+}
+
+/// A TOML key: bare where that is possible.
+pub fn quote_key(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quote(key) }
+}
+
+/// A TOML basic string.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04X}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+impl JsonSchema for Value {
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A value of the variable's own type.",
+            "type": ["boolean", "integer", "string", "array", "object"]
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Document {
+        globals: Entries<Value>,
+    }
+
+    #[track_caller]
+    fn read(toml: &str) -> Result<Value, String> {
+        let document: Result<Document, _> = toml::from_str(&format!("globals = {toml}"));
+        document.map(|document| Value::Table(document.globals)).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(toml: &str) {
+        assert_eq!(read(toml).expect("this is TOML").to_string(), toml);
+    }
+
+    #[test]
+    fn values_are_written_as_they_are_read() {
+        check("{ a = 1, b = -2, c = true }");
+        check(r#"{ "odd key" = "ü", s = "a\"b\\c\u0007" }"#);
+        check("{ nested = { x = [1, 2, [3]], y = { z = false } } }");
+        check(
+            "{ big = 18446744073709551615, huge = 18446744073709551616, small = -9223372036854775809 }",
+        );
+        check(r#"{ a = { "" = { "x.y" = [[], {}] } } }"#);
+        check("{}");
+    }
+
+    #[test]
+    fn spellings_of_one_value_are_written_alike() {
+        let alike = |toml: &str| read(toml).expect("this is TOML").to_string();
+        assert_eq!(alike("{ b = 0x10, a = 'x' }"), alike("{ \"a\" = \"\\u0078\", b = 1_6 }"));
+        assert_eq!(alike("{ a.b.c = 1, a.d = 2 }"), alike("{ a = { d = 2, b = { c = 1 } } }"));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for toml in ["{ x = 1.5 }", "{ x = [nan] }", "{ x = 1979-05-27 }", "{ x.y = [07:32:00] }"] {
+            let error = read(toml).expect_err(toml);
+            assert!(error.contains("invalid type: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn parts_keep_their_places() {
+        let text = "{ x = [10, { inner = 200 }] }";
+        let parsed = toml::de::ValueDeserializer::parse(text).expect("this is TOML");
+        let table = Entries::<Value>::deserialize(parsed).expect("this is a table");
+        let (key, value) = table.0.first().expect("it has an entry");
+        assert_eq!(&text[key.span()], "x");
+        let Value::Array(items) = value.get_ref() else { panic!("this is an array") };
+        assert_eq!(&text[items[0].span()], "10");
+        let Value::Table(inner) = items[1].get_ref() else { panic!("this is a table") };
+        let (key, value) = inner.0.first().expect("it has an entry");
+        assert_eq!((&text[key.span()], &text[value.span()]), ("inner", "200"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read_again(value in values()) {
+            let Value::Table(table) = entries(vec![("value".to_owned(), value)]) else {
+                return Ok(());
+            };
+            let toml = table.to_string();
+            let again = read(&toml).expect("what is written is TOML").to_string();
+            prop_assert_eq!(again, toml);
+        }
+    }
+
+    /// Values of every kind; the keys of a table are in order, as they are when read.
+    pub(crate) fn values() -> impl Strategy<Value = Value> {
+        let edges = vec![i128::MIN, -129, -128, -1, 0, 1, 255, 256, 1 << 63, 1 << 64, i128::MAX];
+        let leaves = prop_oneof![
+            any::<bool>().prop_map(Value::Boolean),
+            prop_oneof![any::<i128>(), select(edges)].prop_map(Value::Integer),
+            prop_oneof![
+                any::<String>(),
+                select(vec!["", "a", "A", "\0", "\u{7f}\"\\"]).prop_map(str::to_owned)
+            ]
+            .prop_map(Value::String),
+        ];
+        leaves.prop_recursive(4, 24, 4, |inner| {
+            let keys = prop_oneof![
+                4 => select(vec!["", "a", "b", "c"]).prop_map(str::to_owned),
+                1 => any::<String>(),
+            ];
+            let items = vec(inner.clone(), 0..4).prop_map(|items| {
+                Value::Array(items.into_iter().map(|item| Spanned::new(0..0, item)).collect())
+            });
+            let table = proptest::collection::btree_map(keys, inner, 0..4);
+            prop_oneof![items, table.prop_map(|table| entries(table.into_iter().collect()))]
+        })
+    }
+
+    /// A table of these, without their places.
+    pub(crate) fn entries(table: Vec<(String, Value)>) -> Value {
+        let spanned = |(key, value)| (Spanned::new(0..0, key), Spanned::new(0..0, value));
+        Value::Table(Entries(table.into_iter().map(spanned).collect()))
+    }
+}
