@@ -1,0 +1,31 @@
+//! The real kernel: the binary, run by root, on a bpffs that each test has for itself.
+//!
+//! Every test mounts its bpffs in a mount namespace of its own ([`kernel::sandbox`]), so that they
+//! run side by side and the machine's /sys/fs/bpf is never touched. They are ignored unless asked
+//! for, as they need root: `make test` asks.
+
+/// Not at the root, so that the modules are looked for in `tests/kernel/`; and `cfg(test)`, so that
+/// clippy takes the helpers for tests too.
+#[cfg(test)]
+mod kernel {
+    mod bpf;
+    mod sandbox;
+    mod strace;
+
+    mod apply;
+    mod drift;
+    mod gap;
+    mod hostile;
+    mod in_the_way;
+    mod list;
+    mod lock;
+    mod manifests;
+    mod maps;
+    mod mounts;
+    mod privilege;
+    mod races;
+    mod refused;
+    mod sets;
+    mod transaction;
+    mod unpin;
+}

@@ -1,0 +1,151 @@
+//! A bpffs that everybody may write to, and what may be planted there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{lchown, symlink};
+use std::path::{Path, PathBuf};
+
+use super::bpf;
+use super::sandbox::{Run, Sandbox, entry, tree_of};
+
+const NOBODY: u32 = 65534;
+
+/// Plants a symbolic link on the bpffs, as nobody would.
+#[track_caller]
+fn plant(sandbox: &Sandbox, target: &Path, path: &str) {
+    let link = sandbox.pin(path);
+    symlink(target, &link).expect("nothing is there");
+    lchown(link, Some(NOBODY), Some(NOBODY)).expect("root may");
+}
+
+/// A symbolic link stands where a wanted pin's parent is to be: nothing is made where it leads.
+#[track_caller]
+fn is_not_followed(target: impl FnOnce(&Sandbox) -> PathBuf, outside: &str) {
+    let sandbox = Sandbox::new();
+    let target = target(&sandbox);
+    plant(&sandbox, &target, "observe");
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/deep/tasks"));
+    let before = (sandbox.tree(), listing(&sandbox.file(outside)));
+    let reason = "its parent `observe` is not a directory";
+    for arguments in ["plan", "plan --adopt", "apply", "apply --adopt"] {
+        let run = sandbox.iterctl(&format!("{arguments} -f iters.toml")).exits(73);
+        let told = run.stdout.contains(reason) || run.stderr.contains(reason);
+        assert!(told, "{run}");
+        assert_eq!((sandbox.tree(), listing(&sandbox.file(outside))), before);
+    }
+    // Neither is the link a way to unpin what is outside.
+    sandbox
+        .iterctl("unpin --bpffs bpf observe/deep/tasks")
+        .exits(1)
+        .says("nothing is pinned there");
+    assert_eq!((sandbox.tree(), listing(&sandbox.file(outside))), before);
+}
+
+/// Every name in a folder.
+#[track_caller]
+fn listing(folder: &Path) -> Vec<std::ffi::OsString> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("it can be read").file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_planted_link_to_another_folder_is_not_followed() {
+    let folder = |sandbox: &Sandbox| {
+        fs::create_dir_all(sandbox.file("outside/deep")).expect("own folder");
+        sandbox.file("outside")
+    };
+    is_not_followed(folder, "outside/deep");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_planted_link_to_another_bpffs_is_not_followed() {
+    let bpffs = |sandbox: &Sandbox| {
+        sandbox.mount_bpffs("other");
+        fs::create_dir(sandbox.file("other/deep")).expect("nothing is there");
+        // Where the link leads there is a pin of the same set.
+        let text = format!("bpffs = \"{}\"\n", sandbox.file("other").display())
+            + &entry("tasks_v2.bpf.o", "deep/tasks");
+        sandbox.write("iters.toml", &text);
+        sandbox.iterctl("apply -f iters.toml").exits(0);
+        sandbox.file("other")
+    };
+    is_not_followed(bpffs, "other/deep");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_planted_link_within_the_bpffs_is_not_followed() {
+    let directory = |sandbox: &Sandbox| {
+        fs::create_dir_all(sandbox.pin("real/deep")).expect("nothing is there");
+        PathBuf::from("real")
+    };
+    is_not_followed(directory, "bpf/real/deep");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_planted_link_is_not_chased_by_unpin_or_list() {
+    let sandbox = Sandbox::new();
+    sandbox.mount_bpffs("other");
+    let text = format!("bpffs = \"{}\"\n", sandbox.file("other").display());
+    sandbox.write("iters.toml", &(text + &entry("tasks_v1.bpf.o", "tasks")));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    plant(&sandbox, &sandbox.file("other"), "dir");
+    plant(&sandbox, &sandbox.file("other/tasks"), "pin");
+    let before = (sandbox.tree(), tree_of(&sandbox.file("other")));
+    let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
+    assert_eq!(report["pins"].as_array().map(Vec::len), Some(0), "{report}");
+    sandbox.iterctl("unpin --bpffs bpf --set iters").exits(0).plans::<&str>(&[]);
+    sandbox.iterctl("unpin --bpffs bpf --adopt pin").exits(73).says("a symbolic link");
+    assert_eq!((sandbox.tree(), tree_of(&sandbox.file("other"))), before);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_planted_staging_directory_is_not_used() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.file("outside")).expect("own folder");
+    sandbox.write("outside/1", "precious");
+    plant(&sandbox, &sandbox.file("outside"), "iterctl-staging-0000000000000000");
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task"]);
+    assert_eq!(listing(&sandbox.file("outside")), ["1"]);
+    assert_eq!(sandbox.paths(), ["a", "iterctl-staging-0000000000000000"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn directories_too_deep_to_have_a_path_stop_nobody() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    // Twenty times 255 bytes are more than a path may have.
+    let script = "cd bpf; n=$(printf %255s | tr ' ' n); \
+                  for i in $(seq 20); do mkdir $n && cd -P $n || exit; done";
+    Run::of(sandbox.command("sh", "-c").arg(script)).exits(0);
+    sandbox.iterctl("list --bpffs bpf").exits(0);
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task"]);
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn names_on_bpffs_cannot_write_on_the_terminal() {
+    let sandbox = Sandbox::new();
+    let names: [&[u8]; 3] = [b"esc\x1b[31mred", b"line\nSET", b"no\xffutf8"];
+    for name in names {
+        bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", OsStr::from_bytes(name));
+    }
+    let run = sandbox.iterctl("list --bpffs bpf").exits(0);
+    assert_eq!(run.stdout.lines().count(), 4, "a header and a line each: {run}");
+    assert!(!run.stdout.contains('\x1b'), "{run}");
+    let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
+    assert_eq!(report["pins"].as_array().map(Vec::len), Some(3));
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task"]);
+}

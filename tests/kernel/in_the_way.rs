@@ -1,0 +1,159 @@
+//! Something is where a pin is to be, and it is not the set's: it is not touched.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::bpf;
+use super::sandbox::{Sandbox, entry};
+
+#[track_caller]
+fn pin_foreign(sandbox: &Sandbox, path: &str) {
+    bpf::pin_foreign(sandbox, "tasks_v2.bpf.o", path);
+}
+
+/// Pins an iterator of the set `theirs`.
+#[track_caller]
+fn pin_of_another_set(sandbox: &Sandbox, path: &str) {
+    sandbox.manifest("theirs.toml", &entry("tasks_v2.bpf.o", path));
+    sandbox.iterctl("apply -f theirs.toml").exits(0);
+}
+
+#[track_caller]
+fn pin_map(sandbox: &Sandbox, path: &str) {
+    drop(bpf::pinned_hash_map(&sandbox.pin(path), (1, 1)));
+}
+
+#[track_caller]
+fn make_directory(sandbox: &Sandbox, path: &str) {
+    fs::create_dir(sandbox.pin(path)).expect("nothing is there");
+}
+
+#[track_caller]
+fn link_to(sandbox: &Sandbox, target: &str, path: &str) {
+    symlink(target, sandbox.pin(path)).expect("nothing is there");
+}
+
+/// `place` puts something at `x`, where one of two entries is to be pinned: nothing at all is done,
+/// and the plan says why, whatever of `options` is given.
+#[track_caller]
+fn is_refused(options: &[&str], place: impl FnOnce(&Sandbox, &str), reason: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));
+    place(&sandbox, "x");
+    let before = sandbox.tree();
+    for options in options {
+        let plan = sandbox.iterctl(&format!("plan --detailed-exitcode -f iters.toml {options}"));
+        let lines = [format!("! x  {reason}"), "+ y  task".to_owned()];
+        plan.exits(73).plans(&lines);
+        let apply = sandbox.iterctl(&format!("apply -f iters.toml {options}")).exits(73);
+        let apply = apply.says(&format!("error: `x`: {reason}")).says("nothing was changed");
+        assert_eq!(apply.stdout, "", "it has done nothing");
+        assert_eq!(sandbox.tree(), before);
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn iterators_of_others_are_refused_unless_adopted() {
+    is_refused(&[""], pin_foreign, "pinned by someone else");
+    is_refused(&[""], pin_of_another_set, "pinned by the set theirs");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_is_no_iterator_is_refused_even_with_adopt() {
+    let always = ["", "--adopt"];
+    is_refused(&always, pin_map, "not an iterator but a pinned map");
+    is_refused(&always, bpf::pin_program, "not an iterator but a pinned program");
+    is_refused(&always, bpf::pin_other_link, "not an iterator but a pinned raw_tracepoint link");
+    is_refused(&always, make_directory, "not an iterator but a directory");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn symbolic_links_are_refused_wherever_they_lead() {
+    let always = ["", "--adopt"];
+    let reason = "not an iterator but a symbolic link";
+    is_refused(&always, |sandbox, path| link_to(sandbox, "nowhere", path), reason);
+    is_refused(&always, |sandbox, path| link_to(sandbox, "/etc/passwd", path), reason);
+    let to_an_iterator = |sandbox: &Sandbox, path: &str| {
+        pin_foreign(sandbox, "real");
+        link_to(sandbox, "real", path);
+    };
+    is_refused(&always, to_an_iterator, reason);
+}
+
+/// `place` has put an iterator of somebody else at `x`: `--adopt` takes it over.
+#[track_caller]
+fn is_adopted(place: impl FnOnce(&Sandbox, &str), reason: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "x"));
+    place(&sandbox, "x");
+    pin_foreign(&sandbox, "bystander");
+    let (before, bystander) = (sandbox.link("x"), sandbox.tree()["bystander"].clone());
+    sandbox.iterctl("plan --adopt -f iters.toml").exits(0).plans(&[format!("~ x  {reason}")]);
+    sandbox.iterctl("apply --adopt -f iters.toml").exits(0).plans(&[format!("~ x  {reason}")]);
+    assert_ne!(sandbox.link("x"), before);
+    assert_eq!(sandbox.first_line("x"), "v1\n");
+    assert_eq!(sandbox.tree()["bystander"], bystander, "it is not listed");
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn adopt_takes_over_iterators() {
+    is_adopted(pin_foreign, "taken over from someone else");
+    is_adopted(pin_of_another_set, "taken over from the set theirs");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_adopted_iterator_is_never_trusted_to_be_the_right_one() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", "x"));
+    pin_foreign(&sandbox, "x");
+    let before = sandbox.link("x");
+    sandbox.iterctl("apply --adopt -f iters.toml").exits(0);
+    assert_ne!(sandbox.link("x"), before, "the same object, but nobody's stamp is on it");
+}
+
+/// `place` puts something at `x`, below which an entry is to be pinned.
+#[track_caller]
+fn is_no_parent(place: impl FnOnce(&Sandbox, &str)) {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "x/deep/er"));
+    place(&sandbox, "x");
+    let before = sandbox.tree();
+    let expected = ["! x/deep/er  its parent `x` is not a directory"];
+    for options in ["", "--adopt"] {
+        sandbox.iterctl(&format!("plan -f iters.toml {options}")).exits(73).plans(&expected);
+        sandbox.iterctl(&format!("apply -f iters.toml {options}")).exits(73);
+        assert_eq!(sandbox.tree(), before);
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_parent_that_is_no_directory_is_refused() {
+    is_no_parent(pin_foreign);
+    is_no_parent(pin_of_another_set);
+    is_no_parent(pin_map);
+    is_no_parent(|sandbox, path| link_to(sandbox, "nowhere", path));
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn everything_in_the_way_is_named() {
+    let sandbox = Sandbox::new();
+    let entries = ["a", "b", "c", "d/e"].map(|path| entry("tasks_v1.bpf.o", path));
+    sandbox.manifest("iters.toml", &entries.concat());
+    pin_foreign(&sandbox, "a");
+    pin_map(&sandbox, "b");
+    bpf::pin_program(&sandbox, "d");
+    let apply = sandbox.iterctl("apply -f iters.toml").exits(73);
+    apply
+        .says("`a`: pinned by someone else")
+        .says("`b`: not an iterator but a pinned map")
+        .says("`d/e`: its parent `d` is not a directory");
+    assert_eq!(sandbox.paths(), ["a", "b", "d"]);
+}

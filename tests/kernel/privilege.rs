@@ -1,0 +1,137 @@
+//! Run by nobody: what needs a privilege says so, and the rest works.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use super::sandbox::{ITERCTL, Run, Sandbox, entry};
+
+const NOBODY: u32 = 65534;
+
+/// A pin of root's at `a/b`, and a copy of the binary that nobody can reach: the one under test may
+/// be in root's home.
+#[track_caller]
+fn with_a_pin() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a/b"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    // Not by this process: a child that another test has just forked would have the copy open for
+    // writing, and what is being written cannot be run.
+    sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
+    sandbox
+}
+
+#[track_caller]
+fn chmod(sandbox: &Sandbox, path: &str, mode: u32) {
+    fs::set_permissions(sandbox.pin(path), fs::Permissions::from_mode(mode)).expect("root may");
+}
+
+#[track_caller]
+fn as_nobody(sandbox: &Sandbox, arguments: &str) -> Run {
+    let program = sandbox.file("iterctl").display().to_string();
+    // Without the other groups of root, which std drops when it sets the uid.
+    Run::of(sandbox.command(&program, arguments).uid(NOBODY).gid(NOBODY))
+}
+
+const EVERYTHING: [&str; 5] = [
+    "apply -f iters.toml",
+    "plan -f iters.toml",
+    "list --bpffs bpf",
+    "unpin -f iters.toml",
+    "unpin --bpffs bpf a/b",
+];
+
+/// Everything that looks at bpffs is refused to nobody, and changes nothing.
+#[track_caller]
+fn is_not_permitted(sandbox: &Sandbox) {
+    let before = sandbox.tree();
+    for arguments in EVERYTHING {
+        as_nobody(sandbox, arguments).exits(77).says("hint: run it as root");
+        assert_eq!(sandbox.tree(), before);
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_bpffs_that_nobody_may_open_is_not_permitted() {
+    let sandbox = with_a_pin();
+    chmod(&sandbox, "", 0o700);
+    is_not_permitted(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_directory_that_nobody_may_open_is_not_permitted() {
+    is_not_permitted(&with_a_pin());
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_that_nobody_may_open_is_not_permitted() {
+    let sandbox = with_a_pin();
+    chmod(&sandbox, "a", 0o755);
+    is_not_permitted(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_stamp_that_nobody_may_read_is_not_guessed() {
+    let sandbox = with_a_pin();
+    chmod(&sandbox, "a", 0o755);
+    chmod(&sandbox, "a/b", 0o666);
+    is_not_permitted(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn loading_is_not_permitted_and_leaves_nothing() {
+    let sandbox = with_a_pin();
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
+    chmod(&sandbox, "", 0o777);
+    let run = as_nobody(&sandbox, "apply -f iters.toml").exits(77);
+    run.says("not permitted to load BPF programs").says("hint: run it as root");
+    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_stamp_that_could_not_be_read_again_is_not_left_behind() {
+    let sandbox = with_a_pin();
+    let without = |arguments: &str| {
+        sandbox.run("setpriv", &format!("--bounding-set=-sys_admin {ITERCTL} {arguments}"))
+    };
+    without("plan -f iters.toml").exits(77);
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
+    // This root may load and pin, but not look at programs by their ids.
+    without("apply -f iters.toml").exits(77).says("CAP_SYS_ADMIN").says("nothing was changed");
+    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn mounting_is_not_permitted() {
+    let sandbox = with_a_pin();
+    fs::create_dir(sandbox.file("plain")).expect("own folder");
+    let bpffs = sandbox.file("plain").display().to_string();
+    let text = format!("bpffs = \"{bpffs}\"\n{}", entry("tasks_v1.bpf.o", "a"));
+    sandbox.write("plain.toml", &text);
+    as_nobody(&sandbox, "apply --mount -f plain.toml").exits(77).says("failed to mount a bpffs");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn checking_needs_no_privilege() {
+    let run = as_nobody(&with_a_pin(), "check -f iters.toml").exits(0);
+    assert_eq!(run.stdout, "set iters: 1 iterator, no faults\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn whom_the_pin_lets_in_can_read_it() {
+    let sandbox = with_a_pin();
+    chmod(&sandbox, "a", 0o755);
+    let cat = || Run::of(sandbox.command("cat", "bpf/a/b").uid(NOBODY).gid(NOBODY));
+    cat().exits(1).says("Permission denied");
+    chmod(&sandbox, "a/b", 0o444);
+    assert!(cat().exits(0).stdout.starts_with("v1\n"));
+}

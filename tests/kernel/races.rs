@@ -1,0 +1,219 @@
+//! Others change the bpffs while an apply is at work: it is stopped after it has looked and before it
+//! changes anything, and the others go ahead. What is theirs is never lost.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::bpf;
+use super::sandbox::{Run, Sandbox, Tree, entry};
+use super::strace;
+
+/// The next apply of iters.toml is going to unpin `old/goes`, replace `have` and pin `new/pin`.
+#[track_caller]
+fn about_to_change() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let paths = ["have", "old/goes"].map(|path| entry("tasks_v1.bpf.o", path));
+    sandbox.manifest("iters.toml", &paths.concat());
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    let entries = entry("tasks_v2.bpf.o", "have") + &entry("rodata.bpf.o", "new/pin");
+    sandbox.manifest("iters.toml", &entries);
+    sandbox
+}
+
+#[track_caller]
+fn without_staging(sandbox: &Sandbox) -> Tree {
+    let mut tree = sandbox.tree();
+    tree.retain(|path, _| !path.starts_with("iterctl-staging-"));
+    tree
+}
+
+/// Applies, and does `meanwhile` when the staging directory has been made. Gives what was on the
+/// bpffs right after that.
+#[track_caller]
+fn apply_while(sandbox: &Sandbox, meanwhile: impl FnOnce()) -> (Run, Tree) {
+    let mut tree = Tree::new();
+    let run = strace::interrupt(sandbox, "mkdirat", 1, "apply -f iters.toml", || {
+        meanwhile();
+        tree = without_staging(sandbox);
+    });
+    (run, tree)
+}
+
+/// Nothing is changed: everything is as the others have made it.
+#[track_caller]
+fn gives_way(meanwhile: impl FnOnce(&Sandbox), reason: &str) {
+    let sandbox = about_to_change();
+    let (run, theirs) = apply_while(&sandbox, || meanwhile(&sandbox));
+    let run = run.exits(1).says(reason).says("nothing was changed");
+    assert_eq!(sandbox.tree(), theirs, "{run}");
+}
+
+#[track_caller]
+fn remove(sandbox: &Sandbox, path: &str) {
+    fs::remove_file(sandbox.pin(path)).expect("it is pinned");
+}
+
+#[track_caller]
+fn pin_foreign(sandbox: &Sandbox, path: &str) {
+    let pin = sandbox.pin(path);
+    fs::create_dir_all(pin.parent().expect("a pin has a parent")).expect("root may");
+    bpf::pin_foreign(sandbox, "many.bpf.o", path);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_comes_to_a_new_path_is_not_overwritten() {
+    let reason = "something has come to `new/pin` since it was looked at";
+    gives_way(|sandbox| pin_foreign(sandbox, "new/pin"), reason);
+    gives_way(|sandbox| fs::create_dir_all(sandbox.pin("new/pin/deep")).expect("root may"), reason);
+    gives_way(
+        |sandbox| {
+            fs::create_dir(sandbox.pin("new")).expect("root may");
+            symlink("nowhere", sandbox.pin("new/pin")).expect("root may");
+        },
+        reason,
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_that_others_have_replaced_is_put_back() {
+    let replaced = "somebody else has replaced it since it was looked at";
+    for path in ["have", "old/goes"] {
+        let place = |sandbox: &Sandbox| {
+            remove(sandbox, path);
+            pin_foreign(sandbox, path);
+        };
+        gives_way(place, replaced);
+        let place = |sandbox: &Sandbox| {
+            remove(sandbox, path);
+            drop(bpf::pinned_hash_map(&sandbox.pin(path), (1, 1)));
+        };
+        gives_way(place, "a pinned map has come there since it was looked at");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_that_has_become_no_pin_is_put_back() {
+    let reason = "has come there since it was looked at";
+    for path in ["have", "old/goes"] {
+        let directory = |sandbox: &Sandbox| {
+            remove(sandbox, path);
+            pin_foreign(sandbox, &format!("{path}/deep/er"));
+        };
+        gives_way(directory, reason);
+        let link = |sandbox: &Sandbox| {
+            pin_foreign(sandbox, "real");
+            remove(sandbox, path);
+            symlink(sandbox.pin("real"), sandbox.pin(path)).expect("root may");
+        };
+        gives_way(link, reason);
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_that_is_gone_is_told() {
+    for path in ["have", "old/goes"] {
+        let reason = format!("`{path}` has gone since it was looked at");
+        gives_way(|sandbox| remove(sandbox, path), &reason);
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_comes_into_a_directory_that_is_to_go_stays() {
+    let sandbox = about_to_change();
+    let (run, theirs) = apply_while(&sandbox, || pin_foreign(&sandbox, "old/theirs"));
+    run.exits(0);
+    let tree = sandbox.tree();
+    assert_eq!(tree.keys().collect::<Vec<_>>(), ["have", "new", "new/pin", "old", "old/theirs"]);
+    for path in ["old", "old/theirs"] {
+        assert_eq!(tree.get(path), theirs.get(path));
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_parent_that_others_have_made_is_used_and_stays_theirs() {
+    let sandbox = about_to_change();
+    let make = || fs::create_dir(sandbox.pin("new")).expect("nothing is there");
+    let (run, theirs) = apply_while(&sandbox, make);
+    run.exits(0);
+    assert_eq!(sandbox.tree().get("new"), theirs.get("new"));
+    assert_eq!(sandbox.first_line("new/pin"), "marker 1\n");
+}
+
+/// A parent becomes a symbolic link to `outside`, where nothing may be made and nothing may be lost.
+#[track_caller]
+fn is_not_followed(outside: impl Fn(&Sandbox) -> PathBuf) {
+    for link in ["new", "old"] {
+        let sandbox = about_to_change();
+        let outside = outside(&sandbox);
+        let before = names(&sandbox.bpffs().join(&outside));
+        let (run, theirs) = apply_while(&sandbox, || {
+            if link == "old" {
+                fs::rename(sandbox.pin("old"), sandbox.pin("moved")).expect("root may");
+            }
+            symlink(&outside, sandbox.pin(link)).expect("nothing is there");
+        });
+        let run = run.exits(1).says("nothing was changed");
+        assert_eq!(sandbox.tree(), theirs, "{run}");
+        assert_eq!(names(&sandbox.bpffs().join(&outside)), before, "{run}");
+    }
+}
+
+#[track_caller]
+fn names(directory: &Path) -> Vec<OsString> {
+    let entries = fs::read_dir(directory).expect("it is there");
+    entries.map(|entry| entry.expect("it can be read").file_name()).collect()
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
+    is_not_followed(|sandbox| {
+        sandbox.write("outside/goes", "a file of the same name");
+        sandbox.file("outside")
+    });
+    is_not_followed(|sandbox| {
+        sandbox.mount_bpffs("outside");
+        sandbox.file("outside")
+    });
+    // Within one bpffs a rename would succeed.
+    is_not_followed(|sandbox| {
+        pin_foreign(sandbox, "elsewhere/goes");
+        sandbox.pin("elsewhere")
+    });
+    is_not_followed(|sandbox| {
+        pin_foreign(sandbox, "elsewhere/goes");
+        PathBuf::from("elsewhere")
+    });
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_others_change_before_the_last_look_is_told() {
+    let sandbox = about_to_change();
+    // The third rename is the last: one unpin, one replacement, one new pin.
+    let run = strace::interrupt(&sandbox, "renameat2", 3, "apply -f iters.toml", || {
+        remove(&sandbox, "have");
+    });
+    run.exits(1)
+        .says("somebody else is changing the same pins: `have`")
+        .says("nothing was changed");
+    assert_eq!(sandbox.paths(), ["have", "old", "old/goes"], "all is undone, as far as it is ours");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_object_that_was_hashed_is_the_one_that_is_loaded() {
+    let sandbox = about_to_change();
+    let (run, _) = apply_while(&sandbox, || sandbox.copy("tasks_v1.bpf.o", "tasks_v2.bpf.o"));
+    run.exits(0);
+    assert_eq!(sandbox.first_line("have"), "v2\n");
+    sandbox.iterctl("plan -f iters.toml").exits(0).plans(&["~ have  object changed"]);
+}

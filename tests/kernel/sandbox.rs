@@ -1,0 +1,345 @@
+//! A place of its own for a test: a folder with every compiled object in it, and a bpffs mounted at
+//! `bpf` in that folder, in a mount namespace that only the test's thread and its children are in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::geteuid;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::bpf;
+
+/// The binary under test.
+pub(super) const ITERCTL: &str = env!("CARGO_BIN_EXE_iterctl");
+
+const OBJECTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects");
+
+/// The folder and its bpffs. They go when it does.
+pub(super) struct Sandbox {
+    folder: TempDir,
+}
+
+/// How a command ended, and what it said.
+pub(super) struct Run {
+    command: String,
+    status: Option<i32>,
+    /// All of standard output.
+    pub(super) stdout: String,
+    /// All of standard error.
+    pub(super) stderr: String,
+}
+
+/// Every path of a bpffs but those with a dot, with what the kernel says of it: what it is and its
+/// id, mode, owner, group and, of all but directories, inode. Equal where nothing was touched; a
+/// directory that was removed can only be made again, and then has another inode.
+pub(super) type Tree = BTreeMap<String, String>;
+
+impl Sandbox {
+    /// A folder with every object, and an empty bpffs of mode 1777, as `mount -t bpf` gives.
+    #[track_caller]
+    pub(super) fn new() -> Self {
+        assert!(geteuid().is_root(), "not root, so this cannot be tested: run `make test`");
+        enter_mount_namespace();
+        let folder = tempfile::Builder::new().prefix("iterctl-test-").tempdir().expect("a folder");
+        // The folder is 0700, and some tests run as nobody.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("own folder");
+        let sandbox = Self { folder };
+        copy_objects(sandbox.path());
+        sandbox.mount_bpffs("bpf");
+        sandbox
+    }
+
+    /// The folder, in which every command is run.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Something in the folder: `bpf/observe/tasks`.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.path().join(path)
+    }
+
+    /// The bpffs.
+    pub(super) fn bpffs(&self) -> PathBuf {
+        self.file("bpf")
+    }
+
+    /// A pin.
+    pub(super) fn pin(&self, path: &str) -> PathBuf {
+        self.bpffs().join(path)
+    }
+
+    /// Mounts one more bpffs on a folder, which is made.
+    #[track_caller]
+    pub(super) fn mount_bpffs(&self, path: &str) {
+        let path = self.file(path);
+        fs::create_dir_all(&path).expect("own folder");
+        mount("bpf", &path, "bpf", MountFlags::empty(), None).expect("a bpffs is mounted");
+    }
+
+    /// Writes a file, and the folders that it needs.
+    #[track_caller]
+    pub(super) fn write(&self, path: &str, text: &str) {
+        let path = self.file(path);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("own folder");
+        fs::write(path, text).expect("own folder");
+    }
+
+    /// Writes a manifest for the bpffs.
+    #[track_caller]
+    pub(super) fn manifest(&self, path: &str, text: &str) {
+        self.write(path, &self.with_bpffs(text));
+    }
+
+    /// A manifest for the bpffs.
+    pub(super) fn with_bpffs(&self, text: &str) -> String {
+        format!("bpffs = \"{}\"\n{text}", self.bpffs().display())
+    }
+
+    /// Puts another object in the place of one, as a package's update would.
+    #[track_caller]
+    pub(super) fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.file(from), self.file(to)).expect("own folder");
+    }
+
+    /// Runs the binary with these arguments, separated by spaces.
+    #[track_caller]
+    pub(super) fn iterctl(&self, arguments: &str) -> Run {
+        self.run(ITERCTL, arguments)
+    }
+
+    /// Runs the binary with these arguments and this text on standard input.
+    #[track_caller]
+    pub(super) fn iterctl_reading(&self, arguments: &str, input: &str) -> Run {
+        let mut command = self.command(ITERCTL, arguments);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary is there");
+        let mut stdin = child.stdin.take().expect("it is a pipe");
+        stdin.write_all(input.as_bytes()).expect("the binary reads it");
+        drop(stdin);
+        finish(arguments, child)
+    }
+
+    /// Starts the binary.
+    #[track_caller]
+    pub(super) fn start(&self, arguments: &str) -> Child {
+        self.command(ITERCTL, arguments).spawn().expect("the binary is there")
+    }
+
+    /// Runs a program in the folder.
+    #[track_caller]
+    pub(super) fn run(&self, program: &str, arguments: &str) -> Run {
+        Run::of(&mut self.command(program, arguments))
+    }
+
+    /// A program that is going to run in the folder, with its output caught.
+    pub(super) fn command(&self, program: &str, arguments: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments.split_whitespace())
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Everything on the bpffs.
+    #[track_caller]
+    pub(super) fn tree(&self) -> Tree {
+        tree_of(&self.bpffs())
+    }
+
+    /// The paths of everything on the bpffs.
+    #[track_caller]
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.tree().into_keys().collect()
+    }
+
+    /// The id of the link pinned there.
+    #[track_caller]
+    pub(super) fn link(&self, path: &str) -> u32 {
+        self.number(path, "link_id")
+    }
+
+    /// A number that the kernel shows in the fdinfo of what is pinned there.
+    #[track_caller]
+    pub(super) fn number(&self, path: &str, key: &str) -> u32 {
+        let info = bpf::fdinfo(&self.pin(path));
+        let value = info.get(key).and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no {key} in the fdinfo of {path}: {info:?}"))
+    }
+
+    /// The first line that the iterator pinned there gives.
+    #[track_caller]
+    pub(super) fn first_line(&self, path: &str) -> String {
+        let file = fs::File::open(self.pin(path)).expect("the pin can be opened");
+        let mut line = String::new();
+        BufReader::new(file).read_line(&mut line).expect("the iterator can be read");
+        line
+    }
+
+    /// All that the iterator pinned there gives.
+    #[track_caller]
+    pub(super) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.pin(path)).expect("the iterator can be read")
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // The folder cannot be removed while something is mounted in it. What is left in a test that
+        // has failed goes with the mount namespace.
+        let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| Path::new(point).starts_with(self.folder.path())) {
+            let _ = unmount(point, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// One entry of a manifest that lies in the sandbox's folder.
+pub(super) fn entry(object: &str, path: &str) -> String {
+    entry_with(object, path, "")
+}
+
+/// One entry with more keys.
+pub(super) fn entry_with(object: &str, path: &str, keys: &str) -> String {
+    format!("[[iter]]\nobj = \"{object}\"\npath = \"{path}\"\n{keys}\n")
+}
+
+impl Run {
+    /// Runs a command to its end.
+    #[track_caller]
+    pub(super) fn of(command: &mut Command) -> Self {
+        match command.output() {
+            Ok(output) => Self::new(&format!("{command:?}"), output),
+            Err(error) => panic!("{command:?} does not run ({error}): run `make deps`"),
+        }
+    }
+
+    fn new(command: &str, output: Output) -> Self {
+        Self {
+            command: command.to_owned(),
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// It ended with this status.
+    #[track_caller]
+    pub(super) fn exits(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{self}");
+        self
+    }
+
+    /// Whether it ended with status 0.
+    pub(super) fn succeeded(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// It said this on standard error.
+    #[track_caller]
+    pub(super) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no {text:?} in: {self}");
+        self
+    }
+
+    /// These are the lines of its answer that begin with a sign: all of them.
+    #[track_caller]
+    pub(super) fn plans<L: AsRef<str>>(self, expected: &[L]) -> Self {
+        let is_change = |line: &&str| ["+ ", "~ ", "- ", "! "].iter().any(|s| line.starts_with(s));
+        let lines: Vec<&str> = self.stdout.lines().filter(is_change).collect();
+        let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+        assert_eq!(lines, expected, "{self}");
+        self
+    }
+
+    /// Its one JSON document.
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self}"))
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, status, stdout, stderr } = self;
+        write!(f, "`{command}` ended with {status:?}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
+    }
+}
+
+/// Waits for the end of a program that was started.
+#[track_caller]
+pub(super) fn finish(what: &str, child: Child) -> Run {
+    Run::new(what, child.wait_with_output().expect("it is a child of this process"))
+}
+
+/// Everything below a directory of a bpffs.
+#[track_caller]
+pub(super) fn tree_of(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    add_directory(root, root, &mut tree).expect("root may look at everything");
+    tree
+}
+
+fn add_directory(root: &Path, directory: &Path, tree: &mut Tree) -> io::Result<()> {
+    for found in fs::read_dir(directory)? {
+        let path = found?.path();
+        let relative = path.strip_prefix(root).expect("it was found below").to_string_lossy();
+        if relative.contains('.') {
+            continue;
+        }
+        let stat = fs::symlink_metadata(&path)?;
+        let what = if stat.is_dir() {
+            add_directory(root, &path, tree)?;
+            format!("directory {:04o} {:?}", stat.mode() & 0o7777, (stat.uid(), stat.gid()))
+        } else if stat.is_symlink() {
+            format!("symlink to {} {}", fs::read_link(&path)?.display(), stat.ino())
+        } else {
+            let (mode, ids) = (stat.mode() & 0o7777, (stat.uid(), stat.gid(), stat.ino()));
+            format!("{} {mode:04o} {ids:?}", bpf::what(&path))
+        };
+        tree.insert(relative.into_owned(), what);
+    }
+    Ok(())
+}
+
+/// Libtest runs every test in a thread of its own, and children are in their thread's namespace.
+/// Where it runs them all in one thread, each test nests in the one before, which has unmounted
+/// everything that was its own.
+fn enter_mount_namespace() {
+    unshare_mounts().expect("root may leave a mount namespace");
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).expect("the namespace is this thread's own");
+}
+
+#[expect(unsafe_code, reason = "rustix's safe unshare() is deprecated")]
+fn unshare_mounts() -> rustix::io::Result<()> {
+    // SAFETY: unsafe is only `FILES`, which takes descriptors from other threads.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
+}
+
+#[track_caller]
+fn copy_objects(folder: &Path) {
+    let sources = fs::read_dir(OBJECTS).expect("tests/objects is there");
+    for source in sources.map(|entry| entry.expect("tests/objects can be read").path()) {
+        let object = source.with_extension("o");
+        if source.extension() == Some("c".as_ref()) {
+            assert!(object.is_file(), "{} is missing: run `make objects`", object.display());
+            let name = object.file_name().expect("a file has a name");
+            fs::copy(&object, folder.join(name)).expect("own folder");
+        }
+    }
+}

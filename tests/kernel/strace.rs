@@ -1,0 +1,115 @@
+//! System calls of the binary: watched, made to fail, and stopped at. strace(1) does it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::sandbox::{ITERCTL, Run, Sandbox, finish};
+
+/// Every call that can change bpffs or the kernel's BPF objects. `?` is for those that not every
+/// architecture has.
+const CHANGING: &str = "bpf,openat,openat2,?open,?creat,?rename,renameat,renameat2,?mkdir,mkdirat,\
+    ?rmdir,?unlink,unlinkat,?link,linkat,?symlink,symlinkat,?mknod,mknodat,?chmod,fchmod,fchmodat,\
+    ?fchmodat2,?chown,?lchown,fchown,fchownat,?utimensat,mount,umount2,setxattr";
+
+/// The calls of bpf(2) that only look.
+const LOOKING: [&str; 8] = [
+    "BPF_OBJ_GET,",
+    "BPF_OBJ_GET_INFO_BY_FD,",
+    "BPF_PROG_GET_FD_BY_ID,",
+    "BPF_MAP_GET_FD_BY_ID,",
+    "BPF_MAP_GET_NEXT_ID,",
+    "BPF_MAP_LOOKUP_ELEM,",
+    "BPF_BTF_GET_FD_BY_ID,",
+    "BPF_LINK_GET_FD_BY_ID,",
+];
+
+/// Runs the binary, and gives every line that strace has to say with these options.
+#[track_caller]
+pub(super) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, Vec<String>) {
+    let run = sandbox.run("strace", &format!("-f -qq -o trace {options} {ITERCTL} {arguments}"));
+    let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
+    (run, trace.lines().map(str::to_owned).collect())
+}
+
+/// Runs the binary, and gives its calls that change something.
+#[track_caller]
+pub(super) fn changes(sandbox: &Sandbox, arguments: &str) -> (Run, Vec<String>) {
+    let (run, mut lines) = trace(sandbox, &format!("-e trace={CHANGING}"), arguments);
+    assert!(lines.iter().any(|line| line.contains(" bpf(")), "strace saw no bpf(2): {lines:?}");
+    lines.retain(|line| is_change(line));
+    (run, lines)
+}
+
+fn is_change(line: &str) -> bool {
+    // Every line begins with a process id.
+    let call = line.split_once(' ').map_or(line, |(_, call)| call.trim_start());
+    if let Some(command) = call.strip_prefix("bpf(") {
+        return !LOOKING.iter().any(|looking| command.starts_with(looking));
+    }
+    if call.starts_with("open") {
+        return ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| call.contains(flag));
+    }
+    !call.starts_with("+++")
+}
+
+/// How often the binary makes a system call.
+#[track_caller]
+pub(super) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
+    let (run, lines) = trace(sandbox, &format!("-e trace={call}"), arguments);
+    run.exits(0);
+    lines.iter().filter(|line| line.contains(&format!(" {call}("))).count()
+}
+
+/// Runs the binary, whose calls `call` number `when` (such as `2`, or `2+` for all from the second
+/// on) fail or bring a signal, as `what` says: `error=EIO`, `signal=KILL`.
+#[track_caller]
+pub(super) fn inject(
+    sandbox: &Sandbox,
+    call: &str,
+    what: &str,
+    when: &str,
+    arguments: &str,
+) -> Run {
+    let options = format!("-e trace={call} -e inject={call}:{what}:when={when}");
+    let (run, lines) = trace(sandbox, &options, arguments);
+    let injected = lines.iter().any(|line| line.contains("INJECTED") || line.contains("killed by"));
+    assert!(injected, "there is no {call} number {when}: {run}");
+    run
+}
+
+/// Runs the binary, and stops it right after its call `call` number `when`, while `meanwhile` is
+/// done.
+#[track_caller]
+pub(super) fn interrupt(
+    sandbox: &Sandbox,
+    call: &str,
+    when: usize,
+    arguments: &str,
+    meanwhile: impl FnOnce(),
+) -> Run {
+    let options = format!("-e trace={call} -e inject={call}:signal=STOP:when={when}");
+    let strace = format!("strace -f -qq -o /dev/fd/3 {options} {ITERCTL} {arguments}");
+    // What strace says comes through the pipe, and what the binary answers goes to a file.
+    let mut command = sandbox.command("sh", "-c");
+    let mut child = command.arg(format!("exec {strace} 3>&1 >answer")).spawn().expect("a shell");
+    let events = BufReader::new(child.stdout.take().expect("it is a pipe"));
+    let mut meanwhile = Some(meanwhile);
+    // strace writes each line at once, and each begins with the process id.
+    for line in events.lines() {
+        let line = line.expect("UTF-8");
+        if line.contains("--- stopped by SIGSTOP ---")
+            && let Some(meanwhile) = meanwhile.take()
+        {
+            meanwhile();
+            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok());
+            let pid = pid.and_then(Pid::from_raw).expect("a process id");
+            kill_process(pid, Signal::CONT).expect("it is stopped, so it is there");
+        }
+    }
+    let mut run = finish(&strace, child);
+    run.stdout = fs::read_to_string(sandbox.file("answer")).expect("the shell has made it");
+    assert!(meanwhile.is_none(), "there is no {call} number {when}: {run}");
+    run
+}

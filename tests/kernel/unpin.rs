@@ -1,0 +1,111 @@
+//! `unpin`: a set, or single pins, and nothing else.
+
+use std::fs;
+
+use super::bpf;
+use super::sandbox::{Sandbox, entry};
+
+/// The set `iters` with pins at `a`, `b/c` and `b/d`, and at `foreign` an iterator of somebody else.
+#[track_caller]
+fn three_pins() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let paths = ["a", "b/c", "b/d"];
+    sandbox.manifest("iters.toml", &paths.map(|path| entry("tasks_v1.bpf.o", path)).concat());
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    bpf::pin_foreign(&sandbox, "tasks_v2.bpf.o", "foreign");
+    sandbox
+}
+
+/// These arguments unpin these paths, and leave what is in `left`.
+#[track_caller]
+fn unpins(sandbox: &Sandbox, arguments: &str, gone: &[&str], left: &[&str]) {
+    let before = sandbox.tree();
+    let lines: Vec<String> = gone.iter().map(|path| format!("- {path}  asked for")).collect();
+    sandbox.iterctl(&format!("unpin {arguments}")).exits(0).plans(&lines);
+    let after = sandbox.tree();
+    assert_eq!(after.keys().collect::<Vec<_>>(), left);
+    assert!(after.iter().all(|(path, what)| before.get(path) == Some(what)), "{after:?}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_whole_set_goes_and_nothing_else() {
+    let all = ["a", "b/c", "b/d"];
+    unpins(&three_pins(), "-f iters.toml", &all, &["foreign"]);
+    unpins(&three_pins(), "--set iters --bpffs bpf", &all, &["foreign"]);
+    let sandbox = three_pins();
+    unpins(&sandbox, "--set other --bpffs bpf", &[], &["a", "b", "b/c", "b/d", "foreign"]);
+    unpins(&sandbox, "--set iters --bpffs bpf", &all, &["foreign"]);
+    unpins(&sandbox, "--set iters --bpffs bpf", &[], &["foreign"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_objects_need_not_be_there() {
+    let sandbox = three_pins();
+    fs::remove_file(sandbox.file("tasks_v1.bpf.o")).expect("own folder");
+    unpins(&sandbox, "-f iters.toml", &["a", "b/c", "b/d"], &["foreign"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn pins_that_the_manifest_does_not_list_go_with_their_set() {
+    let sandbox = three_pins();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    unpins(&sandbox, "-f iters.toml", &["a", "b/c", "b/d"], &["foreign"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn single_pins_go() {
+    let sandbox = three_pins();
+    unpins(&sandbox, "--bpffs bpf b/c", &["b/c"], &["a", "b", "b/d", "foreign"]);
+    let absolute = sandbox.pin("b/d").display().to_string();
+    let arguments = format!("--bpffs {} {absolute} a", sandbox.bpffs().display());
+    unpins(&sandbox, &arguments, &["a", "b/d"], &["foreign"]);
+}
+
+/// Nothing is unpinned, and this is said.
+#[track_caller]
+fn is_refused(sandbox: &Sandbox, arguments: &str, status: i32, reason: &str) {
+    let before = sandbox.tree();
+    sandbox.iterctl(&format!("unpin --bpffs bpf {arguments}")).exits(status).says(reason);
+    assert_eq!(sandbox.tree(), before);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn all_of_the_paths_go_or_none() {
+    let sandbox = three_pins();
+    let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
+    is_refused(&sandbox, "a nothing b/c", 1, "`nothing`: nothing is pinned there");
+    is_refused(&sandbox, "a foreign", 73, "`foreign`: pinned by someone else");
+    is_refused(&sandbox, "a map", 73, "`map`: not an iterator but a pinned map");
+    is_refused(&sandbox, "--adopt a map", 73, "`map`: not an iterator but a pinned map");
+    is_refused(&sandbox, "a b", 73, "`b`: not an iterator but a directory");
+    is_refused(&sandbox, "a /etc/passwd", 64, "/etc/passwd is not below");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_iterator_of_somebody_else_goes_where_that_is_asked_for() {
+    let left = ["a", "b", "b/c", "b/d"];
+    unpins(&three_pins(), "--adopt --bpffs bpf foreign", &["foreign"], &left);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_manifest_that_lists_nothing_is_refused_unless_that_is_meant() {
+    let sandbox = three_pins();
+    sandbox.manifest("iters.toml", "");
+    let before = sandbox.tree();
+    for command in ["plan", "apply"] {
+        let run = sandbox.iterctl(&format!("{command} -f iters.toml")).exits(65);
+        run.says("the manifest of the set `iters` lists nothing").says("`--allow-empty`");
+        assert_eq!(sandbox.tree(), before);
+    }
+    let lines = ["a", "b/c", "b/d"].map(|path| format!("- {path}  no longer listed"));
+    sandbox.iterctl("plan --allow-empty -f iters.toml").exits(0).plans(&lines);
+    sandbox.iterctl("apply --allow-empty -f iters.toml").exits(0).plans(&lines);
+    assert_eq!(sandbox.paths(), ["foreign"]);
+}
