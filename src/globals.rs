@@ -271,7 +271,8 @@ impl Encoder<'_> {
         let covered = |last: &Patch| last.offset <= offset && end <= last.offset + last.bytes.len();
         if !self.patches.last().is_some_and(covered) {
             let Some(room) = self.room.checked_sub(length) else {
-                self.misfit(value, Misfit::TooLarge { size: length, most: MOST_BYTES });
+                let size = length.saturating_add(MOST_BYTES - self.room);
+                self.misfit(value, Misfit::TooLarge { size, most: MOST_BYTES });
                 return None;
             };
             self.room = room;

@@ -269,6 +269,9 @@ fn members_of_a_union_share_their_bytes() {
     let union = structure(4, &[("word", 0, int(4, false)), ("bytes", 0, array(int(1, false), 4))]);
     check(union.clone(), "{ word = 0 }", &[0; 4]);
     check(union, "{ bytes = [1, 2] }", &[1, 2, 0, 0]);
+    let union = structure(4, &[("a", 0, int(4, false)), ("z", 0, array(int(1, false), 4))]);
+    check(union.clone(), "{ a = 0xffff_ffff, z = [1] }", &[1, 0, 0, 0]);
+    check(array(union, 1), "[{ a = 0xffff_ffff, z = [1] }]", &[1, 0, 0, 0]);
 }
 
 #[test]
@@ -337,6 +340,9 @@ fn absurd_types_are_refused_without_making_room_for_them() {
     assert!(encode(&global(limit), &value_of("variable = []")).is_ok(), "as many as are allowed");
     refuse(string((1 << 20) + 1), "\"a\"", &[("\"a\"", &words((1 << 20) + 1))]);
     refuse(string(huge), "\"a\"", &[("\"a\"", &words(huge))]);
+    let half = || array(int(1, false), (1 << 19) + 1);
+    let two = structure(1 << 21, &[("a", 0, half()), ("b", 1 << 20, half())]);
+    refuse(two, "{ a = [], b = [] }", &[("[]", &words((1 << 20) + 2))]);
     let far = structure(usize::MAX, &[("a", 1 << 40, int(1, false))]);
     assert!(encode(&global(far), &value_of("variable.a = 1")).is_ok(), "one byte, far away");
 }

@@ -52,9 +52,9 @@ pub enum LoadError {
         /// What differs: the type, the size of keys or of values.
         what: &'static str,
         /// What the object's map has.
-        wanted: u32,
+        wanted: String,
         /// What the existing one has.
-        found: u32,
+        found: String,
     },
     /// An existing map could not be given to the program.
     GivenMap {
@@ -207,7 +207,7 @@ impl fmt::Display for LoadError {
             ),
             Self::MapDiffers { map, id, what, wanted, found } => write!(
                 f,
-                "map {id} cannot stand for its map `{map}`: {what} {found}, and {wanted} is needed"
+                "map {id} cannot stand for its map `{map}`: its {what} is {found}, not {wanted}"
             ),
             Self::GivenMap { map, id, error } => {
                 write!(f, "map {id} cannot stand for its map `{map}`: {error}")

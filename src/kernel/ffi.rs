@@ -218,6 +218,17 @@ pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     })
 }
 
+/// libbpf's name of a type of map: `hash`, `array`, …
+pub(super) fn map_type_name(map_type: u32) -> Option<&'static str> {
+    // SAFETY: takes any number; gives NULL or a string that is never freed.
+    let name = unsafe { sys::libbpf_bpf_map_type_str(map_type) };
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: as above; the string ends with a NUL.
+    unsafe { CStr::from_ptr(name) }.to_str().ok()
+}
+
 /// `BPF_PROG_BIND_MAP`: the map lives as long as the program.
 pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both descriptors are open, and no options are given.

@@ -99,10 +99,13 @@ fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError>
     let have = ffi::map_info(fd.as_fd()).map_err(failed)?;
     let gone = || failed(io::Error::other("the object has no such map"));
     let mut map = object.maps_mut().find(|map| map.name() == name).ok_or_else(gone)?;
+    let type_name =
+        |number: u32| ffi::map_type_name(number).map_or_else(|| number.to_string(), str::to_owned);
+    let bytes = |size: u32| format!("{size} bytes");
     let differing = [
-        ("type", map.map_type() as u32, have.map_type),
-        ("key size", map.key_size(), have.key_size),
-        ("value size", map.value_size(), have.value_size),
+        ("type", type_name(map.map_type() as u32), type_name(have.map_type)),
+        ("key size", bytes(map.key_size()), bytes(have.key_size)),
+        ("value size", bytes(map.value_size()), bytes(have.value_size)),
     ];
     // libbpf takes whatever it is given.
     if let Some((what, wanted, found)) = differing.into_iter().find(|(_, a, b)| a != b) {
