@@ -376,6 +376,15 @@ mod tests {
     }
 
     #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let call = format!("  iterctl {}", command.get_name());
+            assert!(help.starts_with("Example") && help.contains(&call), "{}", command.get_name());
+        }
+    }
+
+    #[test]
     fn durations_are_seconds_or_have_a_unit() {
         assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
