@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Deserialize as _;
+use toml::de::ValueDeserializer;
+
 use super::{Answer, iterators, look};
 use crate::bpffs::Bpffs;
 use crate::cli::ExportArgs;
 use crate::desired::Order;
 use crate::exit::Exit;
-use crate::manifest::value::{quote, quote_key};
+use crate::manifest::value::{Entries, Value, quote, quote_key};
 use crate::meta::Meta;
 use crate::observed::{LinkParam, ObservedPin};
 use crate::path::{PinPath, SetName};
@@ -81,7 +84,10 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
         toml += &format!("{param}\n");
     }
     if let Some(globals) = &stamp.globals {
-        toml += &format!("globals = {}\n", globals.toml);
+        toml += &match read_again(&globals.toml) {
+            Some(table) => format!("globals = {table}\n"),
+            None => "# the globals in the stamp cannot be read\n".to_owned(),
+        };
     }
     if !stamp.maps.is_empty() {
         toml += &format!("maps = {}\n", given_maps(&stamp.maps));
@@ -89,6 +95,12 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
     let Meta { mode, uid, gid } = pin.meta;
     toml += &format!("mode = \"{mode}\"\nowner = \"{uid}\"\ngroup = \"{gid}\"\n");
     toml
+}
+
+/// A stamp's globals, read and written again: whoever may load a program can put anything there.
+fn read_again(toml: &str) -> Option<String> {
+    let parsed = ValueDeserializer::parse(toml).ok()?;
+    Some(Entries::<Value>::deserialize(parsed).ok()?.to_string())
 }
 
 fn given_maps(maps: &BTreeMap<String, u32>) -> String {

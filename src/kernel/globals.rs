@@ -12,18 +12,28 @@ use crate::globals::{Global, Member, Patch, Type};
 /// Types nested more deeply than this are not described: BTF from outside may be circular.
 const DEEPEST: usize = 16;
 
+/// How many types, members and elements of one object are described in all: a few bytes of BTF can
+/// stand for an endless tree.
+const MOST: usize = 100_000;
+
+/// How many typedefs and qualifiers are looked through: they may be circular, too.
+const MOST_NAMES: usize = 64;
+
 /// The variables of an object, by name. None where it has no BTF.
 pub(super) fn globals(object: &OpenObject) -> Vec<Global> {
     let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
         return Vec::new();
     };
-    let mut globals: Vec<Global> =
-        btf.type_by_kind::<DataSec<'_>>().flat_map(|section| of_section(&btf, section)).collect();
+    let mut left = MOST;
+    let mut globals: Vec<Global> = btf
+        .type_by_kind::<DataSec<'_>>()
+        .flat_map(|section| of_section(&btf, section, &mut left))
+        .collect();
     globals.sort_by(|a, b| a.name.cmp(&b.name));
     globals
 }
 
-fn of_section(btf: &Btf<'_>, section: DataSec<'_>) -> Vec<Global> {
+fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Global> {
     let Some(section_name) = section.name().and_then(|name| name.to_str()) else {
         return Vec::new();
     };
@@ -44,18 +54,19 @@ fn of_section(btf: &Btf<'_>, section: DataSec<'_>) -> Vec<Global> {
                 name: name.to_owned(),
                 section: section_name.to_owned(),
                 offset: info.offset as usize,
-                kind: type_of(btf, var.referenced_type(), DEEPEST),
+                kind: type_of(btf, var.referenced_type(), DEEPEST, left),
             })
         })
         .collect()
 }
 
-fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize) -> Type {
-    let bare = written.skip_mods_and_typedefs();
+fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize, left: &mut usize) -> Type {
+    let Some(bare) = bare(written) else { return unknown() };
     let name = bare.name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if depth == 0 {
-        return Type::Other { what: "a deeply nested type".to_owned(), size: 0 };
+    if depth == 0 || *left == 0 {
+        return Type::Other { what: "a variable of a type without end".to_owned(), size: 0 };
     }
+    *left -= 1;
     match bare.kind() {
         BtfKind::Int => Int::try_from(bare).map_or_else(|_| unknown(), |int| int_type(int, &name)),
         // clang before 15 writes an enum of 8 bytes so, with its values cut to 4.
@@ -88,12 +99,12 @@ fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize) -> Type {
         BtfKind::Array => Array::try_from(bare).map_or_else(
             |_| unknown(),
             |array| Type::Array {
-                element: Box::new(type_of(btf, array.contained_type(), depth - 1)),
+                element: Box::new(type_of(btf, array.contained_type(), depth - 1, left)),
                 length: array.capacity(),
             },
         ),
         BtfKind::Struct | BtfKind::Union => Composite::try_from(bare)
-            .map_or_else(|_| unknown(), |composite| struct_type(btf, composite, depth)),
+            .map_or_else(|_| unknown(), |composite| struct_type(btf, composite, depth, left)),
         BtfKind::Ptr => Type::Other { what: "a pointer".to_owned(), size: 8 },
         BtfKind::Float => Type::Other { what: "a floating point number".to_owned(), size: 8 },
         BtfKind::Void
@@ -109,6 +120,17 @@ fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize) -> Type {
         | BtfKind::DeclTag
         | BtfKind::TypeTag => unknown(),
     }
+}
+
+/// The type behind typedefs and qualifiers.
+fn bare(mut written: BtfType<'_>) -> Option<BtfType<'_>> {
+    for _ in 0..MOST_NAMES {
+        if !written.is_mod() && written.kind() != BtfKind::Typedef {
+            return Some(written);
+        }
+        written = written.next_type()?;
+    }
+    None
 }
 
 fn unknown() -> Type {
@@ -128,12 +150,12 @@ fn int_type(int: Int<'_>, name: &str) -> Type {
     }
 }
 
-fn struct_type(btf: &Btf<'_>, composite: Composite<'_>, depth: usize) -> Type {
+fn struct_type(btf: &Btf<'_>, composite: Composite<'_>, depth: usize, left: &mut usize) -> Type {
     let members = composite.iter().filter_map(|member| {
         let name = member.name.and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let (offset, kind) = match member.attr {
             MemberAttr::Normal { offset } => {
-                (offset / 8, type_of(btf, btf.type_by_id(member.ty)?, depth - 1))
+                (offset / 8, type_of(btf, btf.type_by_id(member.ty)?, depth - 1, left))
             }
             MemberAttr::BitField { offset, .. } => {
                 (offset / 8, Type::Other { what: "a bit field".to_owned(), size: 0 })
