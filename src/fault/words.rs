@@ -1,0 +1,206 @@
+//! The words for every problem, and the ways out. Pure.
+
+use std::fmt;
+
+use super::{Candidate, Place, Problem};
+use crate::path::{InvalidMapName, InvalidPinPath, STAGING_PREFIX};
+
+impl Problem {
+    /// The way out, where there is one.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::SetName(_) => Some(
+                "a set's name has 1 to 64 ASCII letters, digits and `_-.@+:`, \
+                 and begins with a letter or a digit"
+                    .to_owned(),
+            ),
+            Self::NoSetName(_) => {
+                Some("write `set = \"…\"` at the top of the manifest, or give `--set`".to_owned())
+            }
+            Self::SetsDiffer { at: Some(_), .. } => {
+                Some("one call is one set: apply the files apart, or give `--set`".to_owned())
+            }
+            Self::SetsDiffer { at: None, .. } => Some(
+                "the names are taken from the files: write `set = \"…\"` in one of them, or give \
+                 `--set`"
+                    .to_owned(),
+            ),
+            Self::BpffsNotAbsolute => Some("write it like `/sys/fs/bpf`".to_owned()),
+            Self::BpffsDiffers { .. } => {
+                Some("one call has one bpffs: apply the files apart".to_owned())
+            }
+            Self::PinPath { text, why } => pin_path_help(text, why),
+            Self::OutsideBpffs(bpffs) => Some(format!(
+                "write a path below {}, or set `bpffs` at the top of the manifest",
+                bpffs.display()
+            )),
+            Self::Mode(_) => Some("write three octal digits, such as `0440`".to_owned()),
+            Self::UnknownUser(_) => Some("name a user of this machine, or give a uid".to_owned()),
+            Self::UnknownGroup(_) => Some("name a group of this machine, or give a gid".to_owned()),
+            Self::Sha256 => Some("`sha256sum FILE` prints it".to_owned()),
+            Self::Sha256Differs { found } => {
+                Some(format!("if this is the right object, write `sha256 = \"{found}\"`"))
+            }
+            Self::NoIterator => Some(
+                "an iterator is a program with `SEC(\"iter/…\")` or `SEC(\"iter.s/…\")`".into(),
+            ),
+            Self::SeveralIterators(candidates) => Some(format!(
+                "add one of {}",
+                join(candidates.iter().map(|one| format!("`program = \"{}\"`", one.program)))
+            )),
+            Self::NoSuchProgram { candidates, .. } => Some(match candidates.as_slice() {
+                [] => "the object holds no iterator at all".to_owned(),
+                some => format!("it holds {}", list_candidates(some)),
+            }),
+            Self::MapNotTaken(_) => Some(
+                "remove `map`: the kernel would take the map's descriptor for something else"
+                    .to_owned(),
+            ),
+            Self::MapNeeded(_) => Some(
+                "add `map = { pinned = \"/sys/fs/bpf/…\" }`, `{ id = … }`, `{ name = \"…\" }`, or \
+                 `{ own = \"…\" }` for one that the object defines"
+                    .to_owned(),
+            ),
+            Self::MapName(InvalidMapName::TooLong { kept }) => {
+                Some(format!("write `name = \"{kept}\"`"))
+            }
+            Self::MapPath => Some("write the path of the pinned map below bpffs".to_owned()),
+            Self::Object(fault) => fault.help(),
+            Self::CgroupNotTaken(_) => Some("remove `cgroup`".to_owned()),
+            Self::TaskNotTaken(_) => Some("remove `task`".to_owned()),
+            Self::CgroupNeeded(_) => Some(
+                "add `cgroup = { path = \"/sys/fs/cgroup\", order = \"descendants-pre\" }`".to_owned(),
+            ),
+            Self::OrderNeeded => Some(
+                "add `order`: `self-only`, `descendants-pre`, `descendants-post`, `ancestors-up` or \
+                 `children`"
+                    .to_owned(),
+            ),
+            Self::CgroupName => {
+                Some("write either `path = \"/sys/fs/cgroup/…\"` or `id = …`".to_owned())
+            }
+            Self::Global(misfit) => misfit.help(),
+            Self::UnknownMap { known, .. } => Some(match known.as_slice() {
+                [] => "it defines no map".to_owned(),
+                some => format!("it defines {}", join(some.iter().map(|name| format!("`{name}`")))),
+            }),
+            Self::OwnMapHere => {
+                Some("name a map that is loaded already: `id`, `pinned` or `name`".to_owned())
+            }
+            Self::Syntax(_)
+            | Self::Shape(_)
+            | Self::TooManyShapes
+            | Self::MissingKey(_)
+            | Self::DuplicatePath { .. }
+            | Self::ParentOfAnother { .. }
+            | Self::TaskZero
+            | Self::TwoParameters
+            | Self::MapName(InvalidMapName::Empty)
+            | Self::MapIdZero => None,
+        }
+    }
+
+    /// Another place that belongs to the problem, and what to say there.
+    pub fn see_also(&self) -> Option<(&Place, &'static str)> {
+        if let Self::SetsDiffer { at: Some(at), .. } | Self::BpffsDiffers { at, .. } = self {
+            return Some((at, "first named here"));
+        }
+        if let Self::DuplicatePath { at, .. } = self {
+            return Some((at, "first used here"));
+        }
+        if let Self::ParentOfAnother { at, .. } = self {
+            return Some((at, "this pin would be below it"));
+        }
+        None
+    }
+}
+
+fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> {
+    match why {
+        InvalidPinPath::Dot(_) => Some(format!("write `{}`", text.replace('.', "_"))),
+        InvalidPinPath::EmptyComponent => {
+            let plain: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+            (!plain.is_empty()).then(|| format!("write `{}`", plain.join("/")))
+        }
+        InvalidPinPath::Reserved => {
+            Some(format!("choose a name that does not begin with `{STAGING_PREFIX}`"))
+        }
+        InvalidPinPath::Empty
+        | InvalidPinPath::NotNormal(_)
+        | InvalidPinPath::ComponentTooLong(_)
+        | InvalidPinPath::TooLong(_)
+        | InvalidPinPath::Control => None,
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn list_candidates(candidates: &[Candidate]) -> String {
+    join(candidates.iter().map(|one| format!("`{}` ({})", one.program, one.target)))
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(message) => write!(f, "not TOML: {message}"),
+            Self::Shape(message) => f.write_str(message),
+            Self::TooManyShapes => write!(f, "too many faults like these to list: mend them first"),
+            Self::MissingKey(key) => write!(f, "entry has no `{key}`"),
+            Self::SetName(why) => write!(f, "{why}"),
+            Self::NoSetName(argument) => {
+                write!(f, "no name for the set can be taken from {argument}")
+            }
+            Self::SetsDiffer { here, first, .. } => {
+                write!(f, "two sets in one call: `{first}` and `{here}`")
+            }
+            Self::BpffsNotAbsolute => {
+                write!(f, "`bpffs` is not an absolute path without `.` and `..`")
+            }
+            Self::BpffsDiffers { first, .. } => {
+                write!(f, "another bpffs than {} in the same call", first.display())
+            }
+            Self::PinPath { why, .. } => write!(f, "{why}"),
+            Self::OutsideBpffs(bpffs) => {
+                write!(f, "pin path is not below the bpffs {}", bpffs.display())
+            }
+            Self::DuplicatePath { path, .. } => write!(f, "two entries have the path `{path}`"),
+            Self::ParentOfAnother { path, below, .. } => {
+                write!(f, "`{path}` cannot be a pin and the parent directory of `{below}`")
+            }
+            Self::Mode(text) => write!(f, "`{}` is not a mode", text.escape_debug()),
+            Self::UnknownUser(name) => write!(f, "no user `{}`", name.escape_debug()),
+            Self::UnknownGroup(name) => write!(f, "no group `{}`", name.escape_debug()),
+            Self::Sha256 => write!(f, "not a SHA-256 in hex"),
+            Self::Sha256Differs { .. } => write!(f, "the object is another one than `sha256` says"),
+            Self::Object(fault) => write!(f, "{fault}"),
+            Self::NoIterator => write!(f, "the object holds no iterator"),
+            Self::SeveralIterators(candidates) => write!(
+                f,
+                "the object holds several iterators, and the entry names none: {}",
+                list_candidates(candidates)
+            ),
+            Self::NoSuchProgram { wanted, .. } => {
+                write!(f, "the object holds no iterator `{}`", wanted.escape_debug())
+            }
+            Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
+            Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
+            Self::CgroupNotTaken(target) => write!(f, "target `{target}` takes no cgroup"),
+            Self::CgroupNeeded(target) => write!(f, "target `{target}` needs a cgroup"),
+            Self::OrderNeeded => write!(f, "cgroup without an order"),
+            Self::CgroupName => write!(f, "cgroup is to be named by `path` or by `id`"),
+            Self::TaskNotTaken(target) => write!(f, "target `{target}` takes no task"),
+            Self::TaskZero => write!(f, "no task has the number 0"),
+            Self::TwoParameters => write!(f, "an iterator takes one of `map`, `cgroup` and `task`"),
+            Self::Global(misfit) => write!(f, "{misfit}"),
+            Self::UnknownMap { wanted, .. } => {
+                write!(f, "the object defines no map `{}`", wanted.escape_debug())
+            }
+            Self::OwnMapHere => write!(f, "a map cannot be replaced by the object's own"),
+            Self::MapName(why) => write!(f, "{why}"),
+            Self::MapIdZero => write!(f, "no map has the id 0"),
+            Self::MapPath => write!(f, "not the path of a pinned map"),
+        }
+    }
+}
