@@ -6,6 +6,7 @@
 
 mod entry;
 mod param;
+mod resolver;
 mod set;
 
 use std::collections::{BTreeMap, BTreeSet};

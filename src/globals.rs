@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde_spanned::Spanned;
 
 pub use self::misfit::Misfit;
-use crate::manifest::value::Value;
+use crate::value::Value;
 
 /// A global variable of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@
 //!
 //! | module | in → out |
 //! | --- | --- |
-//! | [`path`], [`target`], [`meta`] | text and numbers that have been checked |
+//! | [`path`], [`target`], [`meta`], [`value`] | text, numbers and values that have been checked |
 //! | [`globals`] | values of variables → bytes |
 //! | [`manifest`] | text → keys with their places |
 //! | [`desired`] | keys and facts → what every pin is to be, or all [faults](fault) |
@@ -65,3 +65,4 @@ pub mod report;
 pub mod sources;
 pub mod stamp;
 pub mod target;
+pub mod value;

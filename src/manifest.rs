@@ -4,7 +4,6 @@
 //! could not. What the values mean is decided in [`desired`](crate::desired).
 
 mod remove;
-pub mod value;
 pub mod wire;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_spanned::Spanned;
 
 use crate::cli::{GivenArgs, PinArgs, ReadArgs};
-use crate::manifest::value::{Value, quote};
+use crate::value::{Value, quote};
 
 /// What is wrong with the words of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use crate::bpffs::Bpffs;
 use crate::cli::ExportArgs;
 use crate::desired::Order;
 use crate::exit::Exit;
-use crate::manifest::value::{Entries, Value, quote, quote_key};
 use crate::meta::Meta;
 use crate::observed::{LinkParam, ObservedPin};
 use crate::path::{PinPath, SetName};
 use crate::report::{Report, Shown, Usage, error};
 use crate::stamp::Stamp;
+use crate::value::{Entries, Value, quote, quote_key};
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
     let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
+use super::resolver::{Resolver, Written};
 use super::{DesiredPin, Facts, ObjectFacts, Program, param};
 use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem};
-use crate::manifest::{File, Manifest, wire};
+use crate::manifest::{Manifest, wire};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, Sha256};
 
@@ -25,26 +25,7 @@ pub(super) fn pins(
     resolver.pins(manifest)
 }
 
-pub(super) struct Resolver<'a> {
-    facts: &'a Facts,
-    pub(super) bpffs: &'a Path,
-    bpffs_is_known: bool,
-    faults: &'a mut Vec<Fault>,
-    programs: BTreeMap<Program, Arc<Program>>,
-}
-
-/// One entry, with what is needed to say where it is wrong.
-pub(super) struct Written<'a> {
-    number: usize,
-    file: &'a File,
-    pub(super) keys: &'a Spanned<wire::Entry>,
-}
-
 impl<'a> Resolver<'a> {
-    pub(super) fn fault(&mut self, place: Place, problem: Problem) {
-        self.faults.push(Fault { place: Some(place), problem });
-    }
-
     fn pins(&mut self, manifest: &Manifest) -> BTreeMap<PinPath, DesiredPin> {
         let mut places: BTreeMap<PinPath, Place> = BTreeMap::new();
         let mut pins = BTreeMap::new();
@@ -115,17 +96,6 @@ impl<'a> Resolver<'a> {
                 self.fault(place, Problem::PinPath { text: relative.to_owned(), why });
                 None
             }
-        }
-    }
-
-    fn missing(&mut self, written: &Written<'_>, key: &'static str) {
-        self.missed(written, written.keys.span(), Problem::MissingKey(key));
-    }
-
-    /// A key is not there. Where one could not be read, that has been complained about.
-    pub(super) fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
-        if !written.file.incomplete.contains(&written.keys.span().start) {
-            self.fault(written.place(at), problem);
         }
     }
 
@@ -311,12 +281,6 @@ impl<'a> Resolver<'a> {
                 None
             }
         }
-    }
-}
-
-impl Written<'_> {
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place::new(self.number, span)
     }
 }
 

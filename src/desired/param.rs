@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_spanned::Spanned;
 
-use super::entry::{Resolver, Written};
+use super::resolver::{Resolver, Written};
 use super::set::absolute_normal;
 use super::{CgroupRef, Globals, MapRef, ObjectFacts, Param};
 use crate::fault::Problem;

@@ -5,7 +5,7 @@ mod properties;
 use serde_spanned::Spanned;
 
 use super::{Global, Member, Misfit, Type, encode};
-use crate::manifest::value::{Entries, Value};
+use crate::value::{Entries, Value};
 
 /// Where the variable begins in its section.
 const OFFSET: usize = 8;

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned;
 
-use super::value::{Entries, Value};
+use crate::value::{Entries, Value};
 
 /// A manifest of iterctl: the BPF iterators that are to be pinned on bpffs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -7,8 +7,8 @@ use serde_spanned::Spanned;
 
 use super::{array, int, structure};
 use crate::globals::{Global, MOST_BYTES, Type, encode};
-use crate::manifest::value::Value;
-use crate::manifest::value::tests::{entries, values};
+use crate::value::Value;
+use crate::value::tests::{entries, values};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

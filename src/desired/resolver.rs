@@ -1,0 +1,53 @@
+//! What every entry is resolved with: the facts, and the faults so far. Pure.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_spanned::Spanned;
+
+use super::{Facts, Program};
+use crate::fault::{Fault, Place, Problem};
+use crate::manifest::{File, wire};
+
+/// Resolves entries, one after the other.
+pub(super) struct Resolver<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) bpffs: &'a Path,
+    /// Whether the manifest says rightly where bpffs is.
+    pub(super) bpffs_is_known: bool,
+    pub(super) faults: &'a mut Vec<Fault>,
+    /// Every program so far: equal ones are shared.
+    pub(super) programs: BTreeMap<Program, Arc<Program>>,
+}
+
+/// One entry, with what is needed to say where it is wrong.
+pub(super) struct Written<'a> {
+    pub(super) number: usize,
+    pub(super) file: &'a File,
+    pub(super) keys: &'a Spanned<wire::Entry>,
+}
+
+impl Resolver<'_> {
+    pub(super) fn fault(&mut self, place: Place, problem: Problem) {
+        self.faults.push(Fault { place: Some(place), problem });
+    }
+
+    pub(super) fn missing(&mut self, written: &Written<'_>, key: &'static str) {
+        self.missed(written, written.keys.span(), Problem::MissingKey(key));
+    }
+
+    /// A key is not there. Where one could not be read, that has been complained about.
+    pub(super) fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
+        if !written.file.incomplete.contains(&written.keys.span().start) {
+            self.fault(written.place(at), problem);
+        }
+    }
+}
+
+impl Written<'_> {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        Place::new(self.number, span)
+    }
+}
