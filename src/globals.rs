@@ -168,9 +168,20 @@ impl Encoder<'_> {
                 self.array(element, *length, offset, items, value);
             }
             (Type::Struct { members, .. }, Value::Table(entries)) => {
+                let mut taken: Vec<Range<usize>> = Vec::new();
                 for (name, value) in &entries.0 {
                     match find(members, name.get_ref()) {
+                        // Members of a union share their bytes.
                         Some((within, kind)) => {
+                            let bytes = within..within.saturating_add(kind.size());
+                            if taken
+                                .iter()
+                                .any(|one| one.start < bytes.end && bytes.start < one.end)
+                            {
+                                let overlap = Misfit::Overlap(name.get_ref().clone());
+                                self.misfits.push((name.span(), overlap));
+                            }
+                            taken.push(bytes);
                             self.put(kind, offset.saturating_add(within), value);
                         }
                         None => {

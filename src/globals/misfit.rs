@@ -19,6 +19,8 @@ pub enum Misfit {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// A member of a union of which another member is given a value, too.
+    Overlap(String),
     /// A value of another kind.
     Kind {
         /// What the variable is.
@@ -73,6 +75,9 @@ impl Misfit {
     /// The way out, where there is one.
     pub fn help(&self) -> Option<String> {
         match self {
+            Self::Unknown { known, .. } if known.is_empty() => Some(
+                "it describes no variable at all: compile it with `clang -g`, for BTF".to_owned(),
+            ),
             Self::Unknown { known, .. }
             | Self::UnknownMember { known, .. }
             | Self::NotInEnum { known, .. } => match known.as_slice() {
@@ -80,7 +85,8 @@ impl Misfit {
                 some => Some(format!("there is {}", quoted(some))),
             },
             Self::Range { least, most, .. } => Some(format!("it holds {least} to {most}")),
-            Self::Kind { .. }
+            Self::Overlap(_)
+            | Self::Kind { .. }
             | Self::StringTooLong { .. }
             | Self::ArrayTooLong { .. }
             | Self::TooLarge { .. }
@@ -103,6 +109,11 @@ impl fmt::Display for Misfit {
             Self::UnknownMember { name, .. } => {
                 write!(f, "the struct has no member `{}`", name.escape_debug())
             }
+            Self::Overlap(name) => write!(
+                f,
+                "`{}` shares its bytes with another member that is given a value",
+                name.escape_debug()
+            ),
             Self::Kind { wanted, found } => write!(f, "{found} for {wanted}"),
             Self::Range { wanted, .. } => write!(f, "too small or too large for {wanted}"),
             Self::NotInEnum { name, .. } => {
