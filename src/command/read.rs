@@ -11,8 +11,8 @@ use super::{Answer, entry, load, look_up, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
 use crate::exit::Exit;
-use crate::kernel::{AttachError, IteratorLink};
-use crate::observed::{LinkParam, Scan, observe};
+use crate::kernel::IteratorLink;
+use crate::observed::{Scan, observe};
 use crate::path::Printable;
 use crate::plan::{self, Foreign, Plan, Step, WantedParam};
 use crate::reader::Reader;
@@ -27,12 +27,16 @@ pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
     Ok(Answer { report, exit: Exit::Done, output: Some(Box::new(Reader::new(run))) })
 }
 
-/// An ELF file, and not a pin: looking into a pin would run it.
+/// A file with a dot in its name, which no pin can have, or an ELF file; but nothing on bpffs: to look
+/// into a pin would run it.
 fn is_object(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    !is_on_bpffs(path)
-        && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
-        && magic == *b"\x7fELF"
+    let has_dot = path.file_name().is_some_and(|name| name.to_string_lossy().contains('.'));
+    let is_elf = || {
+        let mut magic = [0; 4];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        read.is_ok() && magic == *b"\x7fELF"
+    };
+    !is_on_bpffs(path) && (has_dot || is_elf())
 }
 
 fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
@@ -74,13 +78,6 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
         .with_context(|| {
             format!("failed to load `{}` of {}", program.name, Printable(&args.what))
         })?;
-    let param = match param {
-        WantedParam::Link(param) => *param,
-        WantedParam::OwnMap(name) => {
-            let id = loaded.own_maps().get(name);
-            LinkParam::Map(*id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
-        }
-    };
     let (link, _) = IteratorLink::attach(&loaded, &program.target, param)
         .with_context(|| format!("failed to attach `{}`", program.name))?;
     link.run().with_context(|| format!("failed to run `{}`", program.name))

@@ -7,9 +7,8 @@ use anyhow::Context as _;
 use super::Load;
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
-use crate::kernel::{AttachError, IteratorLink, Loaded};
+use crate::kernel::{IteratorLink, Loaded};
 use crate::meta::LinkId;
-use crate::observed::LinkParam;
 use crate::path::PinPath;
 use crate::plan::{Plan, Step, WantedParam};
 
@@ -90,14 +89,7 @@ fn pin(
     staging: &Staging<'_>,
     name: &Staged,
 ) -> anyhow::Result<LinkId> {
-    let param = match wanted.param {
-        WantedParam::Link(param) => *param,
-        WantedParam::OwnMap(name) => {
-            let id = loaded.own_maps().get(name);
-            LinkParam::Map(*id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
-        }
-    };
-    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, param)?;
+    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;

@@ -11,6 +11,7 @@ use super::load::Loaded;
 use super::map;
 use crate::meta::{LinkId, MapId, ProgramId};
 use crate::observed::{Kind, Link, LinkParam};
+use crate::plan::WantedParam;
 use crate::target::{Takes, Target};
 
 /// An iterator link. It lives in the kernel as long as this or a pin of it does.
@@ -29,8 +30,15 @@ impl IteratorLink {
     pub fn attach(
         program: &Loaded,
         target: &Target,
-        param: LinkParam,
+        param: &WantedParam,
     ) -> Result<(Self, Link), AttachError> {
+        let param = match param {
+            WantedParam::Link(param) => *param,
+            WantedParam::OwnMap(name) => {
+                let id = program.own_maps().get(name).copied();
+                LinkParam::Map(id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
+            }
+        };
         let refused = |error| AttachError::Refused { target: target.clone(), param, error };
         let map;
         let attach = match param {
