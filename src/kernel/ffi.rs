@@ -5,12 +5,13 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenObject};
 use libbpf_sys as sys;
@@ -305,6 +306,44 @@ impl Drop for Btf {
         // SAFETY: the pointer came from `btf__new_empty()`, and nobody else frees it.
         unsafe { sys::btf__free(self.0.as_ptr()) };
     }
+}
+
+/// What libbpf says, and how important it is.
+pub(super) type Hear = fn(level: u32, message: Vec<u8>);
+
+/// Who hears what libbpf says, and up to which level.
+static HEARER: OnceLock<(u32, Hear)> = OnceLock::new();
+
+/// Has `hear` called with all that libbpf says up to `level` (`LIBBPF_WARN`, `LIBBPF_INFO` or
+/// `LIBBPF_DEBUG`), on the thread that it is said on. Once and for all.
+///
+/// libbpf-rs 0.27.2 has the same, but panics, and so aborts, on what is not UTF-8: for instance a
+/// section's name in a broken object.
+pub(super) fn hear(level: u32, hear: Hear) {
+    if HEARER.set((level, hear)).is_err() {
+        return;
+    }
+    // bindgen's type for the last argument is the machine's own, but always a pointer.
+    // SAFETY: the types differ in that pointer only; libbpf calls it as what it is.
+    let print = unsafe { std::mem::transmute::<PrintFn, sys::libbpf_print_fn_t>(print) };
+    // SAFETY: sets a function that lives as long as the program.
+    unsafe { sys::libbpf_set_print(print) };
+}
+
+type PrintFn = unsafe extern "C" fn(u32, *const c_char, *mut c_void) -> c_int;
+
+/// # Safety
+/// To be called by libbpf only, with a format and the arguments that belong to it.
+unsafe extern "C" fn print(level: u32, format: *const c_char, arguments: *mut c_void) -> c_int {
+    if let Some((most, hear)) = HEARER.get()
+        && level <= *most
+    {
+        // SAFETY: libbpf gives a format and the arguments that belong to it.
+        if let Ok(message) = unsafe { vsprintf::vsprintf_raw(format, arguments) } {
+            hear(level, message);
+        }
+    }
+    0
 }
 
 /// The numbers of libbpf's version.

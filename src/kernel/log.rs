@@ -5,16 +5,16 @@
 
 use std::cell::RefCell;
 use std::io::Write as _;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libbpf_rs::PrintLevel;
+use libbpf_sys::{LIBBPF_DEBUG, LIBBPF_WARN};
+
+use super::ffi;
 
 thread_local! {
     static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-static INSTALLED: Once = Once::new();
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
 /// Has everything that libbpf and the verifier say also written to standard error (`--debug`). To be
@@ -25,22 +25,20 @@ pub fn show_all() {
 
 /// Runs `work` and gives what libbpf warned of on this thread meanwhile, a message each.
 pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    INSTALLED.call_once(|| {
-        let level =
-            if DEBUG.load(Ordering::Relaxed) { PrintLevel::Debug } else { PrintLevel::Warn };
-        libbpf_rs::set_print(Some((level, keep)));
-    });
+    ffi::hear(if DEBUG.load(Ordering::Relaxed) { LIBBPF_DEBUG } else { LIBBPF_WARN }, keep);
     MESSAGES.take();
     let result = work();
     (result, MESSAGES.take())
 }
 
-fn keep(level: PrintLevel, message: String) {
+fn keep(level: u32, message: Vec<u8>) {
     if DEBUG.load(Ordering::Relaxed) {
         // Where standard error is closed, there is nobody to tell.
-        let _ = std::io::stderr().write_all(message.as_bytes());
+        let _ = std::io::stderr().write_all(&message);
     }
-    if level == PrintLevel::Warn {
+    if level == LIBBPF_WARN {
+        // What it quotes of a broken object may be anything.
+        let message = String::from_utf8_lossy(&message);
         let message = message.strip_prefix("libbpf: ").unwrap_or(&message);
         MESSAGES.with_borrow_mut(|messages| messages.push(message.trim_end().to_owned()));
     }

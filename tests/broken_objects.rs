@@ -1,0 +1,111 @@
+//! Objects that are cut short, or have bits flipped, never crash what looks into them, and never hang
+//! it: libbpf parses them in this very process.
+//!
+//! `ITERCTL_MUTATIONS` says how many are tried of each object; a few hundred if it is not set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use iterctl::kernel;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// No look into an object takes longer, by far: a hang shows as a failure and not as a timeout.
+const LONGEST: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    /// Everything from this share of the length on is missing, in thousandths.
+    Cut(usize),
+    /// Single bits are flipped: where, in millionths of the length, and which.
+    Flip(Vec<(usize, u8)>),
+    /// A number of four bytes is replaced: where, in millionths of the length, and by what.
+    Number(usize, u32),
+    /// A run of bytes is copied elsewhere: from, to, length.
+    Copy(usize, usize, usize),
+}
+
+fn mutations() -> impl Strategy<Value = Mutation> {
+    let millionth = 0..1_000_000_usize;
+    let odd = prop_oneof![
+        Just(0_u32),
+        Just(1),
+        Just(u32::MAX),
+        Just(i32::MAX.cast_unsigned()),
+        Just(0x8000_0000),
+        any::<u32>(),
+    ];
+    prop_oneof![
+        1 => (0..1_000_usize).prop_map(Mutation::Cut),
+        4 => prop::collection::vec((millionth.clone(), 0..8_u8), 1..8).prop_map(Mutation::Flip),
+        4 => (millionth.clone(), odd).prop_map(|(at, number)| Mutation::Number(at, number)),
+        2 => (millionth.clone(), millionth, 1..64_usize)
+            .prop_map(|(from, to, length)| Mutation::Copy(from, to, length)),
+    ]
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    let length = bytes.len();
+    let at = |millionths: usize| length * millionths / 1_000_000;
+    match mutation {
+        Mutation::Cut(thousandths) => bytes.truncate(length * thousandths / 1_000),
+        Mutation::Flip(bits) => {
+            for (place, bit) in bits {
+                bytes[at(*place)] ^= 1 << bit;
+            }
+        }
+        Mutation::Number(place, number) => {
+            let start = at(*place) & !3;
+            let end = (start + 4).min(length);
+            bytes[start..end].copy_from_slice(&number.to_ne_bytes()[..end - start]);
+        }
+        Mutation::Copy(from, to, run) => {
+            let (from, to) = (at(*from), at(*to));
+            let run = (*run).min(length - from.max(to));
+            bytes.copy_within(from..from + run, to);
+        }
+    }
+}
+
+fn objects() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join("tests/objects")).expect("the fixtures are there");
+    let mut objects: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the fixtures can be listed").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "o"))
+        .collect();
+    objects.sort();
+    assert!(objects.len() > 20, "the objects are compiled: `make objects`");
+    objects
+}
+
+#[test]
+fn broken_objects_are_refused_or_read_but_never_crash() {
+    let cases = std::env::var("ITERCTL_MUTATIONS")
+        .ok()
+        .map_or(200, |number| number.parse().expect("ITERCTL_MUTATIONS is a number"));
+    for path in objects() {
+        let good = fs::read(&path).expect("the object can be read");
+        kernel::look_into(&path, &good).expect("a fixture can be opened");
+        let config = Config { cases, failure_persistence: None, ..Config::default() };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let result = TestRunner::new_with_rng(config, rng).run(
+            &prop::collection::vec(mutations(), 1..4),
+            |mutations| {
+                let mut bytes = good.clone();
+                for mutation in mutations.iter().filter(|_| !good.is_empty()) {
+                    if !bytes.is_empty() {
+                        mutate(&mut bytes, mutation);
+                    }
+                }
+                let start = Instant::now();
+                // What it says of them does not matter here.
+                let _ = kernel::look_into(&path, &bytes);
+                prop_assert!(start.elapsed() < LONGEST, "it took {:?}", start.elapsed());
+                Ok(())
+            },
+        );
+        result.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
