@@ -11,10 +11,16 @@ mod kernel {
     mod bpf;
     mod sandbox;
     mod strace;
+    mod walked;
 
     mod apply;
+    mod bpftool;
     mod drift;
+    mod errors;
+    mod export;
     mod gap;
+    mod given_maps;
+    mod globals;
     mod hostile;
     mod in_the_way;
     mod list;
@@ -22,10 +28,14 @@ mod kernel {
     mod manifests;
     mod maps;
     mod mounts;
+    mod parameters;
+    mod pin;
     mod privilege;
     mod races;
+    mod read;
     mod refused;
     mod sets;
+    mod targets;
     mod transaction;
     mod unpin;
 }

@@ -1,0 +1,212 @@
+//! `read`: what an iterator prints, of a pin and of an object that is run once and not pinned.
+
+use std::io::{BufRead as _, BufReader};
+
+use libbpf_rs::{MapHandle, MapType};
+
+use super::bpf;
+use super::sandbox::{Run, Sandbox, finish};
+use super::walked::{Cgroup, Process};
+
+/// `read` with these words behind, which are separated by spaces.
+#[track_caller]
+fn read(sandbox: &Sandbox, words: &str) -> Run {
+    sandbox.iterctl(&format!("read --bpffs {} {words}", sandbox.bpffs().display()))
+}
+
+/// It prints exactly this, and nothing on standard error.
+#[track_caller]
+fn prints(run: Run, output: &str) {
+    let run = run.exits(0);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (output, ""));
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_is_read_by_every_name_of_it() {
+    let sandbox = Sandbox::new();
+    bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
+    prints(read(&sandbox, "marker"), "marker 1\n");
+    let absolute = sandbox.pin("marker").display().to_string();
+    prints(sandbox.iterctl(&format!("read {absolute}")), "marker 1\n");
+    prints(sandbox.iterctl("read bpf/marker"), "marker 1\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_object_is_run_once_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let name = bpf::unique_name("once");
+    let map = bpf::map(MapType::Array, &name, 8);
+    let before = sandbox.tree();
+    let words = format!("reuse.bpf.o --reuse seen=name:{name}");
+    prints(read(&sandbox, &words), "seen 1\n");
+    prints(read(&sandbox, &words), "seen 2\n");
+    assert_eq!(sandbox.tree(), before);
+    // The map is only this test's, so a program with it would be one that was left.
+    let programs = sandbox.run("bpftool", "-j prog show").json();
+    let id = bpf::id(&map);
+    let uses_it = |program: &&serde_json::Value| {
+        program["map_ids"].as_array().is_some_and(|ids| ids.iter().any(|one| *one == id))
+    };
+    let left: Vec<_> = programs.as_array().expect("a list").iter().filter(uses_it).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_object_is_given_whatever_an_entry_is() {
+    let sandbox = Sandbox::new();
+    let (process, cgroup) = (Process::start(), Cgroup::new(&sandbox));
+    let map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
+    let (pid, pin) = (process.pid(), sandbox.pin("map").display().to_string());
+    prints(read(&sandbox, &format!("elem.bpf.o map id {}", bpf::id(&map))), "1 2\n");
+    prints(read(&sandbox, &format!("elem.bpf.o map pinned {pin}")), "1 2\n");
+    let own = "own_map_used.bpf.o map own a_map_with_a_long_name";
+    prints(read(&sandbox, own), "0 1\n1 1\n2 1\n");
+    prints(read(&sandbox, &format!("target_task.bpf.o --pid {pid}")), &format!("task\n{pid}\n"));
+    prints(read(&sandbox, &format!("target_task.bpf.o --tid {pid}")), &format!("task\n{pid}\n"));
+    let words = format!("--cgroup {} --order self-only", cgroup.id(""));
+    let output = format!("cgroup\n{}\n", cgroup.id(""));
+    prints(read(&sandbox, &format!("target_cgroup.bpf.o {words}")), &output);
+    let words = format!("many.bpf.o --program dump_task --pid {pid}");
+    prints(read(&sandbox, &words), &format!("task {pid}\n"));
+    let run = read(&sandbox, "globals.bpf.o --global u8=77").exits(0);
+    assert!(run.stdout.starts_with("u8 77\n"), "{run}");
+    assert_eq!(sandbox.paths(), ["map"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_is_given_nothing() {
+    let sandbox = Sandbox::new();
+    bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
+    for words in ["map id 1", "--pid 1", "--global marker=1", "--program dump"] {
+        read(&sandbox, &format!("marker {words}")).exits(64).says("marker is a pin");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn json_is_one_document_with_the_output() {
+    let sandbox = Sandbox::new();
+    bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
+    for what in ["marker", "rodata.bpf.o"] {
+        let report = read(&sandbox, &format!("{what} -j")).exits(0).json();
+        assert_eq!(report["output"], "marker 1\n");
+        assert_eq!(report["changed"], false);
+    }
+    let report = read(&sandbox, "huge_element.bpf.o -j").exits(1).json();
+    assert_eq!(report["diagnostics"][0]["severity"], "error", "{report}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_closed_pipe_ends_quietly() {
+    let sandbox = Sandbox::new();
+    // 16 KiB for each: more than a pipe holds, so that it must wait for the reader.
+    let _maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
+    bpf::pin_foreign(&sandbox, "big_output.bpf.o", "big");
+    for what in ["bpf/big", "big_output.bpf.o"] {
+        let mut child = sandbox.start(&format!("read {what}"));
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is a pipe");
+        // The reader, and with it the pipe, goes at the end of the statement.
+        BufReader::new(stdout).read_line(&mut line).expect("it prints something");
+        assert!(line.starts_with("map "), "{line}");
+        let run = finish(&format!("read {what}"), child).exits(0);
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn all_of_a_large_output_is_read() {
+    let sandbox = Sandbox::new();
+    let maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
+    bpf::pin_foreign(&sandbox, "big_output.bpf.o", "big");
+    for what in ["bpf/big", "big_output.bpf.o"] {
+        let output = sandbox.iterctl(&format!("read {what}")).exits(0).stdout;
+        for map in &maps {
+            let start = format!("map {:>10} line ", bpf::id(map));
+            assert_eq!(output.lines().filter(|line| line.starts_with(&start)).count(), 256);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn after_a_million_silent_elements_it_reads_on() {
+    const ELEMENTS: u32 = 1_500_000;
+    let sandbox = Sandbox::new();
+    let opts = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    let map = MapHandle::create(MapType::Array, Some("sparse"), 4, 8, ELEMENTS, &opts);
+    let mut map = map.expect("root may make maps");
+    bpf::insert(&map, (ELEMENTS - 1, 5));
+    map.pin(sandbox.pin("map")).expect("nothing is there");
+    let pin = sandbox.pin("map").display().to_string();
+    let words = format!("sparse.bpf.o bpf/sparse map pinned {pin}");
+    sandbox.run("bpftool", &format!("iter pin {words}")).exits(0);
+    let cat = sandbox.run("cat", "bpf/sparse").exits(1);
+    cat.says("Resource temporarily unavailable");
+
+    let output = format!("{} 5\n", ELEMENTS - 1);
+    prints(read(&sandbox, "sparse"), &output);
+    prints(read(&sandbox, &format!("sparse.bpf.o map id {}", bpf::id(&map))), &output);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_element_that_is_too_large_is_explained() {
+    let sandbox = Sandbox::new();
+    bpf::pin_foreign(&sandbox, "huge_element.bpf.o", "huge");
+    for what in ["huge", "huge_element.bpf.o"] {
+        let run = read(&sandbox, what).exits(1);
+        assert_eq!(
+            run.stderr,
+            "error: failed to read the iterator to its end\n  \
+             caused by: the kernel takes no more than 32 KiB for one element (Argument list too \
+             long (os error 7))\n"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
+    let sandbox = Sandbox::new();
+    let cgroup = Cgroup::new(&sandbox);
+    // 4 KiB for each, and the kernel's buffer holds seven.
+    let names: Vec<String> = (0..6).map(|number| number.to_string()).collect();
+    names.iter().for_each(|name| cgroup.make(name));
+    let words = format!("--cgroup {} --order descendants-pre", cgroup.id(""));
+    let words = format!("big_cgroup.bpf.o {words}");
+    assert_eq!(read(&sandbox, &words).exits(0).stdout.len(), 7 * 4096);
+    cgroup.make("one_more");
+    let run = read(&sandbox, &words).exits(1);
+    assert_eq!(
+        run.stderr,
+        "error: failed to read the iterator to its end\n  \
+         caused by: an iterator of this kind cannot go on after its first buffer, about 32 KiB: \
+         have it print less (Operation not supported (os error 95))\n"
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_cannot_be_read_is_told() {
+    let sandbox = Sandbox::new();
+    read(&sandbox, "missing").exits(1).says("failed to open ").says("No such file or directory");
+    let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
+    let run = read(&sandbox, "map");
+    assert!(!run.succeeded() && run.stdout.is_empty(), "{run}");
+    sandbox.write("text", "no object");
+    let text = sandbox.file("text").display().to_string();
+    read(&sandbox, &text).exits(1).says("neither a pin on bpffs nor a BPF object");
+    read(&sandbox, "rejected.bpf.o").exits(1).says("the verifier rejected it");
+    read(&sandbox, "none.bpf.o").exits(65).says("the object holds no iterator");
+    read(&sandbox, "elem.bpf.o").exits(65).says("needs a map");
+}

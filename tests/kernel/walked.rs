@@ -1,0 +1,133 @@
+//! What iterators walk, made by a test for itself: a process, a thread, cgroups.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use rustix::mount::{MountFlags, mount};
+use rustix::thread::gettid;
+
+use super::sandbox::Sandbox;
+
+/// A process with one thread, which waits until it is dropped.
+pub(super) struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    #[track_caller]
+    pub(super) fn start() -> Self {
+        // It reads a pipe that nobody writes to.
+        let mut command = Command::new("cat");
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        Self(child.expect("coreutils are there"))
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One more thread of this process, which waits until it is dropped.
+pub(super) struct Thread {
+    tid: u32,
+    running: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Thread {
+    /// Starts it.
+    #[track_caller]
+    pub(super) fn start() -> Self {
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let handle = thread::spawn(move || {
+            tell.send(gettid().as_raw_nonzero().get()).expect("the test waits for it");
+            let _ = stopped.recv();
+        });
+        let tid = told.recv().expect("the thread tells it first");
+        let tid = tid.try_into().expect("a thread's number is not negative");
+        Self { tid, running: Some((stop, handle)) }
+    }
+
+    /// Its number, which is not that of the process.
+    pub(super) fn tid(&self) -> u32 {
+        self.tid
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some((stop, handle)) = self.running.take() {
+            drop(stop);
+            let _ = handle.join();
+        }
+    }
+}
+
+/// A cgroup of the test's own, and those that it makes below. They go when it does, which must be
+/// before the sandbox goes.
+pub(super) struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Mounts cgroup v2 in the sandbox, and makes a cgroup in its root.
+    #[track_caller]
+    pub(super) fn new(sandbox: &Sandbox) -> Self {
+        let root = sandbox.file("cgroup");
+        fs::create_dir(&root).expect("own folder");
+        mount("cgroup2", &root, "cgroup2", MountFlags::empty(), None).expect("cgroup v2 is there");
+        let path = root.join(sandbox.path().file_name().expect("the sandbox has a name"));
+        fs::create_dir(&path).expect("the sandbox's name is its own");
+        Self { path }
+    }
+
+    /// Its directory, or that of one below.
+    pub(super) fn path(&self, below: &str) -> PathBuf {
+        if below.is_empty() { self.path.clone() } else { self.path.join(below) }
+    }
+
+    /// Makes one below.
+    #[track_caller]
+    pub(super) fn make(&self, below: &str) {
+        fs::create_dir(self.path(below)).expect("root may make cgroups");
+    }
+
+    /// Removes one below, which has none below itself.
+    #[track_caller]
+    pub(super) fn remove(&self, below: &str) {
+        fs::remove_dir(self.path(below)).expect("nothing is in it");
+    }
+
+    /// The id of it or of one below.
+    #[track_caller]
+    pub(super) fn id(&self, below: &str) -> u64 {
+        fs::metadata(self.path(below)).expect("it is there").ino()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        remove_all(&self.path);
+    }
+}
+
+/// Its files go with a cgroup, and cannot be removed.
+fn remove_all(path: &PathBuf) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_all(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(path);
+}
