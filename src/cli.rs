@@ -259,12 +259,12 @@ pub struct PinArgs {
     #[arg(value_name = "OBJ")]
     pub obj: PathBuf,
 
-    /// The pin: absolute, or relative to the bpffs
+    /// The pin: absolute, or relative to the bpffs, or to the current folder where that is on bpffs
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
 
-    /// The map to walk: `map id N`, `map pinned FILE`, `map name NAME`, or `map own NAME` for one that
-    /// the object defines
+    /// The map to walk: `map id N`, `map pinned FILE` (relative to the current folder), `map name
+    /// NAME`, or `map own NAME` for one that the object defines
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 

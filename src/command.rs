@@ -13,7 +13,7 @@ mod unpin;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -110,9 +110,15 @@ fn resolve(args: &ManifestArgs) -> anyhow::Result<Resolved> {
     resolve_input(sources::read(&args.file, args.set.clone())?)
 }
 
+/// Where this process is.
+fn current_folder() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("failed to find the current folder")
+}
+
 /// The arguments of `pin` or `read`, written as a manifest → desired.
 fn resolve_entry(toml: String) -> anyhow::Result<Resolved> {
-    let base = std::env::current_dir().context("failed to find the current folder")?;
+    // All its paths are absolute, or below bpffs.
+    let base = PathBuf::from("/");
     let source = Source { name: "<command line>".to_owned(), text: toml, base };
     resolve_input(Input {
         sources: vec![source],

@@ -5,8 +5,9 @@ use std::io;
 use crate::bpffs::{Locked, MountError, OpenError};
 use crate::execute::Failure;
 use crate::kernel::LoadError;
+use crate::observed::MapProblem;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty, Usage};
+use crate::report::{Blocked, Faulty, Lacking, Usage};
 use crate::sources::SourceError;
 
 /// How a call ended.
@@ -63,6 +64,9 @@ impl Exit {
         if let Some(blocked) = cause.downcast_ref::<Blocked>() {
             return Some(Self::of_obstacles(&blocked.0));
         }
+        if let Some(lacking) = cause.downcast_ref::<Lacking>() {
+            return Some(Self::of_obstacles(&lacking.0));
+        }
         if let Some(error) = cause.downcast_ref::<OpenError>() {
             return Some(match error {
                 OpenError::Missing(_) | OpenError::NotBpffs(_) => Self::Unavailable,
@@ -113,6 +117,7 @@ impl Exit {
             | Obstacle::Directory { .. }
             | Obstacle::ParentNotADirectory { .. }
             | Obstacle::OtherSource { .. } => Self::Foreign,
+            Obstacle::Map { why: MapProblem::NotPermitted, .. } => Self::NotPermitted,
             Obstacle::Map { .. } | Obstacle::Cgroup { .. } | Obstacle::NotPinned { .. } => {
                 Self::Failed
             }

@@ -105,6 +105,8 @@ pub enum MapProblem {
     Ambiguous(Vec<MapId>),
     /// Something else is pinned there.
     NotAMap(Kind),
+    /// This process may not look at it.
+    NotPermitted,
     /// The system's words.
     Unreadable(String),
 }
@@ -252,6 +254,7 @@ impl fmt::Display for MapProblem {
                 write!(f, "several maps have that name: ids {}", ids.join(", "))
             }
             Self::NotAMap(kind) => write!(f, "{kind} is there instead"),
+            Self::NotPermitted => write!(f, "not permitted to open it"),
             Self::Unreadable(why) => f.write_str(why),
         }
     }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, fill_in_ids, pins};
-pub use error::{Blocked, Usage};
+pub use error::{Blocked, Lacking, Usage};
 pub use faults::Faulty;
 
 /// The version of the report's form. Keys may be added within one version.

@@ -121,7 +121,7 @@ fn run(test: impl Fn(&str) -> Result<(), TestCaseError>) {
     let pieces = prop::collection::vec((any::<Index>(), select(PIECES), 0..12_usize), 1..8);
     let result = TestRunner::new_with_rng(config, rng)
         .run(&(select(good_manifests()), pieces), |(base, pieces)| test(&broken(&base, &pieces)));
-    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(result.is_ok(), "{result:?}");
 }
 
 #[test]

@@ -38,4 +38,5 @@ mod kernel {
     mod targets;
     mod transaction;
     mod unpin;
+    mod words;
 }

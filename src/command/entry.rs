@@ -24,16 +24,31 @@ pub(super) enum InvalidEntry {
     NotUtf8(std::path::PathBuf),
 }
 
-/// The manifest that does the same as `pin` on the bpffs at that absolute path.
+/// Where a command is run: relative paths start from there, as they do for bpftool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here<'a> {
+    /// The current folder.
+    pub(super) folder: &'a Path,
+    /// Whether that is on a bpffs: only then a relative pin is looked for there.
+    pub(super) is_on_bpffs: bool,
+    /// The bpffs, as an absolute path.
+    pub(super) bpffs: &'a Path,
+}
+
+/// The manifest that does the same as `pin`.
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_pin(args: &PinArgs, bpffs: &Path) -> Result<String, InvalidEntry> {
+pub(super) fn of_pin(args: &PinArgs, here: Here<'_>) -> Result<String, InvalidEntry> {
+    let pin = match here.is_on_bpffs {
+        true => here.folder.join(&args.path),
+        false => args.path.clone(),
+    };
     let mut toml = format!("set = {}\n", quote(&args.set));
-    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(bpffs)?));
-    toml += &format!("obj = {}\n", quote(text(&args.obj)?));
-    toml += &format!("path = {}\n", quote(text(&args.path)?));
-    toml += &given(&args.given, &args.map)?;
+    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(here.bpffs)?));
+    toml += &format!("obj = {}\n", quote(text(&here.folder.join(&args.obj))?));
+    toml += &format!("path = {}\n", quote(text(&pin)?));
+    toml += &given(&args.given, &args.map, here)?;
     let access = [
         ("mode", &args.mode),
         ("owner", &args.owner),
@@ -52,10 +67,11 @@ pub(super) fn of_pin(args: &PinArgs, bpffs: &Path) -> Result<String, InvalidEntr
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_read(args: &ReadArgs, bpffs: &Path) -> Result<String, InvalidEntry> {
-    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(bpffs)?));
-    toml += &format!("[[iter]]\nobj = {}\npath = \"once\"\n", quote(text(&args.what)?));
-    toml += &given(&args.given, &args.map)?;
+pub(super) fn of_read(args: &ReadArgs, here: Here<'_>) -> Result<String, InvalidEntry> {
+    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(here.bpffs)?));
+    toml += &format!("[[iter]]\nobj = {}\n", quote(text(&here.folder.join(&args.what))?));
+    toml += "path = \"once\"\n";
+    toml += &given(&args.given, &args.map, here)?;
     Ok(toml)
 }
 
@@ -63,18 +79,18 @@ fn text(path: &Path) -> Result<&str, InvalidEntry> {
     path.to_str().ok_or_else(|| InvalidEntry::NotUtf8(path.to_path_buf()))
 }
 
-fn given(args: &GivenArgs, map: &[String]) -> Result<String, InvalidEntry> {
+fn given(args: &GivenArgs, map: &[String], here: Here<'_>) -> Result<String, InvalidEntry> {
     let mut toml = String::new();
     if let Some(program) = &args.program {
         toml += &format!("program = {}\n", quote(program));
     }
     if !map.is_empty() {
-        toml += &format!("map = {}\n", map_of_words(map)?);
+        toml += &format!("map = {}\n", map_of_words(map, here)?);
     }
     if let (Some(cgroup), Some(order)) = (&args.cgroup, &args.order) {
         let name = match cgroup.parse::<u64>() {
             Ok(id) => format!("id = {id}"),
-            Err(_) => format!("path = {}", quote(cgroup)),
+            Err(_) => format!("path = {}", quote(text(&here.folder.join(cgroup))?)),
         };
         toml += &format!("cgroup = {{ {name}, order = {} }}\n", quote(order));
     }
@@ -89,7 +105,8 @@ fn given(args: &GivenArgs, map: &[String]) -> Result<String, InvalidEntry> {
     if !globals.is_empty() {
         toml += &format!("globals = {{ {} }}\n", globals.join(", "));
     }
-    let reused: Vec<String> = args.reuse.iter().map(|one| reuse(one)).collect::<Result<_, _>>()?;
+    let reused: Vec<String> =
+        args.reuse.iter().map(|one| reuse(one, here)).collect::<Result<_, _>>()?;
     if !reused.is_empty() {
         toml += &format!("maps = {{ {} }}\n", reused.join(", "));
     }
@@ -100,19 +117,23 @@ fn given(args: &GivenArgs, map: &[String]) -> Result<String, InvalidEntry> {
 }
 
 /// bpftool's `map MAP`, where MAP is `id N`, `pinned FILE` or `name NAME`; and `own NAME`.
-fn map_of_words(words: &[String]) -> Result<String, InvalidEntry> {
+fn map_of_words(words: &[String], here: Here<'_>) -> Result<String, InvalidEntry> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["map", kind, name] => map_of(kind, name),
+        ["map", kind, name] => map_of(kind, name, here),
         _ => None,
     }
     .ok_or_else(|| InvalidEntry::Map(words.iter().map(|word| (*word).to_owned()).collect()))
 }
 
-fn map_of(kind: &str, name: &str) -> Option<String> {
+fn map_of(kind: &str, name: &str, here: Here<'_>) -> Option<String> {
     match kind {
         "id" => Some(format!("{{ id = {} }}", name.parse::<u32>().ok()?)),
-        "pinned" | "name" | "own" => Some(format!("{{ {kind} = {} }}", quote(name))),
+        "pinned" => {
+            let path = here.folder.join(name);
+            Some(format!("{{ pinned = {} }}", quote(path.to_str()?)))
+        }
+        "name" | "own" => Some(format!("{{ {kind} = {} }}", quote(name))),
         _ => None,
     }
 }
@@ -140,11 +161,11 @@ fn parse_value(text: &str) -> Option<Value> {
 }
 
 /// `NAME=KIND:MAP`.
-fn reuse(written: &str) -> Result<String, InvalidEntry> {
+fn reuse(written: &str, here: Here<'_>) -> Result<String, InvalidEntry> {
     let invalid = || InvalidEntry::Reuse(written.to_owned());
     let (name, map) = written.split_once('=').ok_or_else(invalid)?;
     let (kind, map) = map.split_once(':').ok_or_else(invalid)?;
-    let map = map_of(kind, map).ok_or_else(invalid)?;
+    let map = map_of(kind, map, here).ok_or_else(invalid)?;
     Ok(format!("{} = {map}", quote(name)))
 }
 
@@ -178,12 +199,17 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
+    fn here(is_on_bpffs: bool) -> Here<'static> {
+        let (folder, bpffs) = (Path::new("/here"), Path::new("/sys/fs/bpf"));
+        Here { folder, is_on_bpffs, bpffs }
+    }
+
     #[track_caller]
     fn check(words: &str, expected: Result<&str, &str>) {
         let words = std::iter::once("iterctl").chain(words.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let entry = of_pin(&args, &args.bpffs).map_err(|error| error.to_string());
+        let entry = of_pin(&args, here(false)).map_err(|error| error.to_string());
         let head = "set = \"adhoc\"\nbpffs = \"/sys/fs/bpf\"\n\n[[iter]]\n";
         let expected = expected.map(|entry| format!("{head}{entry}")).map_err(str::to_owned);
         assert_eq!(entry, expected);
@@ -191,10 +217,11 @@ mod tests {
 
     #[test]
     fn bpftools_grammar_is_understood() {
-        check("pin a.o x/y", Ok("obj = \"a.o\"\npath = \"x/y\"\n"));
-        let head = "obj = \"a.o\"\npath = \"p\"\n";
+        check("pin a.o x/y", Ok("obj = \"/here/a.o\"\npath = \"x/y\"\n"));
+        let head = "obj = \"/here/a.o\"\npath = \"p\"\n";
         check("pin a.o p map id 20", Ok(&format!("{head}map = {{ id = 20 }}\n")));
         check("pin a.o p map pinned /m", Ok(&format!("{head}map = {{ pinned = \"/m\" }}\n")));
+        check("pin a.o p map pinned m", Ok(&format!("{head}map = {{ pinned = \"/here/m\" }}\n")));
         check("pin a.o p map name m", Ok(&format!("{head}map = {{ name = \"m\" }}\n")));
         check("pin a.o p map own m", Ok(&format!("{head}map = {{ own = \"m\" }}\n")));
         let is_not = "is not `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`";
@@ -205,11 +232,15 @@ mod tests {
 
     #[test]
     fn flags_say_what_an_entry_can() {
-        let head = "obj = \"a.o\"\npath = \"p\"\n";
+        let head = "obj = \"/here/a.o\"\npath = \"p\"\n";
         check("pin a.o p --pid 1", Ok(&format!("{head}task = {{ pid = 1 }}\n")));
         check(
             "pin a.o p --cgroup /c --order self-only",
             Ok(&format!("{head}cgroup = {{ path = \"/c\", order = \"self-only\" }}\n")),
+        );
+        check(
+            "pin a.o p --cgroup c --order self-only",
+            Ok(&format!("{head}cgroup = {{ path = \"/here/c\", order = \"self-only\" }}\n")),
         );
         check(
             "pin a.o p --global a.b=5 --global s=text --global on=true",
@@ -224,10 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_pin_is_below_the_bpffs_wherever_that_is() {
+        let words = ["iterctl", "pin", "a.o", "p"];
+        let cli = Cli::try_parse_from(words).expect("clap takes the words");
+        let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
+        let toml = |on_bpffs| of_pin(&args, here(on_bpffs)).expect("it is an entry");
+        assert!(toml(false).contains("path = \"p\""), "{}", toml(false));
+        assert!(toml(true).contains("path = \"/here/p\""), "{}", toml(true));
+    }
+
+    #[test]
     fn no_value_gets_out_of_its_place() {
         let args =
             |value: &str| GivenArgs { globals: vec![value.to_owned()], ..GivenArgs::default() };
-        let toml = given(&args("x=1 }\nset = \"evil\""), &[]).expect("it is a string");
+        let toml = given(&args("x=1 }\nset = \"evil\""), &[], here(false)).expect("it is a string");
         assert_eq!(toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
     }
 }

@@ -1,15 +1,18 @@
 //! `pin`: one entry, said on the command line; the rest of its set stays as it is.
 
 use super::apply::{How, carry_out};
-use super::{Answer, entry, resolve_entry};
+use super::entry::{self, Here};
+use super::{Answer, current_folder, resolve_entry};
+use crate::bpffs::is_on_bpffs;
 use crate::cli::PinArgs;
 use crate::exit::Exit;
 use crate::plan::{self, Foreign};
 use crate::report::{Shown, Usage};
 
 pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
-    let bpffs = std::path::absolute(&args.bpffs)?;
-    let toml = entry::of_pin(args, &bpffs).map_err(|why| Usage(why.to_string()))?;
+    let (folder, bpffs) = (current_folder()?, std::path::absolute(&args.bpffs)?);
+    let here = Here { folder: &folder, is_on_bpffs: is_on_bpffs(&folder), bpffs: &bpffs };
+    let toml = entry::of_pin(args, here).map_err(|why| Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let how = How {
         plan: &|desired, observed| plan::pin(desired, observed, foreign),
@@ -17,7 +20,8 @@ pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
         mount: args.mount,
     };
     let mut report = carry_out(&resolve_entry(toml.clone())?, &how)?;
-    report.manifest = Some(toml);
+    let alone = "# Add this entry to the manifest of its set: alone, it would unpin the set's other pins.\n";
+    report.manifest = Some(format!("{alone}{toml}"));
     if args.verbose {
         report.shown = Shown::ChangesAndManifest;
     }

@@ -1,13 +1,14 @@
 //! `read`: what an iterator prints. Of a pin, or of an object that is run once and not pinned.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::{Answer, entry, load, look_up, resolve_entry};
+use super::entry::{self, Here};
+use super::{Answer, current_folder, load, look_up, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
 use crate::exit::Exit;
@@ -16,7 +17,7 @@ use crate::observed::{Scan, observe};
 use crate::path::Printable;
 use crate::plan::{self, Foreign, Plan, Step, WantedParam};
 use crate::reader::Reader;
-use crate::report::{Blocked, Report, Usage};
+use crate::report::{Lacking, Report, Usage};
 
 pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
     let run = match is_object(&args.what) {
@@ -54,23 +55,36 @@ fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
         );
         return Err(Usage(why).into());
     }
-    let file = File::open(&path).with_context(what)?;
+    let file = File::open(&path).map_err(not_a_pin).with_context(what)?;
+    if file.metadata().with_context(what)?.is_dir() {
+        return Err(anyhow!("it is a directory").context(what()));
+    }
     if !is_on_bpffs(&path) {
         return Err(anyhow!("neither a pin on bpffs nor a BPF object").context(what()));
     }
     Ok(file)
 }
 
+/// bpffs_obj_open() in kernel/bpf/inode.c answers EIO where something else than an iterator is pinned.
+fn not_a_pin(error: io::Error) -> anyhow::Error {
+    const EIO: i32 = 5;
+    match error.raw_os_error() {
+        Some(EIO) => anyhow!("something is pinned there, but no iterator"),
+        _ => error.into(),
+    }
+}
+
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
 fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
-    let bpffs = std::path::absolute(&args.bpffs)?;
-    let toml = entry::of_read(args, &bpffs).map_err(|why| Usage(why.to_string()))?;
+    let (folder, bpffs) = (current_folder()?, std::path::absolute(&args.bpffs)?);
+    let here = Here { folder: &folder, is_on_bpffs: is_on_bpffs(&folder), bpffs: &bpffs };
+    let toml = entry::of_read(args, here).map_err(|why| Usage(why.to_string()))?;
     let resolved = resolve_entry(toml)?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
     let plan = plan::pin(&resolved.desired, &observe(scan), Foreign::Refuse);
     if !plan.obstacles.is_empty() {
-        return Err(Blocked(plan.obstacles).into());
+        return Err(Lacking(plan.obstacles).into());
     }
     let (want, param) = only_pin(&plan).context("the command line names no iterator")?;
     let program = &want.program;

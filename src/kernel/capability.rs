@@ -2,11 +2,21 @@
 
 use std::fs;
 
-/// Each capability that iterctl needs, its number in include/uapi/linux/capability.h, and for what.
-const NEEDED: [(&str, u32, &str); 3] = [
+/// A capability, its number in include/uapi/linux/capability.h, and what it does for iterctl.
+type Capability = (&'static str, u32, &'static str);
+
+/// What iterctl always needs.
+const NEEDED: &[Capability] = &[
     ("CAP_BPF", 39, "loads programs and makes maps"),
     ("CAP_PERFMON", 38, "lets iterators read the kernel's memory"),
     ("CAP_SYS_ADMIN", 21, "opens programs and maps by id, which stamps need"),
+];
+
+/// What it needs for the files of others.
+const SOMETIMES: &[Capability] = &[
+    ("CAP_CHOWN", 0, "gives a pin to another owner"),
+    ("CAP_FOWNER", 3, "changes the mode of what others own"),
+    ("CAP_DAC_OVERRIDE", 1, "opens what others have closed"),
 ];
 
 /// The way out for a process that may not do something.
@@ -21,14 +31,26 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(hex.trim(), 16).ok()
 }
 
-fn hint_for(effective: Option<u64>) -> String {
-    let Some(effective) = effective else { return "run it as root".to_owned() };
-    let lacking: Vec<String> = NEEDED
-        .iter()
+/// Whether this process lacks one of those that are always needed.
+pub(super) fn is_lacking() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    effective(&status).is_some_and(|effective| !lacking(effective, NEEDED).is_empty())
+}
+
+fn lacking(effective: u64, of: &[Capability]) -> Vec<String> {
+    of.iter()
         .filter(|(_, number, _)| effective & (1 << number) == 0)
         .map(|(name, _, what)| format!("{name}, which {what}"))
-        .collect();
-    match lacking.as_slice() {
+        .collect()
+}
+
+fn hint_for(effective: Option<u64>) -> String {
+    let Some(effective) = effective else { return "run it as root".to_owned() };
+    let mut lacks = lacking(effective, NEEDED);
+    if lacks.is_empty() {
+        lacks = lacking(effective, SOMETIMES);
+    }
+    match lacks.as_slice() {
         [] => "it has every capability that it needs: a security module or kernel lockdown may \
                forbid it (see `dmesg`), or it runs in a user namespace"
             .to_owned(),
@@ -51,6 +73,7 @@ mod tests {
         check("Name:\tx\nCapEff:\t000001ffffffffff\n", "it has every capability");
         check("CapEff:\t0000000000000000\n", "run it as root; it lacks CAP_BPF, which loads");
         check("CapEff:\t000000c000000000\n", "run it as root; it lacks CAP_SYS_ADMIN, which opens");
+        check("CapEff:\t000001fffffffffe\n", "run it as root; it lacks CAP_CHOWN, which gives");
         check("CapEff:\tnonsense\n", "run it as root");
         check("", "run it as root");
     }

@@ -114,7 +114,7 @@ impl LoadError {
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
         match error.raw_os_error() {
             // pr_perm_msg() of libbpf: what it says to root who has reached the limit.
-            Some(EPERM) if said("ulimit -l") => Self::Memlock,
+            Some(EPERM) if said("ulimit -l") && !capability::is_lacking() => Self::Memlock,
             Some(EPERM) => Self::NotPermitted,
             Some(ESRCH) if said("failed to find kernel BTF type ID") => {
                 Self::UnknownTarget(target.clone())

@@ -121,8 +121,13 @@ fn own_maps(
     let mut ids = BTreeMap::new();
     for map in object.maps() {
         let Some(name) = map.name().to_str() else { continue };
-        if open::is_own(name) && !given.contains_key(name) {
-            ids.insert(name.to_owned(), MapId(ffi::map_info(map.as_fd())?.id));
+        if !open::is_own(name) {
+            continue;
+        }
+        let id = MapId(ffi::map_info(map.as_fd())?.id);
+        // Not by name: a map that was given has its own name here (`bpf_map__reuse_fd()`).
+        if !given.values().any(|given| *given == id) {
+            ids.insert(name.to_owned(), id);
         }
     }
     Ok(ids)

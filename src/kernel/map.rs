@@ -85,6 +85,8 @@ fn not_a_pin(path: &Path) -> Option<MapProblem> {
 fn problem(error: io::Error) -> MapProblem {
     if error.kind() == io::ErrorKind::NotFound {
         MapProblem::Missing
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        MapProblem::NotPermitted
     } else {
         MapProblem::Unreadable(error.to_string())
     }

@@ -35,6 +35,9 @@ impl Obstacle {
             Self::Map { why: MapProblem::Ambiguous(_), .. } => {
                 Some("name it by `id` or `pinned`".to_owned())
             }
+            Self::Map { why: MapProblem::NotPermitted, .. } => Some(
+                "run it as root; to open maps by id or name, it lacks CAP_SYS_ADMIN".to_owned(),
+            ),
             Self::Map { .. } | Self::Cgroup { .. } | Self::NotPinned { .. } => None,
             Self::OtherSource { set, .. } => Some(format!(
                 "if it is the same set, write `set = \"{set}\"` or give `--set {set}`; \

@@ -30,6 +30,18 @@ impl fmt::Display for Blocked {
 
 impl std::error::Error for Blocked {}
 
+/// What an iterator needs is not there: as [`Blocked`], where nothing was to be changed.
+#[derive(Debug)]
+pub struct Lacking(pub Vec<Obstacle>);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "what the iterator needs is not there")
+    }
+}
+
+impl std::error::Error for Lacking {}
+
 /// Arguments that each look right and together make no sense.
 #[derive(Debug)]
 pub struct Usage(pub String);
@@ -84,6 +96,13 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
         all.push(plain(Severity::Note, "nothing was changed".to_owned()));
         return all;
+    }
+    if let Some(Lacking(obstacles)) = error.downcast_ref::<Lacking>() {
+        let diagnostic = |obstacle: &Obstacle| Diagnostic {
+            hint: obstacle.hint(),
+            ..plain(Severity::Error, obstacle.to_string())
+        };
+        return obstacles.iter().map(diagnostic).collect();
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         let mut all: Vec<Diagnostic> = failure.errors.iter().map(of_chain).collect();

@@ -1,0 +1,88 @@
+//! What is easily said wrongly: the right words where a riddle was once.
+
+use super::bpf;
+use super::sandbox::{ITERCTL, Sandbox, entry_with};
+use super::walked::Cgroup;
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn export_of_a_map_that_stands_for_the_walked_one() {
+    let sandbox = Sandbox::new();
+    // Whose name is not that of the object's own.
+    let _map = bpf::pinned_hash_map(&sandbox.pin("given"), (5, 6));
+    let keys = "map = { own = \"own_elems\" }\nmaps = { own_elems = { pinned = \"given\" } }";
+    sandbox.manifest("iters.toml", &entry_with("own_map.bpf.o", "x", keys));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    let exported = sandbox.iterctl("export --bpffs bpf").exits(0).stdout;
+    sandbox.write("exported.toml", &exported);
+    sandbox.iterctl("plan --detailed-exitcode -f exported.toml").exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn without_cap_perfmon_it_is_not_about_memlock() {
+    let sandbox = Sandbox::new();
+    let words = format!("pin --bpffs {} tasks_v1.bpf.o x", sandbox.bpffs().display());
+    let run =
+        sandbox.run("setpriv", &format!("--bounding-set=-perfmon,-sys_admin {ITERCTL} {words}"));
+    run.exits(77).says("not permitted to load BPF programs").says("it lacks CAP_PERFMON");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_map_id_that_may_not_be_opened_names_the_capability() {
+    let sandbox = Sandbox::new();
+    let map = bpf::hash_map("secret");
+    let words = format!("read --bpffs bpf elem.bpf.o map id {}", bpf::id(&map));
+    let run = sandbox.run("setpriv", &format!("--bounding-set=-sys_admin {ITERCTL} {words}"));
+    run.exits(77).says("it lacks CAP_SYS_ADMIN");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_owner_that_may_not_be_set_names_the_capability() {
+    let sandbox = Sandbox::new();
+    let words = format!("pin --bpffs {} tasks_v1.bpf.o x --owner 12", sandbox.bpffs().display());
+    let run = sandbox.run("setpriv", &format!("--bounding-set=-chown {ITERCTL} {words}"));
+    let run = run.exits(77).says("CAP_CHOWN");
+    assert!(!run.stderr.contains("every capability"), "{run}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_relative_cgroup_is_relative_to_the_current_folder() {
+    let sandbox = Sandbox::new();
+    let cgroup = Cgroup::new(&sandbox);
+    let path = cgroup.path("");
+    let path = path.strip_prefix(sandbox.path()).expect("it is below").display();
+    let words = format!("--cgroup {path} --order self-only");
+    let run = sandbox.iterctl(&format!("read --bpffs bpf target_cgroup.bpf.o {words}")).exits(0);
+    assert_eq!(run.stdout, format!("cgroup\n{}\n", cgroup.id("")));
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_relative_map_is_relative_to_the_current_folder_as_bpftools() {
+    let sandbox = Sandbox::new();
+    let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
+    let words = "elem.bpf.o bpf/theirs map pinned bpf/map";
+    sandbox.run("bpftool", &format!("iter pin {words}")).exits(0);
+    let read = format!("read --bpffs {} elem.bpf.o map pinned bpf/map", sandbox.bpffs().display());
+    assert_eq!(sandbox.iterctl(&read).exits(0).stdout, "1 2\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_cannot_be_run_is_told_in_the_commands_own_words() {
+    let sandbox = Sandbox::new();
+    let words = format!("read --bpffs {}", sandbox.bpffs().display());
+    let run = sandbox.iterctl(&format!("{words} elem.bpf.o map id 4294967295")).exits(1);
+    // There is no pin, and nothing could have been changed.
+    assert!(!run.stderr.contains("`once`") && !run.stderr.contains("nothing was changed"), "{run}");
+    let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
+    let run = sandbox.iterctl(&format!("{words} map")).exits(1);
+    assert!(!run.stderr.contains("os error 5"), "a pinned map, not a broken disk: {run}");
+    std::fs::create_dir(sandbox.pin("directory")).expect("nothing is there");
+    let run = sandbox.iterctl(&format!("{words} directory")).exits(1);
+    assert!(!run.stderr.contains("read the iterator to its end"), "it is a directory: {run}");
+}
