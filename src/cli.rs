@@ -118,6 +118,18 @@ pub struct PolicyArgs {
     /// Accept a manifest that lists nothing: all pins of the set go
     #[arg(long)]
     pub allow_empty: bool,
+
+    /// Whose files may be used.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Whose files may be used.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// As root, also use manifests and objects that someone else could have written
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// How long to wait for another apply.
@@ -308,6 +320,10 @@ pub struct PinArgs {
     #[arg(short, long)]
     pub verbose: bool,
 
+    /// Whose files may be used.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+
     /// How long to wait.
     #[command(flatten)]
     pub lock: LockArgs,
@@ -331,6 +347,10 @@ pub struct ReadArgs {
     /// The bpffs
     #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
+
+    /// Whose files may be used.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// `export`.

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found};
 use crate::cgroup::cgroup_id;
-use crate::cli::{Command, ManifestArgs, PolicyArgs};
+use crate::cli::{Command, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
 use crate::fault::Faults;
@@ -33,6 +33,7 @@ use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
 use crate::plan::{Empty, Foreign, Plan, Policy};
 use crate::report::{self, Diagnostic, Faulty, Report, error};
 use crate::sources;
+use crate::trust;
 
 /// What a command has to say, and how it ended.
 pub struct Answer {
@@ -106,8 +107,28 @@ struct Resolved {
 }
 
 /// `-f` → manifest → desired.
-fn resolve(args: &ManifestArgs) -> anyhow::Result<Resolved> {
-    resolve_input(sources::read(&args.file, args.set.clone())?)
+fn resolve(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Resolved> {
+    if trust == Trust::OwnFiles {
+        for file in args.file.iter().flat_map(|file| sources::files_of(file)) {
+            trust::check(&file)?;
+        }
+    }
+    resolve_input(sources::read(&args.file, args.set.clone())?, trust)
+}
+
+/// Whose manifests and objects are used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// As root, only those that nobody else could have written.
+    OwnFiles,
+    /// Anybody's: nothing is done with them, or the user wants it so.
+    Anybody,
+}
+
+impl Trust {
+    fn of(args: &TrustArgs) -> Self {
+        if args.insecure { Self::Anybody } else { Self::OwnFiles }
+    }
 }
 
 /// Where this process is.
@@ -116,18 +137,15 @@ fn current_folder() -> anyhow::Result<PathBuf> {
 }
 
 /// The arguments of `pin` or `read`, written as a manifest → desired.
-fn resolve_entry(toml: String) -> anyhow::Result<Resolved> {
+fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
     // All its paths are absolute, or below bpffs.
     let base = PathBuf::from("/");
     let source = Source { name: "<command line>".to_owned(), text: toml, base };
-    resolve_input(Input {
-        sources: vec![source],
-        arguments: vec![Argument::CommandLine],
-        set: None,
-    })
+    let arguments = vec![Argument::CommandLine];
+    resolve_input(Input { sources: vec![source], arguments, set: None }, trust)
 }
 
-fn resolve_input(input: Input) -> anyhow::Result<Resolved> {
+fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     let manifest = manifest::parse(&input);
     let objects = Objects::read(manifest.objects());
     let facts = Facts {
@@ -138,6 +156,10 @@ fn resolve_input(input: Input) -> anyhow::Result<Resolved> {
         gid: rustix::process::getegid().as_raw(),
     };
     let desired = show_faults(desired::resolve(&manifest, &facts), &input)?;
+    // Every object is there by now: one that is not is a fault.
+    if trust == Trust::OwnFiles {
+        manifest.objects().iter().try_for_each(|object| trust::check(object))?;
+    }
     Ok(Resolved { sources: input.sources, objects, desired })
 }
 

@@ -9,6 +9,7 @@ use crate::observed::MapProblem;
 use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, Lacking, Usage};
 use crate::sources::SourceError;
+use crate::trust::Untrusted;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ impl Exit {
         }
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return Some(Self::of_all(&failure.errors));
+        }
+        if cause.is::<Untrusted>() {
+            return Some(Self::NotPermitted);
         }
         if cause.is::<Usage>() {
             return Some(Self::Usage);

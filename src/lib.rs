@@ -24,7 +24,7 @@
 //! | [`stamp`] | what a loaded program says of itself ↔ JSON |
 //! | [`observed`] | what was found → what every pin is, and whose |
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
-//! | [`sources`], [`object`], [`accounts`], [`cgroup`] | files and databases → texts, bytes, facts |
+//! | [`sources`], [`object`], [`accounts`], [`cgroup`], [`trust`] | files and databases → texts, bytes, facts |
 //! | [`bpffs`] | the file system: walk, lock, staging, renames |
 //! | [`kernel`] | libbpf: open, load, attach, pin, stamp, ask |
 //! | [`mod@execute`] | a plan → bpffs, all or nothing |
@@ -65,4 +65,5 @@ pub mod report;
 pub mod sources;
 pub mod stamp;
 pub mod target;
+pub mod trust;
 pub mod value;

@@ -57,6 +57,15 @@ pub fn read(files: &[PathBuf], set: Option<String>) -> Result<Input, SourceError
     Ok(input)
 }
 
+/// The files that a `-f` argument leads to; none for a pipe or a device, which nobody else writes to,
+/// and for what cannot be read, which is told when it is.
+pub fn files_of(argument: &Path) -> Vec<PathBuf> {
+    if argument.is_dir() {
+        return manifests_in(argument).unwrap_or_default();
+    }
+    if argument.is_file() { vec![argument.to_path_buf()] } else { Vec::new() }
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
     std::path::absolute(path)
         // Collecting the components drops a trailing slash.

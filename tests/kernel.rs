@@ -37,6 +37,7 @@ mod kernel {
     mod sets;
     mod targets;
     mod transaction;
+    mod trust;
     mod unpin;
     mod words;
 }

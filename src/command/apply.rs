@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::{
-    Answer, Resolved, count_changes, iterators, load, look, policy, remove_stale_staging,
+    Answer, Resolved, Trust, count_changes, iterators, load, look, policy, remove_stale_staging,
     report_plan, resolve,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
@@ -27,7 +27,7 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
         lock_timeout: args.lock.lock_timeout,
         mount: args.mount,
     };
-    let report = carry_out(&resolve(&args.manifest)?, &how)?;
+    let report = carry_out(&resolve(&args.manifest, Trust::of(&args.policy.trust))?, &how)?;
     Ok(Answer::new(report, Exit::Done))
 }
 

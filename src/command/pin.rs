@@ -2,7 +2,7 @@
 
 use super::apply::{How, carry_out};
 use super::entry::{self, Here};
-use super::{Answer, current_folder, resolve_entry};
+use super::{Answer, Trust, current_folder, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::PinArgs;
 use crate::exit::Exit;
@@ -19,7 +19,7 @@ pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
         lock_timeout: args.lock.lock_timeout,
         mount: args.mount,
     };
-    let mut report = carry_out(&resolve_entry(toml.clone())?, &how)?;
+    let mut report = carry_out(&resolve_entry(toml.clone(), Trust::of(&args.trust))?, &how)?;
     let alone = "# Add this entry to the manifest of its set: alone, it would unpin the set's other pins.\n";
     report.manifest = Some(format!("{alone}{toml}"));
     if args.verbose {

@@ -1,6 +1,6 @@
 //! `plan`: `-f` → desired + observed → plan, and no further.
 
-use super::{Answer, count_changes, iterators, look, policy, report_plan, resolve};
+use super::{Answer, Trust, count_changes, iterators, look, policy, report_plan, resolve};
 use crate::bpffs::Bpffs;
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
@@ -8,7 +8,7 @@ use crate::plan;
 use crate::report::{Report, error};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
-    let resolved = resolve(&args.manifest)?;
+    let resolved = resolve(&args.manifest, Trust::of(&args.policy.trust))?;
     let desired = &resolved.desired;
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let observed = look(&bpffs, Some(desired))?;

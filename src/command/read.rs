@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 
 use super::entry::{self, Here};
-use super::{Answer, current_folder, load, look_up, resolve_entry};
+use super::{Answer, Trust, current_folder, load, look_up, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
 use crate::exit::Exit;
@@ -79,7 +79,7 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     let (folder, bpffs) = (current_folder()?, std::path::absolute(&args.bpffs)?);
     let here = Here { folder: &folder, is_on_bpffs: is_on_bpffs(&folder), bpffs: &bpffs };
     let toml = entry::of_read(args, here).map_err(|why| Usage(why.to_string()))?;
-    let resolved = resolve_entry(toml)?;
+    let resolved = resolve_entry(toml, Trust::of(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
     let plan = plan::pin(&resolved.desired, &observe(scan), Foreign::Refuse);

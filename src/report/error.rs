@@ -14,6 +14,7 @@ use crate::execute::Failure;
 use crate::kernel::{self, AttachError, LoadError};
 use crate::plan::Obstacle;
 use crate::sources::SourceError;
+use crate::trust::Untrusted;
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]
@@ -169,6 +170,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<LoadError>() {
         return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<Untrusted>() {
+        return Some(error.hint());
     }
     if let Some(error) = cause.downcast_ref::<AttachError>() {
         return error.hint();
