@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps objects build demo test fmt clippy doc clean
+.PHONY: help deps objects build demo test torture fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -39,6 +39,10 @@ else
 	cargo test --locked
 	cargo --config "target.'cfg(unix)'.runner = ['sudo', '-E']" test --locked --tests -- --ignored
 endif
+
+torture: deps objects ## break millions of manifests, stamps and objects (minutes)
+	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
+	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 
 fmt:      ## format the code
 	cargo fmt
