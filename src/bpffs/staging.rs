@@ -82,6 +82,15 @@ impl<'a> Staging<'a> {
         Ok(fs::renameat_with(&self.directory, &staged.0, &parent, path.name(), flags)?)
     }
 
+    /// Moves something out of it, over what is at `path`, which is gone then.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn replace(&self, staged: &Staged, path: &PinPath) -> io::Result<()> {
+        let parent = self.bpffs.parent(path)?;
+        Ok(fs::renameat(&self.directory, &staged.0, &parent, path.name())?)
+    }
+
     /// Moves what is at `path` into it.
     ///
     /// # Errors

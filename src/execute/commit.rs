@@ -28,6 +28,9 @@ enum Undo {
     PutBack(PinPath, Staged),
     /// The old pin is in staging, and the new one, of this link, at its path.
     ExchangeBack(PinPath, Staged, LinkId),
+    /// Another pin of the old link is in staging, and the new one, of this link, at its path: this
+    /// kernel cannot exchange them.
+    PutOver(PinPath, Staged, LinkId),
     /// The new pin, of this link, is at its path, where nothing was.
     TakeAway(PinPath, Staged, LinkId),
     /// The directory was removed.
@@ -118,31 +121,60 @@ fn take(
         Step::Replace { path, have, .. } => {
             let (new, link) =
                 staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))?;
-            staging.exchange(&new, path).map_err(|error| changed_since(error, path))?;
-            done.push(Undo::ExchangeBack(path.clone(), new.clone(), link));
-            expect_staged(staging, &new, have.link.id)
+            match staging.exchange(&new, path) {
+                Ok(()) => {
+                    done.push(Undo::ExchangeBack(path.clone(), new.clone(), link));
+                    expect_staged(staging, &new, have.link.id)
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    let old = put_over(path, &new, have.link.id, bpffs, staging)?;
+                    done.push(Undo::PutOver(path.clone(), old, link));
+                    Ok(())
+                }
+                Err(error) => Err(changed_since(error, path)),
+            }
         }
         Step::SetMeta { path, want, have, .. } => {
             let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
-            expect_link(&file, have.link.id)?;
+            open_link(&file, have.link.id)?;
             done.push(Undo::SetMeta(path.clone(), have.link.id, file.meta));
             Ok(file.set_meta(want.meta)?)
         }
     }
 }
 
-/// Whether what is staged is a pin of that link.
-fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> anyhow::Result<()> {
-    expect_link(&staging.file(staged)?, link)
+/// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16
+/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is
+/// renamed over the old one, in one step as well. Only, what somebody else puts there between the
+/// look and the rename is lost.
+fn put_over(
+    path: &PinPath,
+    new: &Staged,
+    old: LinkId,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+) -> anyhow::Result<Staged> {
+    let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+    let link = open_link(&file, old)?;
+    let kept = staging.fresh();
+    link.pin(&staging.pin_path(&kept)).context("failed to keep the old iterator")?;
+    staging.file(&kept)?.set_meta(file.meta).context("failed to keep the old mode and owner")?;
+    staging.replace(new, path)?;
+    Ok(kept)
 }
 
-/// Whether the file is a pin of that link.
-fn expect_link(file: &File, expected: LinkId) -> anyhow::Result<()> {
+/// Whether what is staged is a pin of that link.
+fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> anyhow::Result<()> {
+    open_link(&staging.file(staged)?, link).map(|_| ())
+}
+
+/// The link of that id, if that is what the file is a pin of.
+fn open_link(file: &File, expected: LinkId) -> anyhow::Result<IteratorLink> {
     if !file.is_file() {
         bail!("something that is no pin has come there since it was looked at");
     }
     match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
-        Ok(link) if link.describe()?.id == expected => Ok(()),
+        Ok(link) if link.describe()?.id == expected => Ok(link),
         Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
         Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
     }
@@ -169,6 +201,8 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Resul
         }
         Undo::ExchangeBack(path, staged, new) => exchange_back(path, staged, *new, staging)
             .with_context(|| format!("failed to put the old `{path}` back")),
+        Undo::PutOver(path, staged, new) => put_back_over(path, staged, *new, bpffs, staging)
+            .with_context(|| format!("failed to put the old `{path}` back")),
         Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
             .with_context(|| format!("failed to take the new `{path}` away")),
         Undo::MakeDirectory(path, meta) => bpffs
@@ -184,7 +218,7 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Resul
             .file(path)
             .map_err(anyhow::Error::from)
             .and_then(|file| {
-                expect_link(&file, *link)?;
+                open_link(&file, *link)?;
                 Ok(file.set_meta(*meta)?)
             })
             .with_context(|| format!("failed to set the mode and owner of `{path}` back")),
@@ -210,6 +244,25 @@ fn exchange_back(
         staging.exchange(staged, path)?;
         Err(why)
     })
+}
+
+/// Renames the kept pin of the old link over the new one, unless somebody else has replaced that.
+fn put_back_over(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    bpffs: &Bpffs,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match bpffs.file(path) {
+        Ok(file) => {
+            open_link(&file, new)?;
+            Ok(staging.replace(staged, path)?)
+        }
+        // Somebody has removed the new one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(staging.publish(staged, path)?),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Moves the new pin back into staging. What somebody else has put in its place stays there.

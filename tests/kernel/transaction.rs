@@ -198,3 +198,44 @@ fn an_answer_that_cannot_be_printed_does_not_undo_the_work() {
     Run::of(sandbox.command("sh", "-c").arg(script)).exits(1).says("failed to print the answer");
     assert_eq!(sandbox.paths(), after);
 }
+
+/// An attempt on a kernel that cannot exchange names: the second rename of the three.
+const NO_EXCHANGE: &str =
+    "-e trace=renameat,renameat2,openat2 -e inject=renameat2:error=EINVAL:when=2";
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_is_replaced_where_names_cannot_be_exchanged() {
+    let Attempts { sandbox, after, .. } = every_kind_of_step();
+    let (run, trace) = strace::trace(&sandbox, NO_EXCHANGE, APPLY);
+    run.exits(0);
+    assert!(trace.iter().any(|line| line.contains(" renameat(")), "it is renamed over: {trace:?}");
+    assert_eq!(sandbox.paths(), after);
+    assert_eq!(sandbox.first_line("changes"), "v2\n");
+    sandbox.iterctl(&format!("{APPLY} --lock-timeout 0")).exits(0).plans::<&str>(&[]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_is_put_back_where_names_cannot_be_exchanged() {
+    let attempts = every_kind_of_step();
+    let sandbox = &attempts.sandbox;
+    let (run, trace) = strace::trace(sandbox, NO_EXCHANGE, APPLY);
+    run.exits(0);
+    attempts.go_back();
+    let looks = trace.iter().filter(|line| line.contains(" openat2(")).count();
+    let what = |path: &str| sandbox.link(path);
+    let before = ["access", "changes", "old/goes", "same"].map(what);
+    let mut undone = 0;
+    // The last look is among these.
+    for when in looks.saturating_sub(6)..looks {
+        let options = format!("{NO_EXCHANGE} -e inject=openat2:error=EIO:when={when}");
+        let (run, _) = strace::trace(sandbox, &options, APPLY);
+        let run = run.exits(1).says("nothing was changed");
+        assert_eq!(sandbox.paths(), attempts.before, "{run}");
+        assert_eq!(["access", "changes", "old/goes", "same"].map(what), before, "{run}");
+        assert_eq!(sandbox.first_line("changes"), "v1\n", "{run}");
+        undone += 1;
+    }
+    assert!(undone > 1, "it was tried");
+}
