@@ -3,6 +3,9 @@
 .PHONY: help deps objects build demo test torture fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# cargo, with root's rights for the test binaries alone.
+SUDO_RUNNER := --config "target.'cfg(unix)'.runner = ['sudo', '-E']"
+CARGO_AS_ROOT := cargo $(if $(SUDO),$(SUDO_RUNNER))
 
 CLANG ?= clang
 BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
@@ -37,12 +40,13 @@ ifeq ($(SUDO),)
 	cargo test --locked -- --include-ignored
 else
 	cargo test --locked
-	cargo --config "target.'cfg(unix)'.runner = ['sudo', '-E']" test --locked --tests -- --ignored
+	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-torture: deps objects ## break millions of manifests, stamps and objects (minutes)
+torture: deps objects ## break millions of inputs, let applies compete (minutes; needs root)
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
+	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
 
 fmt:      ## format the code
 	cargo fmt

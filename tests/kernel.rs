@@ -23,6 +23,7 @@ mod kernel {
     mod globals;
     mod hostile;
     mod in_the_way;
+    mod limits;
     mod list;
     mod lock;
     mod manifests;
@@ -34,6 +35,7 @@ mod kernel {
     mod races;
     mod read;
     mod refused;
+    mod rivals;
     mod sets;
     mod targets;
     mod transaction;

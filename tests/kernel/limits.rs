@@ -1,0 +1,96 @@
+//! Much, long, odd and forbidden things.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::mount::{MountFlags, mount_remount};
+
+use super::bpf;
+use super::sandbox::{ITERCTL, Sandbox, entry};
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn names_can_be_as_long_as_the_kernel_takes() {
+    let sandbox = Sandbox::new();
+    let longest = "n".repeat(255);
+    let path = format!("{longest}/{longest}");
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &path));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    assert_eq!(sandbox.first_line(&path), "v1\n");
+    sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", &path));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    assert_eq!(sandbox.first_line(&path), "v2\n");
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
+    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &format!("{longest}n")));
+    sandbox.iterctl("apply -f iters.toml").exits(65).says("a component of 256 bytes");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn names_that_are_not_utf_8_are_in_nobodys_way() {
+    let sandbox = Sandbox::new();
+    let odd = sandbox.bpffs().join(OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&odd).expect("bpffs takes any name without a dot");
+    bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", odd.join(OsStr::from_bytes(b"pin\xfe")));
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "plain"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans::<&str>(&[]);
+    let list = sandbox.iterctl("list --bpffs bpf").exits(0).stdout;
+    assert!(list.contains("odd\u{fffd}/pin\u{fffd}") && list.contains("plain"), "{list}");
+    sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
+    assert!(odd.join(OsStr::from_bytes(b"pin\xfe")).exists(), "it is not ours");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn few_descriptors_are_enough_for_many_pins() {
+    let sandbox = Sandbox::new();
+    let entries = |object: &str| -> String {
+        (0..500).map(|number| entry(object, &format!("d{}/p{number}", number % 10))).collect()
+    };
+    let few =
+        |arguments: &str| sandbox.run("prlimit", &format!("--nofile=32:32 {ITERCTL} {arguments}"));
+    sandbox.manifest("iters.toml", &entries("tasks_v1.bpf.o"));
+    few("apply -f iters.toml").exits(0);
+    few("plan -f iters.toml --detailed-exitcode").exits(0);
+    sandbox.manifest("iters.toml", &entries("tasks_v2.bpf.o"));
+    few("apply -f iters.toml").exits(0);
+    few("unpin -f iters.toml").exits(0);
+    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn many_objects_need_no_more_descriptors() {
+    let sandbox = Sandbox::new();
+    let entries: String = (0..100)
+        .map(|number| {
+            let object = format!("copy{number}.bpf.o");
+            sandbox.copy("tasks_v1.bpf.o", &object);
+            entry(&object, &format!("p{number}"))
+        })
+        .collect();
+    sandbox.manifest("iters.toml", &entries);
+    sandbox.run("prlimit", &format!("--nofile=32:32 {ITERCTL} apply -f iters.toml")).exits(0);
+    assert_eq!(sandbox.paths().len(), 100);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_read_only_bpffs_is_told_and_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", "a"));
+    let before = sandbox.tree();
+    mount_remount(sandbox.bpffs(), MountFlags::RDONLY, "").expect("root can");
+    // Opening a link takes the right to write: bpf_obj_do_get() in kernel/bpf/inode.c.
+    for call in ["plan -f iters.toml", "apply -f iters.toml", "unpin -f iters.toml"] {
+        sandbox.iterctl(call).exits(1).says("`a`").says("Read-only file system");
+    }
+    mount_remount(sandbox.bpffs(), MountFlags::empty(), "").expect("root can");
+    assert_eq!(sandbox.tree(), before);
+}
