@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use self::entry::Here;
 use crate::accounts;
-use crate::bpffs::{Bpffs, Found};
+use crate::bpffs::{Bpffs, Found, is_on_bpffs};
 use crate::cgroup::cgroup_id;
 use crate::cli::{Command, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
@@ -108,16 +109,12 @@ struct Resolved {
 
 /// `-f` → manifest → desired.
 fn resolve(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Resolved> {
-    if trust == Trust::OwnFiles {
-        for file in args.file.iter().flat_map(|file| sources::files_of(file)) {
-            trust::check(&file)?;
-        }
-    }
-    resolve_input(sources::read(&args.file, args.set.clone())?, trust)
+    let input = sources::read(&args.file, args.set.clone(), |file| trust.check(file))?;
+    resolve_input(input, trust)
 }
 
 /// Whose manifests and objects are used.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Trust {
     /// As root, only those that nobody else could have written.
     OwnFiles,
@@ -129,11 +126,20 @@ impl Trust {
     fn of(args: &TrustArgs) -> Self {
         if args.insecure { Self::Anybody } else { Self::OwnFiles }
     }
+
+    fn check(self, file: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::OwnFiles => trust::check(file),
+            Self::Anybody => Ok(()),
+        }
+    }
 }
 
-/// Where this process is.
-fn current_folder() -> anyhow::Result<PathBuf> {
-    std::env::current_dir().context("failed to find the current folder")
+/// Where `pin` and `read` are run.
+fn here(bpffs: &Path) -> anyhow::Result<Here> {
+    let folder = std::env::current_dir().context("failed to find the current folder")?;
+    let bpffs = std::path::absolute(bpffs)?;
+    Ok(Here { is_on_bpffs: is_on_bpffs(&folder), folder, bpffs })
 }
 
 /// The arguments of `pin` or `read`, written as a manifest → desired.
@@ -147,7 +153,8 @@ fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
 
 fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     let manifest = manifest::parse(&input);
-    let objects = Objects::read(manifest.objects());
+    let paths = manifest.objects();
+    let objects = Objects::read(&paths);
     let facts = Facts {
         objects: objects.facts(),
         users: accounts::users(manifest.users())?,
@@ -157,9 +164,7 @@ fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     };
     let desired = show_faults(desired::resolve(&manifest, &facts), &input)?;
     // Every object is there by now: one that is not is a fault.
-    if trust == Trust::OwnFiles {
-        manifest.objects().iter().try_for_each(|object| trust::check(object))?;
-    }
+    paths.iter().try_for_each(|object| trust.check(object))?;
     Ok(Resolved { sources: input.sources, objects, desired })
 }
 

@@ -37,11 +37,8 @@ struct Object {
 
 impl Objects {
     /// Reads and opens every one.
-    pub fn read(paths: BTreeSet<PathBuf>) -> Self {
-        let objects = paths.into_iter().map(|path| {
-            let object = read_object(&path);
-            (path, object)
-        });
+    pub fn read(paths: &BTreeSet<PathBuf>) -> Self {
+        let objects = paths.iter().map(|path| (path.clone(), read_object(path)));
         Self { objects: objects.collect() }
     }
 

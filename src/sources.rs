@@ -27,11 +27,16 @@ pub enum SourceError {
     NoManifest(PathBuf),
 }
 
-/// Reads every file: those named, those in the directories named, and `-`.
+/// Reads every file: those named, those in the directories named, and `-`. Each regular file is shown
+/// to `may_use` before it is read.
 ///
 /// # Errors
-/// The first that cannot be read.
-pub fn read(files: &[PathBuf], set: Option<String>) -> Result<Input, SourceError> {
+/// The first that cannot be read, or that `may_use` refuses.
+pub fn read(
+    files: &[PathBuf],
+    set: Option<String>,
+    may_use: impl Fn(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<Input> {
     let mut input = Input { set, ..Input::default() };
     for file in files {
         if file == Path::new("-") {
@@ -41,29 +46,27 @@ pub fn read(files: &[PathBuf], set: Option<String>) -> Result<Input, SourceError
             input.arguments.push(Argument::Stdin);
         } else if file.is_dir() {
             for path in manifests_in(file)? {
+                if path.is_file() {
+                    may_use(&path)?;
+                }
                 input.sources.push(read_file(&path)?);
             }
             input.arguments.push(Argument::Directory(absolute(file)?));
         } else {
+            let is_file = file.is_file();
+            if is_file {
+                may_use(file)?;
+            }
             input.sources.push(read_file(file)?);
             let path = absolute(file)?;
             // The name of a pipe or a device says nothing of what comes out of it.
-            input.arguments.push(match file.is_file() {
+            input.arguments.push(match is_file {
                 true => Argument::File(path),
                 false => Argument::Stream(path),
             });
         }
     }
     Ok(input)
-}
-
-/// The files that a `-f` argument leads to; none for a pipe or a device, which nobody else writes to,
-/// and for what cannot be read, which is told when it is.
-pub fn files_of(argument: &Path) -> Vec<PathBuf> {
-    if argument.is_dir() {
-        return manifests_in(argument).unwrap_or_default();
-    }
-    if argument.is_file() { vec![argument.to_path_buf()] } else { Vec::new() }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SourceError> {

@@ -4,7 +4,7 @@
 //! as any manifest, so its faults are shown with carets, and it can be kept as a file.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
 
@@ -21,31 +21,31 @@ pub(super) enum InvalidEntry {
     /// A `--reuse` that is not `NAME=KIND:MAP`.
     Reuse(String),
     /// A path that is not UTF-8, as TOML has to be.
-    NotUtf8(std::path::PathBuf),
+    NotUtf8(PathBuf),
 }
 
 /// Where a command is run: relative paths start from there, as they do for bpftool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Here<'a> {
+#[derive(Debug)]
+pub(super) struct Here {
     /// The current folder.
-    pub(super) folder: &'a Path,
+    pub(super) folder: PathBuf,
     /// Whether that is on a bpffs: only then a relative pin is looked for there.
     pub(super) is_on_bpffs: bool,
     /// The bpffs, as an absolute path.
-    pub(super) bpffs: &'a Path,
+    pub(super) bpffs: PathBuf,
 }
 
 /// The manifest that does the same as `pin`.
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_pin(args: &PinArgs, here: Here<'_>) -> Result<String, InvalidEntry> {
+pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<String, InvalidEntry> {
     let pin = match here.is_on_bpffs {
         true => here.folder.join(&args.path),
         false => args.path.clone(),
     };
     let mut toml = format!("set = {}\n", quote(&args.set));
-    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(here.bpffs)?));
+    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(&here.bpffs)?));
     toml += &format!("obj = {}\n", quote(text(&here.folder.join(&args.obj))?));
     toml += &format!("path = {}\n", quote(text(&pin)?));
     toml += &given(&args.given, &args.map, here)?;
@@ -67,8 +67,8 @@ pub(super) fn of_pin(args: &PinArgs, here: Here<'_>) -> Result<String, InvalidEn
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_read(args: &ReadArgs, here: Here<'_>) -> Result<String, InvalidEntry> {
-    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(here.bpffs)?));
+pub(super) fn of_read(args: &ReadArgs, here: &Here) -> Result<String, InvalidEntry> {
+    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(&here.bpffs)?));
     toml += &format!("[[iter]]\nobj = {}\n", quote(text(&here.folder.join(&args.what))?));
     toml += "path = \"once\"\n";
     toml += &given(&args.given, &args.map, here)?;
@@ -79,7 +79,7 @@ fn text(path: &Path) -> Result<&str, InvalidEntry> {
     path.to_str().ok_or_else(|| InvalidEntry::NotUtf8(path.to_path_buf()))
 }
 
-fn given(args: &GivenArgs, map: &[String], here: Here<'_>) -> Result<String, InvalidEntry> {
+fn given(args: &GivenArgs, map: &[String], here: &Here) -> Result<String, InvalidEntry> {
     let mut toml = String::new();
     if let Some(program) = &args.program {
         toml += &format!("program = {}\n", quote(program));
@@ -117,7 +117,7 @@ fn given(args: &GivenArgs, map: &[String], here: Here<'_>) -> Result<String, Inv
 }
 
 /// bpftool's `map MAP`, where MAP is `id N`, `pinned FILE` or `name NAME`; and `own NAME`.
-fn map_of_words(words: &[String], here: Here<'_>) -> Result<String, InvalidEntry> {
+fn map_of_words(words: &[String], here: &Here) -> Result<String, InvalidEntry> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["map", kind, name] => map_of(kind, name, here),
@@ -126,7 +126,7 @@ fn map_of_words(words: &[String], here: Here<'_>) -> Result<String, InvalidEntry
     .ok_or_else(|| InvalidEntry::Map(words.iter().map(|word| (*word).to_owned()).collect()))
 }
 
-fn map_of(kind: &str, name: &str, here: Here<'_>) -> Option<String> {
+fn map_of(kind: &str, name: &str, here: &Here) -> Option<String> {
     match kind {
         "id" => Some(format!("{{ id = {} }}", name.parse::<u32>().ok()?)),
         "pinned" => {
@@ -161,7 +161,7 @@ fn parse_value(text: &str) -> Option<Value> {
 }
 
 /// `NAME=KIND:MAP`.
-fn reuse(written: &str, here: Here<'_>) -> Result<String, InvalidEntry> {
+fn reuse(written: &str, here: &Here) -> Result<String, InvalidEntry> {
     let invalid = || InvalidEntry::Reuse(written.to_owned());
     let (name, map) = written.split_once('=').ok_or_else(invalid)?;
     let (kind, map) = map.split_once(':').ok_or_else(invalid)?;
@@ -199,8 +199,8 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn here(is_on_bpffs: bool) -> Here<'static> {
-        let (folder, bpffs) = (Path::new("/here"), Path::new("/sys/fs/bpf"));
+    fn here(is_on_bpffs: bool) -> Here {
+        let (folder, bpffs) = (PathBuf::from("/here"), PathBuf::from("/sys/fs/bpf"));
         Here { folder, is_on_bpffs, bpffs }
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let words = std::iter::once("iterctl").chain(words.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let entry = of_pin(&args, here(false)).map_err(|error| error.to_string());
+        let entry = of_pin(&args, &here(false)).map_err(|error| error.to_string());
         let head = "set = \"adhoc\"\nbpffs = \"/sys/fs/bpf\"\n\n[[iter]]\n";
         let expected = expected.map(|entry| format!("{head}{entry}")).map_err(str::to_owned);
         assert_eq!(entry, expected);
@@ -259,7 +259,7 @@ mod tests {
         let words = ["iterctl", "pin", "a.o", "p"];
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let toml = |on_bpffs| of_pin(&args, here(on_bpffs)).expect("it is an entry");
+        let toml = |on_bpffs| of_pin(&args, &here(on_bpffs)).expect("it is an entry");
         assert!(toml(false).contains("path = \"p\""), "{}", toml(false));
         assert!(toml(true).contains("path = \"/here/p\""), "{}", toml(true));
     }
@@ -268,7 +268,8 @@ mod tests {
     fn no_value_gets_out_of_its_place() {
         let args =
             |value: &str| GivenArgs { globals: vec![value.to_owned()], ..GivenArgs::default() };
-        let toml = given(&args("x=1 }\nset = \"evil\""), &[], here(false)).expect("it is a string");
+        let toml =
+            given(&args("x=1 }\nset = \"evil\""), &[], &here(false)).expect("it is a string");
         assert_eq!(toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
     }
 }

@@ -1,18 +1,15 @@
 //! `pin`: one entry, said on the command line; the rest of its set stays as it is.
 
 use super::apply::{How, carry_out};
-use super::entry::{self, Here};
-use super::{Answer, Trust, current_folder, resolve_entry};
-use crate::bpffs::is_on_bpffs;
+use super::{Answer, Trust, entry, here, resolve_entry};
 use crate::cli::PinArgs;
 use crate::exit::Exit;
 use crate::plan::{self, Foreign};
 use crate::report::{Shown, Usage};
 
 pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
-    let (folder, bpffs) = (current_folder()?, std::path::absolute(&args.bpffs)?);
-    let here = Here { folder: &folder, is_on_bpffs: is_on_bpffs(&folder), bpffs: &bpffs };
-    let toml = entry::of_pin(args, here).map_err(|why| Usage(why.to_string()))?;
+    let here = here(&args.bpffs)?;
+    let toml = entry::of_pin(args, &here).map_err(|why| Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let how = How {
         plan: &|desired, observed| plan::pin(desired, observed, foreign),

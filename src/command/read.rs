@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::entry::{self, Here};
-use super::{Answer, Trust, current_folder, load, look_up, resolve_entry};
+use super::{Answer, Trust, entry, here, load, look_up, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
+use crate::desired::DesiredPin;
 use crate::exit::Exit;
 use crate::kernel::IteratorLink;
 use crate::observed::{Scan, observe};
@@ -76,9 +76,8 @@ fn not_a_pin(error: io::Error) -> anyhow::Error {
 
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
 fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
-    let (folder, bpffs) = (current_folder()?, std::path::absolute(&args.bpffs)?);
-    let here = Here { folder: &folder, is_on_bpffs: is_on_bpffs(&folder), bpffs: &bpffs };
-    let toml = entry::of_read(args, here).map_err(|why| Usage(why.to_string()))?;
+    let here = here(&args.bpffs)?;
+    let toml = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
     let resolved = resolve_entry(toml, Trust::of(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
@@ -97,7 +96,7 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     link.run().with_context(|| format!("failed to run `{}`", program.name))
 }
 
-fn only_pin(plan: &Plan) -> Option<(&crate::desired::DesiredPin, &WantedParam)> {
+fn only_pin(plan: &Plan) -> Option<(&DesiredPin, &WantedParam)> {
     plan.steps.iter().find_map(|step| match step {
         Step::Pin { want, param, .. } => Some((want, param)),
         Step::Unpin { .. }

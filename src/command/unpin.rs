@@ -8,14 +8,13 @@ use anyhow::bail;
 use super::{Answer, count_changes, look, remove_stale_staging, report_plan, show_faults};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
-use crate::desired::{self, Desired, Naming, Program, Set};
+use crate::desired::{self, Desired, Program};
 use crate::execute;
 use crate::exit::Exit;
-use crate::fault::{Fault, Faults, Problem};
-use crate::manifest;
+use crate::manifest::{self, Input, Manifest};
 use crate::path::{InvalidPinPath, PinPath, Printable};
 use crate::plan::{self, Foreign};
-use crate::report::{Blocked, Faulty, Usage, error};
+use crate::report::{Blocked, Usage, error};
 use crate::sources;
 
 /// What is to go.
@@ -56,7 +55,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
-        let input = sources::read(&args.file, args.set.clone())?;
+        let input = sources::read(&args.file, args.set.clone(), |_| Ok(()))?;
         let manifest = manifest::parse(&input);
         let desired = show_faults(desired::resolve_empty(&manifest), &input)?;
         let bpffs = desired.bpffs.clone();
@@ -67,12 +66,8 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
         let paths = args.paths.iter().map(|path| pin_path(path, &bpffs));
         return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
     };
-    let name = name.parse().map_err(|why| {
-        let fault = Fault { place: None, problem: Problem::SetName(why) };
-        Faulty { faults: Faults::new(vec![fault]), sources: Vec::new() }
-    })?;
-    let set = Set { name, naming: Naming::Written, source: Vec::new() };
-    let desired = Desired { set, bpffs: bpffs.clone(), pins: [].into() };
+    let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
+    let desired = show_faults(desired::resolve_empty(&manifest), &Input::default())?;
     Ok((What::Set(desired), bpffs))
 }
 

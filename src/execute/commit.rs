@@ -112,15 +112,13 @@ fn take(
             Err(error) => Err(error.into()),
         },
         Step::Pin { path, .. } => {
-            let (new, link) =
-                staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            let (new, link) = take_new(path, staged)?;
             staging.publish(&new, path).map_err(|error| changed_since(error, path))?;
             done.push(Undo::TakeAway(path.clone(), new, link));
             Ok(())
         }
         Step::Replace { path, have, .. } => {
-            let (new, link) =
-                staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))?;
+            let (new, link) = take_new(path, staged)?;
             match staging.exchange(&new, path) {
                 Ok(()) => {
                     done.push(Undo::ExchangeBack(path.clone(), new.clone(), link));
@@ -141,6 +139,11 @@ fn take(
             Ok(file.set_meta(want.meta)?)
         }
     }
+}
+
+/// The new pin of a path.
+fn take_new(path: &PinPath, staged: &mut StagedPins) -> anyhow::Result<(Staged, LinkId)> {
+    staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))
 }
 
 /// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16

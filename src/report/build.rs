@@ -49,12 +49,12 @@ pub fn changes(
 
 /// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.
 pub fn fill_in_ids(changes: &mut [Change], now: &BTreeMap<PinPath, ObservedPin>) {
-    let states: BTreeMap<String, PinState> =
-        now.iter().map(|(path, pin)| (path.to_string(), of_observed(pin))).collect();
     for change in changes {
-        if let (Some(after), Some(state)) = (&mut change.after, states.get(&change.relative)) {
-            after.program_id = state.program_id;
-            after.link_id = state.link_id;
+        // What is to be there after it has a path that a manifest has written.
+        let pin = now.get(Path::new(&change.relative));
+        if let (Some(after), Some(pin)) = (&mut change.after, pin) {
+            after.program_id = Some(pin.link.program.0);
+            after.link_id = Some(pin.link.id.0);
         }
     }
 }
