@@ -154,7 +154,7 @@ fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
 fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     let manifest = manifest::parse(&input);
     let paths = manifest.objects();
-    let objects = Objects::read(&paths);
+    let objects = Objects::read(&paths, |object| trust.check(object))?;
     let facts = Facts {
         objects: objects.facts(),
         users: accounts::users(manifest.users())?,
@@ -163,8 +163,6 @@ fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
         gid: rustix::process::getegid().as_raw(),
     };
     let desired = show_faults(desired::resolve(&manifest, &facts), &input)?;
-    // Every object is there by now: one that is not is a fault.
-    paths.iter().try_for_each(|object| trust.check(object))?;
     Ok(Resolved { sources: input.sources, objects, desired })
 }
 

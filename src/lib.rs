@@ -24,7 +24,7 @@
 //! | [`stamp`] | what a loaded program says of itself ↔ JSON |
 //! | [`observed`] | what was found → what every pin is, and whose |
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
-//! | [`sources`], [`object`], [`accounts`], [`cgroup`], [`trust`] | files and databases → texts, bytes, facts |
+//! | [`contents`], [`sources`], [`object`], [`accounts`], [`cgroup`], [`trust`] | files and databases → texts, bytes, facts |
 //! | [`bpffs`] | the file system: walk, lock, staging, renames |
 //! | [`kernel`] | libbpf: open, load, attach, pin, stamp, ask |
 //! | [`mod@execute`] | a plan → bpffs, all or nothing |
@@ -48,6 +48,7 @@ pub mod bpffs;
 pub mod cgroup;
 pub mod cli;
 pub mod command;
+pub mod contents;
 pub mod desired;
 pub mod execute;
 pub mod exit;

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use crate::contents;
 use crate::desired::ObjectFacts;
 use crate::fault::ObjectFault;
 use crate::kernel;
@@ -36,10 +37,27 @@ struct Object {
 }
 
 impl Objects {
-    /// Reads and opens every one.
-    pub fn read(paths: &BTreeSet<PathBuf>) -> Self {
-        let objects = paths.iter().map(|path| (path.clone(), read_object(path)));
-        Self { objects: objects.collect() }
+    /// Reads and opens every one. Each that can be read is shown to `may_use` before anything looks
+    /// into it.
+    ///
+    /// # Errors
+    /// The first that `may_use` refuses.
+    pub fn read(
+        paths: &BTreeSet<PathBuf>,
+        may_use: impl Fn(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let mut objects = BTreeMap::new();
+        for path in paths {
+            let object = match read_bytes(path) {
+                Ok(bytes) => {
+                    may_use(path)?;
+                    look_into(path, bytes)
+                }
+                Err(fault) => Err(fault),
+            };
+            objects.insert(path.clone(), object);
+        }
+        Ok(Self { objects })
     }
 
     /// What is known of them.
@@ -59,8 +77,7 @@ impl Objects {
     }
 }
 
-fn read_object(path: &Path) -> Result<Object, ObjectFault> {
-    let bytes = read_bytes(path)?;
+fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
     check_header(path, &bytes)?;
     let contents = kernel::look_into(path, &bytes)
         .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
@@ -91,13 +108,8 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
     if !metadata.is_file() {
         return Err(ObjectFault::NotAFile(owned()));
     }
-    let mut bytes = Vec::new();
-    let mut limited = file.take(LARGEST + 1);
-    limited.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(ObjectFault::TooLarge(owned(), metadata.len(), LARGEST));
-    }
-    Ok(bytes)
+    let bytes = contents::read(&file, LARGEST).map_err(unreadable)?;
+    bytes.ok_or_else(|| ObjectFault::TooLarge(owned(), metadata.len(), LARGEST))
 }
 
 /// libbpf says no more than "invalid argument" to what is no BPF object.

@@ -5,10 +5,12 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::contents;
 use crate::manifest::{Argument, Input, Source};
 
 /// Manifests longer than this, in bytes, are refused.
@@ -41,7 +43,13 @@ pub fn read(
     for file in files {
         if file == Path::new("-") {
             let base = absolute(Path::new("."))?;
-            let text = read_text(file, io::stdin().lock())?;
+            let stdin = File::from(
+                io::stdin()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .map_err(|error| SourceError::Unreadable(file.clone(), error))?,
+            );
+            let text = read_text(file, &stdin)?;
             input.sources.push(Source { name: "<stdin>".to_owned(), text, base });
             input.arguments.push(Argument::Stdin);
         } else if file.is_dir() {
@@ -95,21 +103,16 @@ fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 fn read_file(path: &Path) -> Result<Source, SourceError> {
     let unreadable = |error| SourceError::Unreadable(path.to_path_buf(), error);
-    let text = read_text(path, File::open(path).map_err(unreadable)?)?;
+    let text = read_text(path, &File::open(path).map_err(unreadable)?)?;
     let mut base = absolute(path)?;
     base.pop();
     Ok(Source { name: path.display().to_string(), text, base })
 }
 
-fn read_text(path: &Path, reader: impl Read) -> Result<String, SourceError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(SourceError::TooLong(path.to_path_buf()));
-    }
+fn read_text(path: &Path, file: &File) -> Result<String, SourceError> {
+    let bytes = contents::read(file, LONGEST)
+        .map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?
+        .ok_or_else(|| SourceError::TooLong(path.to_path_buf()))?;
     String::from_utf8(bytes)
         .map_err(|error| SourceError::NotUtf8(path.to_path_buf(), error.utf8_error().valid_up_to()))
 }

@@ -62,6 +62,16 @@ fn objects_that_others_can_write_are_refused() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn nothing_looks_into_what_others_can_write() {
+    let sandbox = with_a_folder();
+    sandbox.write("own/tasks_v1.bpf.o", "no object at all");
+    sandbox.iterctl("plan -f own/iters.toml").exits(65);
+    set_mode(&sandbox, "own/tasks_v1.bpf.o", 0o666);
+    sandbox.iterctl("plan -f own/iters.toml").exits(77).says("everybody can write to");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn folders_that_others_can_write_are_refused() {
     is_refused(|sandbox| set_mode(sandbox, "own", 0o777), "everybody can write to", "own");
     is_refused(|sandbox| give(sandbox, "own", Some(7), None), "the user 7 owns", "own");
