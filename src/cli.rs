@@ -1,9 +1,15 @@
 //! The command line: what can be said, and the help for it. No logic.
 
+mod entry;
+mod watch;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+
+pub use entry::{GivenArgs, PinArgs, ReadArgs};
+pub use watch::WatchArgs;
 
 use crate::desired::DEFAULT_BPFFS;
 
@@ -71,6 +77,11 @@ pub enum Command {
         after_help = "Examples:\n  iterctl apply -f iters.toml\n  iterctl apply -f /etc/iterctl.d"
     )]
     Apply(ApplyArgs),
+    /// Apply, then again whenever the manifest, an object, a pinned map or a pin changes
+    #[command(
+        after_help = "Examples:\n  iterctl watch -f iters.toml\n  iterctl watch -f /etc/iterctl.d --metrics-file /var/lib/node_exporter/iterctl.prom"
+    )]
+    Watch(WatchArgs),
     /// Unpin all pins of a set, or those at the paths given
     #[command(
         after_help = "Examples:\n  iterctl unpin --set observe\n  iterctl unpin -f iters.toml\n  iterctl unpin observe/tasks"
@@ -211,146 +222,6 @@ pub struct UnpinArgs {
     /// How long to wait.
     #[command(flatten)]
     pub lock: LockArgs,
-}
-
-/// What an iterator is given, as flags.
-#[derive(Debug, Default, Args)]
-pub struct GivenArgs {
-    /// The program, where the object holds several iterators
-    #[arg(long, value_name = "NAME")]
-    pub program: Option<String>,
-
-    /// The cgroup to walk from: its directory, or its id
-    #[arg(long, value_name = "DIR|ID", requires = "order")]
-    pub cgroup: Option<String>,
-
-    /// The order in which cgroups are walked
-    #[arg(long, value_name = "ORDER", requires = "cgroup")]
-    pub order: Option<String>,
-
-    /// The one process to walk
-    #[arg(long, value_name = "PID", conflicts_with = "tid")]
-    pub pid: Option<u32>,
-
-    /// The one thread to walk
-    #[arg(long, value_name = "TID")]
-    pub tid: Option<u32>,
-
-    /// The initial value of a global variable; may be repeated. The value is TOML, or else a string
-    #[arg(long = "global", value_name = "NAME=VALUE")]
-    pub globals: Vec<String>,
-
-    /// An existing map for the object's own map NAME; may be repeated
-    #[arg(long = "reuse", value_name = "NAME=id:N|pinned:FILE|name:NAME")]
-    pub reuse: Vec<String>,
-
-    /// Refuse any other object than the one with this SHA-256
-    #[arg(long, value_name = "HEX")]
-    pub sha256: Option<String>,
-}
-
-impl GivenArgs {
-    /// Whether nothing is given.
-    pub fn is_empty(&self) -> bool {
-        let Self { program, cgroup, order, pid, tid, globals, reuse, sha256 } = self;
-        program.is_none()
-            && cgroup.is_none()
-            && order.is_none()
-            && pid.is_none()
-            && tid.is_none()
-            && globals.is_empty()
-            && reuse.is_empty()
-            && sha256.is_none()
-    }
-}
-
-/// `pin`.
-#[derive(Debug, Args)]
-pub struct PinArgs {
-    /// The compiled BPF object
-    #[arg(value_name = "OBJ")]
-    pub obj: PathBuf,
-
-    /// The pin: absolute, or relative to the bpffs, or to the current folder where that is on bpffs
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
-
-    /// The map to walk: `map id N`, `map pinned FILE` (relative to the current folder), `map name
-    /// NAME`, or `map own NAME` for one that the object defines
-    #[arg(value_name = "map MAP", num_args = 0..)]
-    pub map: Vec<String>,
-
-    /// What it is given.
-    #[command(flatten)]
-    pub given: GivenArgs,
-
-    /// The pin's mode, in octal; 0600 if nothing else is said
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<String>,
-
-    /// The pin's owner
-    #[arg(long, value_name = "USER")]
-    pub owner: Option<String>,
-
-    /// The pin's group
-    #[arg(long, value_name = "GROUP")]
-    pub group: Option<String>,
-
-    /// The mode of parent directories that have to be made; 0700 if nothing else is said
-    #[arg(long, value_name = "MODE")]
-    pub dir_mode: Option<String>,
-
-    /// The set that will own the pin. Its other pins stay
-    #[arg(long, value_name = "NAME", default_value = "adhoc")]
-    pub set: String,
-
-    /// The bpffs
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
-    pub bpffs: PathBuf,
-
-    /// Take over an iterator that someone else has pinned there
-    #[arg(long)]
-    pub adopt: bool,
-
-    /// Mount a bpffs where there is none
-    #[arg(long)]
-    pub mount: bool,
-
-    /// Also print the manifest that would do the same
-    #[arg(short, long)]
-    pub verbose: bool,
-
-    /// Whose files may be used.
-    #[command(flatten)]
-    pub trust: TrustArgs,
-
-    /// How long to wait.
-    #[command(flatten)]
-    pub lock: LockArgs,
-}
-
-/// `read`.
-#[derive(Debug, Args)]
-pub struct ReadArgs {
-    /// A pin, relative to the bpffs or absolute; or a compiled BPF object, which is run once
-    #[arg(value_name = "PATH|OBJ")]
-    pub what: PathBuf,
-
-    /// Of an object, the map to walk: `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`
-    #[arg(value_name = "map MAP", num_args = 0..)]
-    pub map: Vec<String>,
-
-    /// What it is given.
-    #[command(flatten)]
-    pub given: GivenArgs,
-
-    /// The bpffs
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
-    pub bpffs: PathBuf,
-
-    /// Whose files may be used.
-    #[command(flatten)]
-    pub trust: TrustArgs,
 }
 
 /// `export`.

@@ -9,6 +9,7 @@ mod pin;
 mod plan;
 mod read;
 mod unpin;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,7 @@ use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
 use crate::fault::Faults;
 use crate::kernel::{self, Loaded, Scanner, find_map};
-use crate::manifest::{self, Argument, Input, Source};
+use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
 use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
@@ -83,15 +84,19 @@ impl fmt::Display for Versions {
     }
 }
 
+/// Tells what was found and done before the end: `watch` alone has to.
+pub type Say<'a> = &'a mut dyn FnMut(&Report) -> anyhow::Result<()>;
+
 /// Runs a subcommand.
 ///
 /// # Errors
 /// Whatever it could not do; [`Exit::of`] gives its status.
-pub fn run(command: &Command) -> anyhow::Result<Answer> {
+pub fn run(command: &Command, say: Say<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(args),
         Command::Apply(args) => apply::apply(args),
+        Command::Watch(args) => watch::watch(args, say),
         Command::Unpin(args) => unpin::unpin(args),
         Command::List(args) => list::list(args),
         Command::Pin(args) => pin::pin(args),
@@ -109,8 +114,11 @@ struct Resolved {
 
 /// `-f` → manifest → desired.
 fn resolve(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Resolved> {
-    let input = sources::read(&args.file, args.set.clone(), |file| trust.check(file))?;
-    resolve_input(input, trust)
+    resolve_input(read_input(args, trust)?, trust)
+}
+
+fn read_input(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Input> {
+    sources::read(&args.file, args.set.clone(), |file| trust.check(file))
 }
 
 /// Whose manifests and objects are used.
@@ -153,8 +161,11 @@ fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
 
 fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     let manifest = manifest::parse(&input);
-    let paths = manifest.objects();
-    let objects = Objects::read(&paths, |object| trust.check(object))?;
+    resolve_manifest(input, &manifest, trust)
+}
+
+fn resolve_manifest(input: Input, manifest: &Manifest, trust: Trust) -> anyhow::Result<Resolved> {
+    let objects = Objects::read(&manifest.objects(), |object| trust.check(object))?;
     let facts = Facts {
         objects: objects.facts(),
         users: accounts::users(manifest.users())?,
@@ -162,7 +173,7 @@ fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
     };
-    let desired = show_faults(desired::resolve(&manifest, &facts), &input)?;
+    let desired = show_faults(desired::resolve(manifest, &facts), &input)?;
     Ok(Resolved { sources: input.sources, objects, desired })
 }
 

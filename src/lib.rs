@@ -68,3 +68,4 @@ pub mod stamp;
 pub mod target;
 pub mod trust;
 pub mod value;
+pub mod watch;

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anstream::{eprintln, stdout};
 use anyhow::Context as _;
 use clap::Parser as _;
-use iterctl::cli::Cli;
+use iterctl::cli::{Cli, Command};
 use iterctl::command::{self, Answer, Versions};
 use iterctl::exit::Exit;
 use iterctl::kernel;
-use iterctl::report::{Usage, error, text};
+use iterctl::report::{Report, Usage, error, text};
+use iterctl::watch;
 use serde::Serialize;
 
 /// How an answer is printed.
@@ -36,7 +37,12 @@ fn main() -> ExitCode {
         kernel::show_all();
     }
     let printed = match (&cli.command, cli.version) {
-        (Some(command), false) => print(command::run(command), form),
+        (Some(command), false) => {
+            if let Command::Watch(_) = command {
+                watch::log::start(cli.debug);
+            }
+            print(command::run(command, &mut |report| say(report, form)), form)
+        }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
             let usage = Usage("a command is missing: `iterctl help` lists them".to_owned());
@@ -49,6 +55,14 @@ fn main() -> ExitCode {
             eprintln!("{}", error::render(&error));
             ExitCode::from(Exit::of(&error) as u8)
         }
+    }
+}
+
+/// Prints what is said before the end. As text, it is in the log already.
+fn say(report: &Report, form: Form) -> anyhow::Result<()> {
+    match form {
+        Form::Text => Ok(()),
+        Form::Json | Form::PrettyJson => unless_closed(print_json(report, form)),
     }
 }
 

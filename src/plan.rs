@@ -6,6 +6,7 @@
 mod drift;
 mod obstacle;
 mod planner;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 //! In: paths from the command line. Out: an [`Input`], every file read once, in the order in which
 //! they are to be taken.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -84,13 +85,27 @@ fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
         .map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))
 }
 
-/// The `*.toml` of a directory, in byte order. Hidden files, such as an editor's, are left out.
+/// Whether a file of a directory is one of its manifests: `*.toml`, and not hidden, as an editor's
+/// are.
+pub fn is_manifest_name(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".toml") && !name.as_bytes().starts_with(b".")
+}
+
+/// The files behind a `-f` argument: itself, or the manifests of the directory.
+///
+/// # Errors
+/// Where a directory cannot be listed, or has none.
+pub fn files(argument: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    if argument.is_dir() { manifests_in(argument) } else { Ok(vec![argument.to_path_buf()]) }
+}
+
+/// The manifests of a directory, in byte order.
 fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |error| SourceError::Unreadable(directory.to_path_buf(), error);
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
-        if name.as_bytes().ends_with(b".toml") && !name.as_bytes().starts_with(b".") {
+        if is_manifest_name(&name) {
             names.push(name);
         }
     }

@@ -1,20 +1,22 @@
 //! `unpin`: a set, or single pins, and nothing else. The objects need not be there any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 
 use super::{Answer, count_changes, look, remove_stale_staging, report_plan, show_faults};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
-use crate::desired::{self, Desired, Program};
+use crate::desired::{self, Desired, Program, Set};
 use crate::execute;
 use crate::exit::Exit;
 use crate::manifest::{self, Input, Manifest};
+use crate::observed::Observed;
 use crate::path::{InvalidPinPath, PinPath, Printable};
-use crate::plan::{self, Foreign};
-use crate::report::{Blocked, Usage, error};
+use crate::plan::{self, Foreign, Plan};
+use crate::report::{Blocked, Report, Usage, error};
 use crate::sources;
 
 /// What is to go.
@@ -28,21 +30,47 @@ enum What {
 pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     let (what, path) = what(args)?;
     let bpffs = Bpffs::open(&path)?;
-    let _lock = bpffs.lock(args.lock.lock_timeout)?;
-    let note = remove_stale_staging(&bpffs)?;
-    let observed = look(&bpffs, None)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
-    let (plan, set) = match what {
-        What::Set(desired) => (plan::unpin_set(&desired, &observed), Some(desired.set)),
-        What::Paths(paths) => (plan::unpin(&paths, &observed, foreign), None),
+    let report = match what {
+        What::Set(desired) => {
+            let plan = |observed: &Observed| plan::unpin_set(&desired, observed);
+            carry_out(&bpffs, Some(&desired.set), &plan, args.lock.lock_timeout)
+        }
+        What::Paths(paths) => {
+            let plan = |observed: &Observed| plan::unpin(&paths, observed, foreign);
+            carry_out(&bpffs, None, &plan, args.lock.lock_timeout)
+        }
     };
+    Ok(Answer::new(report?, Exit::Done))
+}
+
+/// Unpins all that a set has, whatever it is to have.
+pub(super) fn unpin_whole(
+    set: &Set,
+    bpffs: &Path,
+    lock_timeout: Duration,
+) -> anyhow::Result<Report> {
+    let nothing = Desired { set: set.clone(), bpffs: bpffs.to_path_buf(), pins: BTreeMap::new() };
+    let plan = |observed: &Observed| plan::unpin_set(&nothing, observed);
+    carry_out(&Bpffs::open(bpffs)?, Some(set), &plan, lock_timeout)
+}
+
+fn carry_out(
+    bpffs: &Bpffs,
+    set: Option<&Set>,
+    plan: &dyn Fn(&Observed) -> Plan,
+    lock_timeout: Duration,
+) -> anyhow::Result<Report> {
+    let _lock = bpffs.lock(lock_timeout)?;
+    let note = remove_stale_staging(bpffs)?;
+    let plan = plan(&look(bpffs, None)?);
     if !plan.obstacles.is_empty() {
         return Err(Blocked(plan.obstacles).into());
     }
     let load = |_: &Program| bail!("unpin loads nothing");
-    let untidy = execute::execute(&plan, &bpffs, &load, &mut || Ok(()))?;
+    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))?;
 
-    let mut report = report_plan(&plan, set.as_ref(), bpffs.path(), &[]);
+    let mut report = report_plan(&plan, set, bpffs.path(), &[]);
     report.changed = report.summary.changes() > 0;
     report.comment = if report.changed {
         count_changes(&report, ["pinned", "replaced", "updated", "unpinned"])
@@ -50,7 +78,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
         "nothing to do: the set has no pins".to_owned()
     };
     report.diagnostics = note.into_iter().chain(untidy.iter().map(error::warning)).collect();
-    Ok(Answer::new(report, Exit::Done))
+    Ok(report)
 }
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {

@@ -1,5 +1,6 @@
 //! A report → text for people.
 
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
 use super::{Action, Change, ListedPin, Report, Shown};
@@ -14,9 +15,7 @@ const HEADER: Style = Style::new().bold();
 /// left out.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
-    for change in &report.changes {
-        text.push_str(&change_line(change));
-    }
+    text.extend(report.changes.iter().map(change_line));
     match report.pins.as_deref() {
         None | Some([]) => text.push_str(&format!("{}\n", report.comment)),
         Some(pins) => text.push_str(&table(pins)),
@@ -27,6 +26,12 @@ pub fn render(report: &Report) -> String {
         Shown::ChangesAndManifest => format!("{text}\n{manifest}"),
         Shown::Manifest => manifest.to_owned(),
     }
+}
+
+/// What is shown of each change, unstyled, a line each.
+pub fn changes(report: &Report) -> Vec<String> {
+    let plain = |change| strip_str(change_line(change).trim_end()).to_string();
+    report.changes.iter().map(plain).collect()
 }
 
 /// A sign, a path, the reasons.

@@ -1,0 +1,38 @@
+//! Which steps only put right what somebody has done to pins. Pure.
+
+use super::{Drift, Plan, Step};
+
+impl Plan {
+    /// Parts the steps that follow a map or a cgroup from those that only put right what somebody
+    /// has done to pins. Meant for a manifest and objects that have been applied before.
+    pub fn part_repairs(self) -> (Self, Self) {
+        let (steps, repairs) = self.steps.into_iter().partition(follows_a_parameter);
+        let rest = Self { steps, ..self };
+        let repairs = Self { steps: repairs, ..Self::default() };
+        (rest, repairs)
+    }
+}
+
+/// Whether the pin is what was made of it, and what it walks or was given is another one by now.
+fn follows_a_parameter(step: &Step) -> bool {
+    match step {
+        Step::Replace { drift, .. } => {
+            let followed = |drift: &Drift| match drift {
+                Drift::Param(..) | Drift::GivenMap { .. } => Some(true),
+                Drift::Foreign(_)
+                | Drift::Object(..)
+                | Drift::Program(..)
+                | Drift::Target(..)
+                | Drift::Globals => Some(false),
+                // These do not need another link: whoever did both, the link is what matters.
+                Drift::Mode(..) | Drift::Owner(..) | Drift::Group(..) => None,
+            };
+            drift.iter().filter_map(followed).all(|follows| follows)
+        }
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::Pin { .. }
+        | Step::SetMeta { .. } => false,
+    }
+}

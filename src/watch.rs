@@ -1,0 +1,160 @@
+//! What happens on the machine → when to go round: the loop of `watch`, without what it does.
+//!
+//! In: the paths that matter. Out: one [`Woken`] after the other, each when it is time. What is done
+//! then is the business of [`command`](crate::command).
+
+mod inbox;
+pub mod log;
+mod metrics;
+mod places;
+mod service;
+mod timer;
+mod watcher;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use tracing::{debug, warn};
+
+pub use metrics::{Measured, Metrics};
+pub use service::Service;
+pub use timer::{Ended, Timer, Waits};
+
+use self::inbox::{Inbox, News};
+use self::places::Places;
+use self::watcher::Watcher;
+
+/// The paths that matter, absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Files and pins, there or not.
+    pub paths: BTreeSet<PathBuf>,
+    /// Directories of which every manifest matters.
+    pub directories: BTreeSet<PathBuf>,
+}
+
+/// Why the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// It is time for a round.
+    Round(Cause),
+    /// It is time to end.
+    Stop,
+}
+
+/// Why it is time for a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Something happened, or some time has passed.
+    Change,
+    /// Somebody asked for it.
+    Reload,
+}
+
+/// Waits for what happens.
+#[derive(Debug)]
+pub struct Watch {
+    inbox: Arc<Inbox>,
+    watcher: Watcher,
+    interest: Interest,
+    timer: Timer,
+    start: Instant,
+    asked: bool,
+}
+
+impl Watch {
+    /// Begins to wait, for nothing yet but signals and mounts.
+    ///
+    /// # Errors
+    /// Where the system lets it not.
+    pub fn new(waits: Waits) -> anyhow::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let watcher = Watcher::new(&inbox).context("failed to begin to watch files")?;
+        watcher::watch_mounts(&inbox).context("failed to watch the table of mounts")?;
+        watcher::watch_signals(&inbox).context("failed to wait for signals")?;
+        let (interest, timer) = (Interest::default(), Timer::new(waits));
+        Ok(Self { inbox, watcher, interest, timer, start: Instant::now(), asked: false })
+    }
+
+    /// From now on, these paths matter. What happened to those that did not before is not known.
+    pub fn set_interest(&mut self, interest: Interest) {
+        self.interest = interest;
+        self.place();
+    }
+
+    /// Looks whether the paths lead elsewhere by now. Where they do, one more round will come: what
+    /// happened there before nobody has seen.
+    pub fn look_at_places(&mut self) {
+        if self.place() {
+            self.timer.event(self.start.elapsed());
+        }
+    }
+
+    /// A round ended.
+    pub fn end(&mut self, how: Ended) {
+        self.timer.end(self.start.elapsed(), how);
+    }
+
+    /// Waits for the next thing to do, and has the service manager know that it does.
+    pub fn next(&mut self, service: &mut Service) -> Woken {
+        loop {
+            let due = self.start + self.timer.due(self.inbox.is_writing());
+            let until = service.ping_due().map_or(due, |ping| ping.min(due));
+            let news = self.inbox.wait(until);
+            service.ping();
+            if news.stop {
+                return Woken::Stop;
+            }
+            self.take(&news);
+            let due = self.start + self.timer.due(self.inbox.is_writing());
+            if due <= Instant::now() {
+                self.timer.begin();
+                let asked = std::mem::take(&mut self.asked);
+                return Woken::Round(if asked { Cause::Reload } else { Cause::Change });
+            }
+        }
+    }
+
+    fn take(&mut self, news: &News) {
+        if let Some((when, path)) = &news.last_event {
+            debug!("{} changed", path.display());
+            self.timer.event(when.duration_since(self.start));
+        }
+        if news.overflow {
+            debug!("events were lost");
+            self.timer.event(self.start.elapsed());
+        }
+        if news.reload {
+            self.asked = true;
+            self.timer.ask(self.start.elapsed());
+        }
+        if !news.lost.is_empty() {
+            self.watcher.forget(&news.lost);
+            self.place();
+        }
+        // Most mounts are somewhere else.
+        if news.mounts && self.place() {
+            debug!("something was mounted where it matters");
+            self.timer.event(self.start.elapsed());
+        }
+    }
+
+    /// Watches where the paths lead now. Gives whether that is somewhere new.
+    fn place(&mut self) -> bool {
+        let placed = self.watcher.place(&self.places());
+        for problem in &placed.problems {
+            warn!("what changes there is found later, not at once: {problem}");
+        }
+        placed.is_new
+    }
+
+    fn places(&self) -> Places {
+        let mut places = Places::default();
+        self.interest.paths.iter().for_each(|path| places.add(path));
+        self.interest.directories.iter().for_each(|path| places.add_manifests_in(path));
+        places
+    }
+}
