@@ -88,24 +88,6 @@ impl Bpffs {
         File::open(&self.root, path.as_path())
     }
 
-    /// Makes a directory of that mode. Its parent must be there.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn make_directory(&self, path: &PinPath, mode: Mode) -> io::Result<()> {
-        let parent = self.parent(path)?;
-        fs::mkdirat(&parent, path.name(), fs::Mode::from_raw_mode(0o700))?;
-        // mkdir(2) takes the umask off the mode.
-        let set =
-            open_directory(&parent, Path::new(path.name()), OFlags::RDONLY).and_then(|directory| {
-                Ok(fs::fchmod(&directory, fs::Mode::from_raw_mode(mode.bits()))?)
-            });
-        if set.is_err() {
-            fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?;
-        }
-        set
-    }
-
     /// Removes an empty directory.
     ///
     /// # Errors
@@ -113,14 +95,6 @@ impl Bpffs {
     pub fn remove_directory(&self, path: &PinPath) -> io::Result<()> {
         let parent = self.parent(path)?;
         Ok(fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?)
-    }
-
-    /// Gives a directory that is there a mode, owner and group.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn set_directory_meta(&self, path: &PinPath, meta: Meta) -> io::Result<()> {
-        File::open(&self.root, path.as_path())?.set_meta(meta)
     }
 
     /// The open directory that holds `path`.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Dir, DirEntry, OFlags, RenameFlags};
+use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{BENEATH, Bpffs, File, open_directory, proc_path};
@@ -52,6 +53,14 @@ impl<'a> Staging<'a> {
     /// Where something of that name is to be pinned, as a path for `BPF_OBJ_PIN`.
     pub fn pin_path(&self, staged: &Staged) -> PathBuf {
         proc_path(&self.directory, staged.0.as_ref())
+    }
+
+    /// Makes a directory in it, of mode 0700 at most.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make_directory(&self, staged: &Staged) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.directory, &staged.0, fs::Mode::from_raw_mode(0o700))?)
     }
 
     /// Opens something in it.
@@ -156,8 +165,12 @@ fn remove(bpffs: &Bpffs, name: &str) -> io::Result<()> {
     let directory = fs::openat2(&bpffs.root, name, flags, fs::Mode::empty(), BENEATH)?;
     let entries = Dir::read_from(&directory)?.collect::<Result<Vec<_>, _>>()?;
     for name in entries.iter().map(DirEntry::file_name) {
-        if name != c"." && name != c".." {
-            fs::unlinkat(&directory, name, AtFlags::empty())?;
+        if name == c"." || name == c".." {
+            continue;
+        }
+        match fs::unlinkat(&directory, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => fs::unlinkat(&directory, name, AtFlags::REMOVEDIR)?,
+            other => other?,
         }
     }
     Ok(fs::unlinkat(&bpffs.root, name, AtFlags::REMOVEDIR)?)

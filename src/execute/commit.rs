@@ -102,15 +102,17 @@ fn take(
             Err(error) if is_not_empty_or_gone(&error) => Ok(()),
             Err(error) => Err(error.into()),
         },
-        Step::MakeDirectory { path, mode } => match bpffs.make_directory(path, *mode) {
-            Ok(()) => {
-                done.push(Undo::RemoveDirectory(path.clone()));
-                Ok(())
+        Step::MakeDirectory { path, mode } => {
+            match make_directory(path, staging, |meta| Meta { mode: *mode, ..meta }) {
+                Ok(()) => {
+                    done.push(Undo::RemoveDirectory(path.clone()));
+                    Ok(())
+                }
+                // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error.into()),
             }
-            // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error.into()),
-        },
+        }
         Step::Pin { path, .. } => {
             let (new, link) = take_new(path, staged)?;
             staging.publish(&new, path).map_err(|error| changed_since(error, path))?;
@@ -139,6 +141,21 @@ fn take(
             Ok(file.set_meta(want.meta)?)
         }
     }
+}
+
+/// Makes a directory in staging, for mkdir(2) takes the umask off the mode, and moves it to its path
+/// when it is as `meta` makes of what it is like at first: whenever this is killed, nobody sees a
+/// directory of another mode, which no later apply would mend.
+fn make_directory(
+    path: &PinPath,
+    staging: &mut Staging<'_>,
+    meta: impl FnOnce(Meta) -> Meta,
+) -> io::Result<()> {
+    let new = staging.fresh();
+    staging.make_directory(&new)?;
+    let file = staging.file(&new)?;
+    file.set_meta(meta(file.meta))?;
+    staging.publish(&new, path)
 }
 
 /// The new pin of a path.
@@ -197,7 +214,7 @@ fn is_not_empty_or_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
 }
 
-fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Result<()> {
+fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &mut Staging<'_>) -> anyhow::Result<()> {
     match undo {
         Undo::PutBack(path, staged) => {
             staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
@@ -208,9 +225,7 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &Staging<'_>) -> anyhow::Resul
             .with_context(|| format!("failed to put the old `{path}` back")),
         Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
             .with_context(|| format!("failed to take the new `{path}` away")),
-        Undo::MakeDirectory(path, meta) => bpffs
-            .make_directory(path, meta.mode)
-            .and_then(|()| bpffs.set_directory_meta(path, *meta))
+        Undo::MakeDirectory(path, meta) => make_directory(path, staging, |_| *meta)
             .with_context(|| format!("failed to make the directory `{path}` again")),
         Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
             // Somebody else is using it by now.
