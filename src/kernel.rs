@@ -21,7 +21,7 @@ mod version;
 pub use capability::hint as permission_hint;
 pub use error::{AttachError, LoadError};
 pub use link::IteratorLink;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, reopen};
 pub use log::show_all;
 pub use map::find_map;
 pub use open::look_into;

@@ -1,5 +1,7 @@
 //! `apply`: the whole line, and round once more to prove that nothing is left to do.
 
+mod reuse;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,6 +59,9 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     }
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     let load_and_stamp = |program: &Program| {
+        if let Some(loaded) = reuse::loaded_already(program, desired, &plan)? {
+            return Ok(loaded);
+        }
         let (loaded, maps) = load(program, &plan, &resolved.objects, bpffs.path())?;
         loaded.bind(&Stamp::new(&desired.set, program, &maps, loaded.own_maps()))?;
         Ok(loaded)

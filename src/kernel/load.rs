@@ -11,7 +11,7 @@ use libbpf_rs::{MapCore as _, Object, OpenObject};
 use super::error::LoadError;
 use super::{ffi, globals, log, map, open, stamp};
 use crate::desired::Program;
-use crate::meta::MapId;
+use crate::meta::{MapId, ProgramId};
 use crate::stamp::Stamp;
 
 /// A loaded program. It lives in the kernel as long as this or a link to it does.
@@ -19,8 +19,15 @@ use crate::stamp::Stamp;
 pub struct Loaded {
     program: OwnedFd,
     own_maps: BTreeMap<String, MapId>,
-    /// Keeps the maps that only an iterator walks, and no program uses.
-    _object: Object,
+    _maps: Holder,
+}
+
+/// What keeps the maps that only an iterator walks, and no program uses.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are held, not used")]
+enum Holder {
+    Object(Object),
+    Maps(Vec<OwnedFd>),
 }
 
 impl Loaded {
@@ -89,7 +96,25 @@ pub fn load(
         .map_err(|error| LoadError::Other { error, message: None })?;
     let own_maps =
         own_maps(&object, maps).map_err(|error| LoadError::Other { error, message: None })?;
-    Ok(Loaded { program: fd, own_maps, _object: object })
+    Ok(Loaded { program: fd, own_maps, _maps: Holder::Object(object) })
+}
+
+/// A program that is loaded already, whose object came with these maps. `None` where one of them has
+/// gone: those that the program does not use go with the last link that walks them.
+///
+/// # Errors
+/// The kernel's. Opening a program by its id needs `CAP_SYS_ADMIN`.
+pub fn reopen(id: ProgramId, own_maps: BTreeMap<String, MapId>) -> io::Result<Option<Loaded>> {
+    let open = || {
+        let program = ffi::prog_by_id(id.0)?;
+        let maps = own_maps.values().map(|id| map::open(*id)).collect::<io::Result<_>>()?;
+        io::Result::Ok((program, maps))
+    };
+    match open() {
+        Ok((program, maps)) => Ok(Some(Loaded { program, own_maps, _maps: Holder::Maps(maps) })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Has the object use an existing map instead of its own map `name`.

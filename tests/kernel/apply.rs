@@ -249,3 +249,27 @@ fn the_stamp_says_where_a_program_is_from_and_is_frozen() {
     let error = map.update(&[0; 4], &value, MapFlags::ANY).expect_err("it is frozen");
     assert!(error.to_string().contains("Operation not permitted"), "{error:#}");
 }
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_is_loaded_already_is_used_for_new_pins() {
+    let sandbox = Sandbox::new();
+    let walks = |path: &str| entry_with("own_map.bpf.o", path, "map = { own = \"own_elems\" }");
+    let ids = |path: &str| ["prog_id", "map_id"].map(|key| sandbox.number(path, key));
+    sandbox.manifest("iters.toml", &walks("a"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    let first = ids("a");
+
+    sandbox.manifest("iters.toml", &(walks("a") + &walks("b")));
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ b  bpf_map_elem own map own_elems"]);
+    assert_eq!([ids("a"), ids("b")], [first, first]);
+
+    // What the stamp would say is another thing: it was read from another file.
+    fs::create_dir(sandbox.file("other")).expect("own folder");
+    sandbox.copy("own_map.bpf.o", "other/own_map.bpf.o");
+    let other = walks("c").replace("own_map.bpf.o", "other/own_map.bpf.o");
+    sandbox.manifest("iters.toml", &(walks("a") + &walks("b") + &other));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    assert_eq!([ids("a"), ids("b")], [first, first]);
+    assert!(ids("c") != first, "it has a program and a map of its own");
+}
