@@ -12,9 +12,11 @@ mod timer;
 mod watcher;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tracing::{debug, warn};
@@ -30,10 +32,12 @@ use self::watcher::Watcher;
 /// The paths that matter, absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
-    /// Files and pins, there or not.
-    pub paths: BTreeSet<PathBuf>,
     /// Directories of which every manifest matters.
     pub directories: BTreeSet<PathBuf>,
+    /// Manifests and objects, there or not.
+    pub inputs: BTreeSet<PathBuf>,
+    /// Everything else, such as pins.
+    pub others: BTreeSet<PathBuf>,
 }
 
 /// Why the loop goes on.
@@ -54,6 +58,10 @@ pub enum Cause {
     Reload,
 }
 
+/// An event comes this much later than the change that it tells of, at most: a writer can lose its
+/// processor in between.
+const LONGEST_LAG: Duration = Duration::from_millis(50);
+
 /// Waits for what happens.
 #[derive(Debug)]
 pub struct Watch {
@@ -61,6 +69,8 @@ pub struct Watch {
     watcher: Watcher,
     interest: Interest,
     timer: Timer,
+    /// How old a file's last change must be for its event to have come.
+    quiet: Duration,
     start: Instant,
     asked: bool,
 }
@@ -75,8 +85,15 @@ impl Watch {
         let watcher = Watcher::new(&inbox).context("failed to begin to watch files")?;
         watcher::watch_mounts(&inbox).context("failed to watch the table of mounts")?;
         watcher::watch_signals(&inbox).context("failed to wait for signals")?;
-        let (interest, timer) = (Interest::default(), Timer::new(waits));
-        Ok(Self { inbox, watcher, interest, timer, start: Instant::now(), asked: false })
+        Ok(Self {
+            inbox,
+            watcher,
+            interest: Interest::default(),
+            timer: Timer::new(waits),
+            quiet: waits.debounce.min(LONGEST_LAG),
+            start: Instant::now(),
+            asked: false,
+        })
     }
 
     /// From now on, these paths matter. What happened to those that did not before is not known.
@@ -91,6 +108,19 @@ impl Watch {
         if self.place() {
             self.timer.event(self.start.elapsed());
         }
+    }
+
+    /// Whether something has happened to a manifest or an object since the round began, or so short a
+    /// time before that nothing has been heard of it: what was read may be half of what somebody is
+    /// writing. Then another round will come.
+    pub fn have_inputs_changed(&mut self) -> bool {
+        self.watcher.catch_up();
+        let have_changed = self.inbox.have_inputs_changed()
+            || self.interest.inputs.iter().any(|path| changed_within(path, self.quiet));
+        if have_changed {
+            self.timer.event(self.start.elapsed());
+        }
+        have_changed
     }
 
     /// A round ended.
@@ -144,17 +174,25 @@ impl Watch {
 
     /// Watches where the paths lead now. Gives whether that is somewhere new.
     fn place(&mut self) -> bool {
-        let placed = self.watcher.place(&self.places());
+        let mut inputs = Places::default();
+        self.interest.directories.iter().for_each(|path| inputs.add_manifests_in(path));
+        self.interest.inputs.iter().for_each(|path| inputs.add(path));
+        let mut places = inputs.clone();
+        self.interest.others.iter().for_each(|path| places.add(path));
+        let placed = self.watcher.place(places, inputs);
         for problem in &placed.problems {
             warn!("what changes there is found later, not at once: {problem}");
         }
         placed.is_new
     }
+}
 
-    fn places(&self) -> Places {
-        let mut places = Places::default();
-        self.interest.paths.iter().for_each(|path| places.add(path));
-        self.interest.directories.iter().for_each(|path| places.add_manifests_in(path));
-        places
-    }
+/// Whether the file was changed, or put there, so short a time ago. Its event comes later than its
+/// time: a file is truncated first, and then those who watch it are told.
+fn changed_within(path: &Path, time: Duration) -> bool {
+    let Ok(metadata) = fs::metadata(path) else { return false };
+    let seconds = Duration::from_secs(metadata.ctime().unsigned_abs());
+    let changed = UNIX_EPOCH + seconds + Duration::from_nanos(metadata.ctime_nsec().unsigned_abs());
+    // Where the clock was set back since, it was long ago as far as anybody knows.
+    SystemTime::now().duration_since(changed).is_ok_and(|age| age < time)
 }

@@ -41,5 +41,6 @@ mod kernel {
     mod transaction;
     mod trust;
     mod unpin;
+    mod watch;
     mod words;
 }

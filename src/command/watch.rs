@@ -44,7 +44,7 @@ pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
             service.reloading();
         }
         let start = Instant::now();
-        let round = rounds.go(&mut watch);
+        let Some(round) = rounds.go(&mut watch) else { continue };
         // Where directories were made, nobody has watched them yet.
         watch.look_at_places();
         watch.end(match round {
@@ -76,43 +76,64 @@ enum Round {
     Badly(anyhow::Error, Option<Report>),
 }
 
+/// So many rounds in a row can be disturbed. Then what was read is used: each file was whole.
+const MOST_DISTURBED: u32 = 3;
+
 /// One round after the other, and what has to be known of those before.
 struct Rounds<'a> {
     args: &'a WatchArgs,
     trust: Trust,
     /// The `-f` arguments, absolute.
     files: Vec<PathBuf>,
-    /// What the manifest names, as far as it could be read last time.
-    named: BTreeSet<PathBuf>,
+    /// The objects that the manifest names, as far as it could be read last time.
+    objects: BTreeSet<PathBuf>,
+    /// Pins, maps and cgroups, likewise.
+    others: BTreeSet<PathBuf>,
     /// What was carried out last.
     good: Option<Resolved>,
     is_first: bool,
+    /// How many rounds in a row were disturbed.
+    disturbed: u32,
 }
 
 impl<'a> Rounds<'a> {
     fn new(args: &'a WatchArgs) -> anyhow::Result<Self> {
         let files = args.manifest.file.iter().map(std::path::absolute);
         let files = files.collect::<Result<_, _>>()?;
-        let (trust, named) = (Trust::of(&args.policy.trust), BTreeSet::new());
-        Ok(Self { args, trust, files, named, good: None, is_first: true })
+        Ok(Self {
+            args,
+            trust: Trust::of(&args.policy.trust),
+            files,
+            objects: BTreeSet::new(),
+            others: BTreeSet::new(),
+            good: None,
+            is_first: true,
+            disturbed: 0,
+        })
     }
 
     /// The whole line, once. Everything is watched before it is looked at, so that nothing that
-    /// changes is missed.
-    fn go(&mut self, watch: &mut Watch) -> Round {
-        let resolved = match self.resolve(watch) {
-            Ok(resolved) => resolved,
-            Err(error) => return self.keep_the_last_good(None, error),
-        };
-        let round = match self.carry_out(&resolved) {
-            Ok(report) => {
-                self.good = Some(resolved);
-                Round::Well(report)
-            }
-            Err(error) => self.keep_the_last_good(Some(&resolved), error),
+    /// changes is missed. `None` where somebody was writing what was read: nothing is done with that,
+    /// and the next round is on its way.
+    fn go(&mut self, watch: &mut Watch) -> Option<Round> {
+        let resolved = self.resolve(watch);
+        if self.disturbed < MOST_DISTURBED && watch.have_inputs_changed() {
+            self.disturbed += 1;
+            return None;
+        }
+        self.disturbed = 0;
+        let round = match resolved {
+            Ok(resolved) => match self.carry_out(&resolved) {
+                Ok(report) => {
+                    self.good = Some(resolved);
+                    Round::Well(report)
+                }
+                Err(error) => self.keep_the_last_good(Some(&resolved), error),
+            },
+            Err(error) => self.keep_the_last_good(None, error),
         };
         self.is_first = false;
-        round
+        Some(round)
     }
 
     /// `-f` → desired.
@@ -120,10 +141,10 @@ impl<'a> Rounds<'a> {
         watch.set_interest(self.interest());
         let input = read_input(&self.args.manifest, self.trust)?;
         let manifest = manifest::parse(&input);
-        self.named = manifest.objects();
+        self.objects = manifest.objects();
         watch.set_interest(self.interest());
         let resolved = resolve_manifest(input, &manifest, self.trust)?;
-        self.named.extend(named_by(&resolved.desired));
+        self.others = named_by(&resolved.desired);
         watch.set_interest(self.interest());
         Ok(resolved)
     }
@@ -181,17 +202,18 @@ impl<'a> Rounds<'a> {
 
     /// Everything that matters.
     fn interest(&self) -> Interest {
-        let mut interest = Interest { paths: self.named.clone(), ..Interest::default() };
+        let mut interest = Interest::default();
         for file in &self.files {
             if file.is_dir() {
                 interest.directories.insert(file.clone());
             }
             // Where one cannot be listed, the round says so.
-            interest.paths.extend(sources::files(file).unwrap_or_default());
-            interest.paths.insert(file.clone());
+            interest.inputs.extend(sources::files(file).unwrap_or_default());
+            interest.inputs.insert(file.clone());
         }
-        let good = self.good.iter().flat_map(|good| named_by(&good.desired));
-        interest.paths.extend(good);
+        interest.inputs.extend(self.objects.iter().cloned());
+        interest.others = self.others.clone();
+        interest.others.extend(self.good.iter().flat_map(|good| named_by(&good.desired)));
         interest
     }
 

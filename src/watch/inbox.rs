@@ -21,6 +21,8 @@ pub(super) struct Inbox {
 pub(super) struct News {
     /// The last time when something happened at a place that matters, and where that was.
     pub(super) last_event: Option<(Instant, PathBuf)>,
+    /// Whether that was a manifest or an object.
+    pub(super) inputs_changed: bool,
     /// Directories that are gone, and with them their watches.
     pub(super) lost: BTreeSet<PathBuf>,
     /// Something was mounted or unmounted somewhere.
@@ -40,7 +42,10 @@ struct Notes {
     is_new: bool,
     /// The files that matter and that somebody has begun to write, and not closed.
     writing: BTreeSet<PathBuf>,
+    /// Where something can happen that matters.
     places: Places,
+    /// Those of the manifests and the objects.
+    inputs: Places,
 }
 
 /// What was done to a file or a directory.
@@ -70,10 +75,11 @@ impl Inbox {
     }
 
     /// From now on these places matter.
-    pub(super) fn set_places(&self, places: Places) {
+    pub(super) fn set_places(&self, places: Places, inputs: Places) {
         let mut notes = self.notes();
-        notes.writing.retain(|path| places.concern(path));
+        notes.writing.retain(|path| inputs.concern(path));
         notes.places = places;
+        notes.inputs = inputs;
     }
 
     /// Something happened to `path`, which may matter or not.
@@ -82,11 +88,13 @@ impl Inbox {
         if !notes.places.concern(path) {
             return;
         }
+        let is_input = notes.inputs.concern(path);
         match change {
-            Change::Writing => {
+            Change::Writing if is_input => {
                 notes.writing.insert(path.to_path_buf());
             }
-            Change::Written | Change::Other => {
+            Change::Writing | Change::Other => {}
+            Change::Written => {
                 notes.writing.remove(path);
             }
             Change::Gone => {
@@ -97,6 +105,7 @@ impl Inbox {
             }
         }
         notes.news.last_event = Some((Instant::now(), path.to_path_buf()));
+        notes.news.inputs_changed |= is_input;
         notes.is_new = true;
         self.woken.notify_one();
     }
@@ -120,6 +129,12 @@ impl Inbox {
     /// It is to end.
     pub(super) fn stop(&self) {
         self.leave(|news| news.stop = true);
+    }
+
+    /// Whether something has happened to a manifest or an object, or may have.
+    pub(super) fn have_inputs_changed(&self) -> bool {
+        let notes = self.notes();
+        notes.news.inputs_changed || notes.news.overflow
     }
 
     /// Whether somebody is writing a file that matters.

@@ -65,8 +65,8 @@ impl Watcher {
     }
 
     /// From now on, these places are watched and no others.
-    pub(super) fn place(&mut self, places: &Places) -> Placed {
-        self.inbox.set_places(places.clone());
+    pub(super) fn place(&mut self, places: Places, inputs: Places) -> Placed {
+        self.inbox.set_places(places.clone(), inputs);
         let wanted: BTreeSet<&Path> = places.directories().collect();
         let old = self.watched.keys().filter(|directory| !wanted.contains(directory.as_path()));
         for directory in old.cloned().collect::<Vec<_>>() {
@@ -81,6 +81,14 @@ impl Watcher {
             }
         }
         placed
+    }
+
+    /// Waits until everything that has happened so far is in the inbox.
+    pub(super) fn catch_up(&mut self) {
+        // notify's thread reads all events before it answers to the first, delivers them, and then
+        // answers to the second (`handle_messages()` in its inotify.rs, 9.0.0-rc.7).
+        let _ = self.notify.update_paths(Vec::new());
+        let _ = self.notify.watched_paths();
     }
 
     /// Whether the directory was not watched before.

@@ -113,3 +113,11 @@ pub(super) fn interrupt(
     assert!(meanwhile.is_none(), "there is no {call} number {when}: {run}");
     run
 }
+
+/// The process that strace, which writes to `trace`, runs.
+#[track_caller]
+pub(super) fn traced(sandbox: &Sandbox) -> Pid {
+    let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
+    let pid = trace.split_whitespace().next().and_then(|pid| pid.parse().ok());
+    pid.and_then(Pid::from_raw).expect("each line begins with a process id")
+}

@@ -1,0 +1,176 @@
+//! `watch`, in the background of a test: what it says, round by round.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::sandbox::{ITERCTL, Sandbox};
+
+mod good;
+mod idle;
+mod lost;
+mod quiet;
+mod service;
+mod wakes;
+
+/// What a test waits for has happened long before; if not, it never will.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// The binary, watching.
+struct Watching<'a> {
+    sandbox: &'a Sandbox,
+    child: Child,
+    rounds: Receiver<Value>,
+}
+
+impl<'a> Watching<'a> {
+    /// Begins to watch iters.toml, and waits for the end of the first round.
+    #[track_caller]
+    fn start(sandbox: &'a Sandbox, options: &str) -> (Self, Value) {
+        let watching = Self::spawn(sandbox, ITERCTL, &format!("-f iters.toml {options}"), &[]);
+        let first = watching.round();
+        (watching, first)
+    }
+
+    /// Begins to watch, as a service of that environment.
+    #[track_caller]
+    fn spawn(
+        sandbox: &'a Sandbox,
+        program: &str,
+        options: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = sandbox.command(program, &format!("-j watch {options}"));
+        command.envs(environment.iter().copied());
+        Self::run(sandbox, command)
+    }
+
+    /// Runs a script that ends in becoming the binary.
+    #[track_caller]
+    fn spawn_script(sandbox: &'a Sandbox, script: &str) -> Self {
+        Self::run(sandbox, sandbox.command("sh", script))
+    }
+
+    #[track_caller]
+    fn run(sandbox: &'a Sandbox, mut command: Command) -> Self {
+        let log = File::create(sandbox.file("log")).expect("own folder");
+        command.stderr(Stdio::from(log));
+        let mut child = command.spawn().expect("the binary is there");
+        let answers = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let (sender, rounds) = channel();
+        thread::spawn(move || {
+            for line in answers.lines() {
+                let line = line.expect("UTF-8");
+                let round =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+                if sender.send(round).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { sandbox, child, rounds }
+    }
+
+    /// Waits for the next round that is worth a line.
+    #[track_caller]
+    fn round(&self) -> Value {
+        let round = self.rounds.recv_timeout(NEVER);
+        round.unwrap_or_else(|error| panic!("{error}; the log:\n{}", self.log()))
+    }
+
+    /// Waits for the next round, which changes exactly this: `pin a`, `replace b`.
+    #[track_caller]
+    fn changes(&self, expected: &[&str]) {
+        let round = self.round();
+        assert_eq!(changes(&round, self.sandbox), expected, "{round:#}\n{}", self.log());
+        assert_eq!(round["changed"], true, "{round:#}");
+    }
+
+    /// Waits for the next round, which fails and changes nothing.
+    #[track_caller]
+    fn fails(&self, expected: &str) {
+        let round = self.round();
+        assert_eq!(round["changed"], false, "{round:#}");
+        let comment = round["comment"].as_str().expect("there is one");
+        let said = round["diagnostics"].to_string();
+        assert!(comment.contains(expected) || said.contains(expected), "{round:#}");
+    }
+
+    /// Has it go round. Nothing was worth a line since the last one, and nothing is to be done.
+    #[track_caller]
+    fn has_nothing_to_do(&self) {
+        self.asks(self.pid());
+    }
+
+    /// The same, where the binary is a child of the process that was started.
+    #[track_caller]
+    fn asks(&self, pid: Pid) {
+        kill_process(pid, Signal::HUP).expect("it runs");
+        let round = self.round();
+        let comment = round["comment"].as_str().expect("there is one");
+        let is_quiet = round["changed"] == false && comment.starts_with("nothing to do: ");
+        assert!(is_quiet, "{round:#}\n{}", self.log());
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// A file of its own in `/proc`.
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+    }
+
+    /// What it has logged so far.
+    fn log(&self) -> String {
+        fs::read_to_string(self.sandbox.file("log")).expect("the test has made it")
+    }
+
+    /// Has it end, and gives its last word.
+    #[track_caller]
+    fn stop(self, signal: Signal) -> Value {
+        let pid = self.pid();
+        self.end(pid, signal)
+    }
+
+    /// The same, where the binary is a child of the process that was started.
+    #[track_caller]
+    fn end(mut self, pid: Pid, signal: Signal) -> Value {
+        kill_process(pid, signal).expect("it runs");
+        let last = self.round();
+        let status = self.child.wait().expect("it is a child of this process");
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+        last
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        // It has ended where the test got to its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Each change of a round: what is done, and the path below the bpffs.
+fn changes(round: &Value, sandbox: &Sandbox) -> Vec<String> {
+    let root = format!("{}/", sandbox.bpffs().display());
+    let changes = round["changes"].as_array().expect("it is a list");
+    let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+    let line = |change: &Value| {
+        format!("{} {}", text(&change["action"]), text(&change["path"]).replacen(&root, "", 1))
+    };
+    changes.iter().map(line).collect()
+}

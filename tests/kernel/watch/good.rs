@@ -1,0 +1,129 @@
+//! It keeps what is good, says once what is not, and goes on.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::super::sandbox::{ITERCTL, Sandbox, entry};
+use super::Watching;
+
+/// A manifest with one iterator, applied.
+fn one(sandbox: &Sandbox) {
+    sandbox.copy("tasks_v1.bpf.o", "tasks.bpf.o");
+    sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a"));
+}
+
+/// `spoil` makes something bad: it is said once, what is pinned stays and is healed, and what is good
+/// again is applied.
+#[track_caller]
+fn is_kept(spoil: impl Fn(&Sandbox), said: &str) {
+    let sandbox = Sandbox::new();
+    one(&sandbox);
+    let (watching, _) = Watching::start(&sandbox, "");
+    let link = sandbox.link("a");
+    spoil(&sandbox);
+    watching.fails(said);
+    assert_eq!(sandbox.link("a"), link, "what is pinned stays");
+    fs::remove_file(sandbox.pin("a")).expect("it is there");
+    watching.changes(&["pin a"]);
+    assert_eq!(sandbox.first_line("a"), "v1\n", "of the last good manifest");
+    assert_eq!(watching.log().matches(said).count(), 1, "{}", watching.log());
+    // Two saves, which may be one round or two.
+    sandbox.copy("tasks_v1.bpf.o", "tasks.bpf.o");
+    sandbox.manifest("iters.toml", &(entry("tasks.bpf.o", "a") + &entry("tasks.bpf.o", "b")));
+    watching.changes(&["pin b"]);
+    watching.has_nothing_to_do();
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_manifest_with_faults_is_not_the_end() {
+    is_kept(|sandbox| sandbox.write("iters.toml", "[[iter]\n"), "not TOML");
+    is_kept(|sandbox| sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a.b")), "has a dot");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_empty_manifest_is_a_mistake() {
+    is_kept(|sandbox| sandbox.manifest("iters.toml", ""), "lists nothing");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_missing_manifest_is_waited_for() {
+    let remove = |sandbox: &Sandbox| {
+        fs::remove_file(sandbox.file("iters.toml")).expect("it is there");
+    };
+    is_kept(remove, "failed to read the manifest");
+    let sandbox = Sandbox::new();
+    let watching = Watching::spawn(&sandbox, ITERCTL, "-f sub/folder/iters.toml", &[]);
+    watching.fails("failed to read the manifest");
+    let object = sandbox.file("tasks_v1.bpf.o");
+    sandbox.manifest("sub/folder/iters.toml", &entry(object.to_str().expect("UTF-8"), "a"));
+    watching.changes(&["pin a"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_object_that_does_not_load_is_not_the_end() {
+    is_kept(|sandbox| sandbox.copy("rejected.bpf.o", "tasks.bpf.o"), "the verifier rejected");
+    is_kept(|sandbox| sandbox.write("tasks.bpf.o", "no object"), "not an ELF file");
+    let remove = |sandbox: &Sandbox| {
+        fs::remove_file(sandbox.file("tasks.bpf.o")).expect("it is there");
+    };
+    is_kept(remove, "no object at");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_is_in_the_way_is_waited_for() {
+    let sandbox = Sandbox::new();
+    one(&sandbox);
+    fs::create_dir(sandbox.pin("a")).expect("nothing is there");
+    let (watching, first) = Watching::start(&sandbox, "");
+    assert_eq!(first["changed"], false);
+    assert!(first["diagnostics"].to_string().contains("directory"), "{first:#}");
+    fs::remove_dir(sandbox.pin("a")).expect("it is there");
+    watching.changes(&["pin a"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn another_apply_is_waited_for() {
+    let sandbox = Sandbox::new();
+    one(&sandbox);
+    let (watching, _) = Watching::start(&sandbox, "");
+    let lock = fs::File::open(sandbox.bpffs()).expect("it is there");
+    lock.lock().expect("nobody holds it");
+    sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");
+    watching.fails("holds the lock");
+    drop(lock);
+    // Nothing tells when the lock is free: it tries again by itself.
+    watching.changes(&["replace a"]);
+    assert_eq!(sandbox.first_line("a"), "v2\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_cannot_be_read_twice_is_no_manifest_to_watch() {
+    let sandbox = Sandbox::new();
+    sandbox.iterctl("watch -f -").exits(64).says("cannot be read again");
+    sandbox.run("mkfifo", "pipe").exits(0);
+    sandbox.iterctl("watch -f pipe").exits(64).says("pipe cannot be read again");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_end_leaves_the_pins_or_takes_them() {
+    let sandbox = Sandbox::new();
+    one(&sandbox);
+    for signal in [Signal::TERM, Signal::INT] {
+        let (watching, _) = Watching::start(&sandbox, "");
+        watching.stop(signal);
+        assert_eq!(sandbox.paths(), ["a"]);
+    }
+    let (watching, _) = Watching::start(&sandbox, "--unpin-on-exit");
+    let last = watching.stop(Signal::TERM);
+    assert_eq!(super::changes(&last, &sandbox), ["unpin a"]);
+    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+}
