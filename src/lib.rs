@@ -29,6 +29,7 @@
 //! | [`kernel`] | libbpf: open, load, attach, pin, stamp, ask |
 //! | [`mod@execute`] | a plan → bpffs, all or nothing |
 //! | [`reader`] | a run of an iterator → its output |
+//! | [`watch`] | what happens on the machine → when to go round again |
 //! | [`report`], [`exit`] | values → text, JSON, a status |
 //! | [`cli`], [`command`] | arguments → the line |
 //!
