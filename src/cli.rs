@@ -1,6 +1,7 @@
 //! The command line: what can be said, and the help for it. No logic.
 
 mod entry;
+mod print;
 mod watch;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 pub use entry::{GivenArgs, PinArgs, ReadArgs};
+pub use print::{CompletionsArgs, ManArgs, Schema, SchemaArgs};
 pub use watch::WatchArgs;
 
 use crate::desired::DEFAULT_BPFFS;
@@ -103,6 +105,17 @@ pub enum Command {
     /// Print a manifest of what is pinned
     #[command(after_help = "Example:\n  iterctl export --set observe > iters.toml")]
     Export(ExportArgs),
+    /// Print the JSON schema of a manifest, or of the report
+    #[command(after_help = "Example:\n  iterctl schema > manifest.json")]
+    Schema(SchemaArgs),
+    /// Print the completions for a shell
+    #[command(after_help = "Example:\n  iterctl completions bash > /etc/bash_completion.d/iterctl")]
+    Completions(CompletionsArgs),
+    /// Print a man page, or write them all
+    #[command(
+        after_help = "Examples:\n  iterctl man apply | man -l -\n  iterctl man --dir /usr/local/share/man/man1"
+    )]
+    Man(ManArgs),
 }
 
 /// Which manifest.

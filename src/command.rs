@@ -7,6 +7,7 @@ mod export;
 mod list;
 mod pin;
 mod plan;
+mod print;
 mod read;
 mod unpin;
 mod watch;
@@ -102,6 +103,9 @@ pub fn run(command: &Command, say: Say<'_>) -> anyhow::Result<Answer> {
         Command::Pin(args) => pin::pin(args),
         Command::Read(args) => read::read(args),
         Command::Export(args) => export::export(args),
+        Command::Schema(args) => print::schema(args),
+        Command::Completions(args) => Ok(print::completions(args)),
+        Command::Man(args) => print::man(args),
     }
 }
 

@@ -31,6 +31,7 @@
 //! | [`reader`] | a run of an iterator → its output |
 //! | [`watch`] | what happens on the machine → when to go round again |
 //! | [`report`], [`exit`] | values → text, JSON, a status |
+//! | [`schema`], [`man`] | the types and the command line → what they say of themselves |
 //! | [`cli`], [`command`] | arguments → the line |
 //!
 //! # Invariants
@@ -56,6 +57,7 @@ pub mod exit;
 pub mod fault;
 pub mod globals;
 pub mod kernel;
+pub mod man;
 pub mod manifest;
 pub mod meta;
 pub mod object;
@@ -64,6 +66,7 @@ pub mod path;
 pub mod plan;
 pub mod reader;
 pub mod report;
+pub mod schema;
 pub mod sources;
 pub mod stamp;
 pub mod target;

@@ -5,18 +5,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use iterctl::desired::{self, Facts, ObjectFacts};
 use iterctl::fault::Candidate;
-use iterctl::manifest::wire::File;
 use iterctl::manifest::{self, Input, Source};
 use iterctl::path::Sha256;
 use iterctl::report::Report;
+use iterctl::schema;
 use iterctl::target::Target;
 use regex::Regex;
 use schemars::Schema;
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 use snapbox::assert::DEFAULT_ACTION_ENV;
 use snapbox::{Assert, Data};
@@ -26,8 +25,18 @@ const MANIFEST: &str = "schemas/manifest.json";
 
 #[test]
 fn schemas_are_written_as_the_types_give_them() {
-    check_written("schemas/report.json", &report_schema());
-    check_written(MANIFEST, &manifest_schema());
+    check_written("schemas/report.json", &schema::report());
+    check_written(MANIFEST, &schema::manifest());
+}
+
+#[test]
+fn the_program_prints_them() {
+    for what in ["manifest", "report"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_iterctl"));
+        let printed = program.args(["schema", what]).output().expect("the binary is there");
+        let written = fs::read(Path::new(ROOT).join(format!("schemas/{what}.json")));
+        assert_eq!(printed.stdout, written.expect("it is there"), "{what}");
+    }
 }
 
 #[track_caller]
@@ -37,44 +46,9 @@ fn check_written(file: &str, schema: &Schema) {
     Assert::new().action_env(DEFAULT_ACTION_ENV).eq(text, written);
 }
 
-/// What a manifest may hold.
-fn manifest_schema() -> Schema {
-    let settings = SchemaSettings::draft2020_12().for_deserialize();
-    let settings = settings.with_transform(RecursiveTransform(without_null));
-    settings.into_generator().into_root_schema_for::<File>()
-}
-
-/// What a report holds: unlike the one of what could be read back, it lists every key that is
-/// always there, be it null.
-fn report_schema() -> Schema {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.into_generator().into_root_schema_for::<Report>()
-}
-
-/// TOML has no null: of what may be left out, only what may be written is of interest.
-fn without_null(schema: &mut Schema) {
-    if let Some(Value::Array(types)) = schema.get_mut("type") {
-        types.retain(|one| one != "null");
-        if let [only] = types.as_slice() {
-            let only = only.clone();
-            schema.insert("type".to_owned(), only);
-        }
-    }
-    if let Some(Value::Array(any)) = schema.get_mut("anyOf") {
-        any.retain(|one| one["type"] != "null");
-        if let [Value::Object(only)] = any.as_slice() {
-            let only = only.clone();
-            schema.remove("anyOf");
-            for (keyword, value) in only {
-                schema.insert(keyword, value);
-            }
-        }
-    }
-}
-
 #[test]
 fn editors_are_told_what_every_key_is_for() {
-    let schema = manifest_schema().to_value();
+    let schema = schema::manifest().to_value();
     let definitions = schema["$defs"].as_object().expect("the schema has definitions");
     let names: Vec<&String> = definitions.keys().collect();
     assert_eq!(
@@ -106,7 +80,7 @@ fn editors_are_told_what_every_key_is_for() {
 
 #[test]
 fn every_example_is_valid_and_points_to_the_schema() {
-    let schema = manifest_schema().to_value();
+    let schema = schema::manifest().to_value();
     let examples = files(&Path::new(ROOT).join("examples"), "toml");
     assert!(!examples.is_empty(), "no examples");
     for example in examples {
@@ -187,13 +161,13 @@ fn check(text: &str, good: bool) {
     };
     let checked = desired::resolve(&parse(text), &facts);
     assert_eq!(checked.is_ok(), good, "check says {checked:?} to\n{text}");
-    let schema = manifest_schema().to_value();
+    let schema = schema::manifest().to_value();
     assert_eq!(accepts(&schema, &toml(text)), good, "the schema is of another mind than check");
 }
 
 #[test]
 fn an_editor_marks_nothing_that_check_accepts() {
-    let schema = manifest_schema().to_value();
+    let schema = schema::manifest().to_value();
     let mut number = 0;
     for manifest in files(&Path::new(ROOT).join("tests/cases"), "toml") {
         let text = fs::read(&manifest).expect("a manifest can be read");
@@ -211,7 +185,7 @@ fn an_editor_marks_nothing_that_check_accepts() {
 
 #[test]
 fn what_is_printed_as_json_is_a_report() {
-    let schema = report_schema().to_value();
+    let schema = schema::report().to_value();
     let mut number = 0;
     for file in files(&Path::new(ROOT).join("tests/cases"), "stdout") {
         let text = fs::read_to_string(&file).expect("an answer can be read");
@@ -227,7 +201,7 @@ fn what_is_printed_as_json_is_a_report() {
 
 #[test]
 fn what_is_no_report_is_refused() {
-    let schema = report_schema().to_value();
+    let schema = schema::report().to_value();
     let good = serde_json::to_value(Report::new("done")).expect("a report is JSON");
     assert!(accepts(&schema, &good));
     let mut bad = good.clone();
