@@ -203,6 +203,10 @@ pub struct ApplyArgs {
     #[command(flatten)]
     pub lock: LockArgs,
 
+    /// Wait so long for the bpffs, the objects and the maps that are not there yet, as at boot
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
+
     /// Mount a bpffs where the manifest wants one and there is none
     #[arg(long)]
     pub mount: bool,

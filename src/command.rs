@@ -12,7 +12,7 @@ mod read;
 mod unpin;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -224,6 +224,17 @@ fn look_up(desired: &Desired, scan: &mut Scan) {
     scan.maps = desired.maps().into_iter().map(|map| (map.clone(), find_map(map))).collect();
     scan.cgroups =
         desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
+}
+
+/// What a manifest names outside of itself, but for the objects.
+fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
+    let pins = desired.pins.keys().map(|path| desired.bpffs.join(path.as_path()));
+    let maps = desired.maps().into_iter().filter_map(|map| match map {
+        MapRef::Pinned(path) => Some(path.clone()),
+        MapRef::Id(_) | MapRef::Name(_) => None,
+    });
+    let cgroups = desired.cgroups().into_iter().map(Path::to_path_buf);
+    pins.chain(maps).chain(cgroups).collect()
 }
 
 /// The loader of a plan's programs: from the bytes that were looked at, with the maps that the plan

@@ -128,6 +128,11 @@ impl Watch {
         self.timer.end(self.start.elapsed(), how);
     }
 
+    /// Has a round come after that time, if none comes before.
+    pub fn ask_in(&mut self, time: Duration) {
+        self.timer.ask(self.start.elapsed() + time);
+    }
+
     /// Waits for the next thing to do, and has the service manager know that it does.
     pub fn next(&mut self, service: &mut Service) -> Woken {
         loop {

@@ -41,6 +41,7 @@ mod kernel {
     mod transaction;
     mod trust;
     mod unpin;
+    mod waiting;
     mod watch;
     mod words;
 }

@@ -1,21 +1,24 @@
 //! `apply`: the whole line, and round once more to prove that nothing is left to do.
 
 mod reuse;
+mod wait;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
 
+use self::wait::Try;
 use super::{
-    Answer, Resolved, Trust, count_changes, iterators, load, look, policy, remove_stale_staging,
-    report_plan, resolve,
+    Answer, Resolved, Trust, count_changes, iterators, load, look, named_by, policy, read_input,
+    remove_stale_staging, report_plan, resolve, resolve_manifest,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
 use crate::desired::{Desired, Program};
 use crate::execute;
 use crate::exit::Exit;
+use crate::manifest::{self, Input};
 use crate::observed::{Observed, ObservedPin};
 use crate::path::PinPath;
 use crate::plan::{self, Plan};
@@ -29,8 +32,28 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
         lock_timeout: args.lock.lock_timeout,
         mount: args.mount,
     };
-    let report = carry_out(&resolve(&args.manifest, Trust::of(&args.policy.trust))?, &how)?;
+    let trust = Trust::of(&args.policy.trust);
+    let report = match args.wait {
+        None => carry_out(&resolve(&args.manifest, trust)?, &how)?,
+        Some(time) => {
+            // The manifest itself is read once, and not waited for.
+            let input = read_input(&args.manifest, trust)?;
+            wait::wait(time, || attempt(&input, trust, &how))?
+        }
+    };
     Ok(Answer::new(report, Exit::Done))
+}
+
+fn attempt(input: &Input, trust: Trust, how: &How<'_>) -> Try<Report> {
+    let manifest = manifest::parse(input);
+    let objects = manifest.objects();
+    match resolve_manifest(input.clone(), &manifest, trust) {
+        Ok(resolved) => {
+            let others = named_by(&resolved.desired);
+            Try { result: carry_out(&resolved, how), objects, others }
+        }
+        Err(error) => Try { result: Err(error), objects, others: BTreeSet::new() },
+    }
 }
 
 /// How a manifest is carried out.

@@ -11,12 +11,12 @@ use anyhow::Context as _;
 use self::news::News;
 use super::apply::{self, How};
 use super::{
-    Answer, Resolved, Say, Trust, iterators, look, policy, read_input, report_plan,
+    Answer, Resolved, Say, Trust, iterators, look, named_by, policy, read_input, report_plan,
     resolve_manifest, unpin,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::WatchArgs;
-use crate::desired::{Desired, MapRef};
+use crate::desired::Desired;
 use crate::exit::Exit;
 use crate::manifest;
 use crate::observed::Observed;
@@ -230,15 +230,4 @@ impl<'a> Rounds<'a> {
         let Desired { set, bpffs, .. } = &good.desired;
         unpin::unpin_whole(set, bpffs, LOCK_TIMEOUT * 30).context("failed to unpin the set")
     }
-}
-
-/// What a manifest names outside of itself, but for the objects.
-fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
-    let pins = desired.pins.keys().map(|path| desired.bpffs.join(path.as_path()));
-    let maps = desired.maps().into_iter().filter_map(|map| match map {
-        MapRef::Pinned(path) => Some(path.clone()),
-        MapRef::Id(_) | MapRef::Name(_) => None,
-    });
-    let cgroups = desired.cgroups().into_iter().map(Path::to_path_buf);
-    pins.chain(maps).chain(cgroups).collect()
 }

@@ -6,14 +6,14 @@ use sd_notify::NotifyState;
 use tracing::debug;
 
 /// The talk with the service manager.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Service {
     /// How often it wants a sign of life, and when the next one is due.
     watchdog: Option<(Duration, Instant)>,
 }
 
 impl Service {
-    /// As the environment says.
+    /// As the environment says. The default has no watchdog.
     pub fn new() -> Self {
         // Twice as often as is asked for, as sd_watchdog_enabled(3) advises.
         let watchdog = sd_notify::watchdog_enabled().map(|period| (period / 2, Instant::now()));
@@ -58,12 +58,6 @@ impl Service {
             *due = now + *period;
             tell(&[NotifyState::Watchdog]);
         }
-    }
-}
-
-impl Default for Service {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -56,9 +56,9 @@ impl Timer {
         self.events = Some((first, now));
     }
 
-    /// Somebody wants a round now.
-    pub fn ask(&mut self, now: Duration) {
-        self.next = now;
+    /// Somebody wants a round then.
+    pub fn ask(&mut self, then: Duration) {
+        self.next = then;
     }
 
     /// A round begins: it sees everything that has happened so far.

@@ -1,0 +1,115 @@
+//! `apply --wait`: what others bring later is waited for; what waiting does not mend is not.
+
+use std::fs;
+use std::process::Child;
+use std::time::Instant;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::bpf;
+use super::sandbox::{Run, Sandbox, entry, entry_with, finish};
+
+/// Starts an apply, and comes back when it waits.
+#[track_caller]
+fn start(sandbox: &Sandbox, arguments: &str) -> Child {
+    let mut child = sandbox.start(arguments);
+    // It has threads as soon as it waits for events.
+    let tasks = format!("/proc/{}/task", child.id());
+    while fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() < 4) {
+        assert!(child.try_wait().expect("a child").is_none(), "it does not wait");
+        std::thread::yield_now();
+    }
+    child
+}
+
+/// It goes on when `come` brings what was missing, long before its time is up.
+#[track_caller]
+fn is_waited_for(sandbox: &Sandbox, come: impl FnOnce()) -> Run {
+    let begin = Instant::now();
+    let child = start(sandbox, "apply --wait 10min -f iters.toml");
+    come();
+    let run = finish("apply --wait", child).exits(0);
+    assert!(begin.elapsed().as_secs() < 300, "{run}");
+    run
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_object_that_comes_later() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("later/tasks.bpf.o", "a"));
+    is_waited_for(&sandbox, || {
+        fs::create_dir(sandbox.file("later")).expect("own folder");
+        sandbox.copy("tasks_v1.bpf.o", "later/tasks.bpf.o");
+    });
+    assert_eq!(sandbox.first_line("a"), "v1\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_bpffs_that_is_mounted_later() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    unmount(sandbox.bpffs(), UnmountFlags::empty()).expect("nobody uses it");
+    is_waited_for(&sandbox, || {
+        mount("bpf", sandbox.bpffs(), "bpf", MountFlags::empty(), None).expect("root can");
+    });
+    assert_eq!(sandbox.first_line("a"), "v1\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn maps_that_are_pinned_or_made_later() {
+    let sandbox = Sandbox::new();
+    let name = bpf::unique_name("later");
+    let keys = ["map = { pinned = \"maps/conns\" }", &format!("map = {{ name = \"{name}\" }}")];
+    let entries = entry_with("elem.bpf.o", "a", keys[0]) + &entry_with("elem.bpf.o", "b", keys[1]);
+    sandbox.manifest("iters.toml", &entries);
+    let mut maps = Vec::new();
+    is_waited_for(&sandbox, || {
+        fs::create_dir(sandbox.pin("maps")).expect("nothing is there");
+        maps.push(bpf::pinned_hash_map(&sandbox.pin("maps/conns"), (1, 10)));
+        maps.push(bpf::hash_map(&name));
+    });
+    assert_eq!(sandbox.read("a"), "1 10\n");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_never_comes_is_named() {
+    let sandbox = Sandbox::new();
+    let keys = "map = { pinned = \"never\" }";
+    sandbox.manifest("iters.toml", &entry_with("elem.bpf.o", "a", keys));
+    sandbox.iterctl("apply --wait 200ms -f iters.toml").exits(1).says("never");
+    sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
+    sandbox.iterctl("apply --wait 200ms -f iters.toml").exits(65).says("never.bpf.o");
+    unmount(sandbox.bpffs(), UnmountFlags::empty()).expect("nobody uses it");
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl("apply --wait 200ms -f iters.toml").exits(69).says("is not a bpffs");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_waiting_does_not_mend_is_told_at_once() {
+    let sandbox = Sandbox::new();
+    let apply = "apply --wait 10min -f iters.toml";
+    sandbox.manifest("iters.toml", &(entry("never.bpf.o", "a") + &entry("tasks_v1.bpf.o", "b.c")));
+    sandbox.iterctl(apply).exits(65).says("has a dot").says("never.bpf.o");
+    sandbox.manifest("iters.toml", &entry("rejected.bpf.o", "a"));
+    sandbox.iterctl(apply).exits(1).says("the verifier rejected");
+    bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", "a");
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl(apply).exits(73);
+    sandbox.iterctl("apply --wait 10min -f missing.toml").exits(65);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn who_waits_can_be_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
+    let child = start(&sandbox, "apply --wait 10min -f iters.toml");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    finish("apply --wait", child).exits(1).says("told to stop while waiting");
+}
