@@ -18,6 +18,7 @@ mod kernel {
     mod drift;
     mod errors;
     mod export;
+    mod forged;
     mod gap;
     mod given_maps;
     mod globals;

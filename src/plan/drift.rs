@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use super::WantedParam;
 use crate::desired::DesiredPin;
 use crate::meta::{MapId, Mode};
 use crate::observed::{LinkParam, ObservedPin};
-use crate::path::{SetName, Sha256};
+use crate::path::{Printable, SetName, Sha256};
 use crate::target::Target;
 
 /// One reason. What was found comes first, then what is wanted.
@@ -119,7 +120,10 @@ impl fmt::Display for Drift {
             Self::Foreign(None) => write!(f, "taken over from someone else"),
             Self::Foreign(Some(set)) => write!(f, "taken over from the set {set}"),
             Self::Object(..) => write!(f, "object changed"),
-            Self::Program(found, wanted) => write!(f, "program changed: {found} -> {wanted}"),
+            Self::Program(found, wanted) => {
+                // A stamp may hold any text.
+                write!(f, "program changed: {} -> {wanted}", Printable(Path::new(found)))
+            }
             Self::Target(found, wanted) => write!(f, "target changed: {found} -> {wanted}"),
             Self::Param(LinkParam::Map(found), WantedParam::Link(LinkParam::Map(wanted))) => {
                 write!(f, "map changed: {found} -> {wanted}")
@@ -131,6 +135,7 @@ impl fmt::Display for Drift {
             Self::GivenMap { name, found, wanted } => {
                 let id =
                     |map: &Option<MapId>| map.map_or_else(|| "own".to_owned(), |id| id.to_string());
+                let name = Printable(Path::new(name));
                 write!(f, "map `{name}` changed: {} -> {}", id(found), id(wanted))
             }
             Self::Mode(found, wanted) => write!(f, "mode changed: {found} -> {wanted}"),

@@ -1,10 +1,11 @@
 //! The words for what stands in a plan's way. Pure.
 
 use std::fmt;
+use std::path::Path;
 
 use super::Obstacle;
 use crate::observed::{MapProblem, Provenance};
-use crate::path::PinPath;
+use crate::path::{PinPath, Printable};
 
 impl Obstacle {
     /// The path that it concerns; `None` where it concerns the whole set.
@@ -67,7 +68,8 @@ impl fmt::Display for Obstacle {
             Self::OtherSource { set, ours, theirs } => write!(
                 f,
                 "pins of the set `{set}` come from {}, and this is {}",
-                theirs.join(", "),
+                // A stamp may hold any text.
+                Printable(Path::new(&theirs.join(", "))),
                 ours.join(", ")
             ),
             Self::Empty { set } => write!(f, "the manifest of the set `{set}` lists nothing"),

@@ -1,9 +1,12 @@
 //! A report → text for people.
 
+use std::path::Path;
+
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
 use super::{Action, Change, ListedPin, Report, Shown};
+use crate::path::Printable;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -69,14 +72,16 @@ fn table(pins: &[ListedPin]) -> String {
 
 fn row(pin: &ListedPin) -> [String; 7] {
     let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    // A stamp may hold any text: whoever may load programs can forge one.
+    let printable = |text: &str| Printable(Path::new(text)).to_string();
     let state = &pin.state;
     [
         pin.relative.clone(),
         state.target.clone(),
         or_dash(&state.parameter),
-        state.program.clone(),
+        printable(&state.program),
         state.program_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
         or_dash(&state.set),
-        or_dash(&state.object),
+        or_dash(&state.object.as_deref().map(printable)),
     ]
 }
