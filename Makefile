@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps objects build demo test torture fmt clippy doc clean
+.PHONY: help deps objects build demo test torture fuzz fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -11,6 +11,16 @@ CLANG ?= clang
 BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
 SOURCES := $(wildcard examples/*/*.bpf.c tests/objects/*.bpf.c)
 OBJECTS := $(SOURCES:.c=.o)
+
+# The sanitizer and its runtime come with the stable release of rustc; only the flag that asks for it is
+# said to be nightly's, which RUSTC_BOOTSTRAP=1 allows. libbpf is C: clang compiles it with the same
+# sanitizer and with libFuzzer's counters. libelf and zlib are the system's: what they do is seen only as
+# far as it goes through libc.
+FUZZ := CC=$(CLANG) CFLAGS="-g -O1 -fsanitize=address,fuzzer-no-link" RUSTC_BOOTSTRAP=1 cargo fuzz
+FUZZ_TARGETS := manifest stamp object
+FUZZ_SECONDS ?= 60
+# Seconds for one input, with the sanitizer; its quarantine alone is 256 MiB.
+FUZZ_LIMITS = -timeout=1 -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 help:     ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +57,17 @@ torture: deps objects ## break millions of inputs, let applies compete (minutes;
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
+	$(MAKE) fuzz FUZZ_SECONDS=120
+
+fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a minute each
+	@command -v c++ > /dev/null || { echo "error: libFuzzer needs c++: install g++" >&2; exit 1; }
+	cargo fuzz --version || cargo install cargo-fuzz --locked
+	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
+	@seed() { cp "$$2" "fuzz/corpus/$$1/$$(echo "$$2" | tr / -)"; }; set -e; \
+	for file in $(wildcard tests/cases/*/iters.toml examples/*/iters.toml); do seed manifest $$file; done; \
+	for file in $(wildcard fuzz/seeds/stamp/*); do seed stamp $$file; done; \
+	for file in $(OBJECTS); do seed object $$file; done
+	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
 
 fmt:      ## format the code
 	cargo fmt
@@ -59,6 +80,7 @@ doc:      ## build the documentation
 
 clean:    ## remove what was built
 	rm -f $(OBJECTS)
+	rm -rf fuzz/target fuzz/corpus
 	cargo clean
 
 %.bpf.o: %.bpf.c Makefile

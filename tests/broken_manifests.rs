@@ -3,18 +3,17 @@
 //!
 //! `ITERCTL_MUTATIONS` says how many are tried; a few thousand if it is not set.
 
-use std::collections::BTreeMap;
+mod broken {
+    pub(crate) mod manifest;
+    pub(crate) mod stamp;
+}
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use iterctl::desired::{self, Facts, ObjectFacts};
-use iterctl::fault::Candidate;
-use iterctl::globals::{Global, Type};
-use iterctl::manifest::{self, Argument, Input, Source};
-use iterctl::path::Sha256;
+use broken::{manifest, stamp};
 use iterctl::stamp::Stamp;
-use iterctl::target::Target;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -81,26 +80,6 @@ fn good_manifests() -> Vec<String> {
     texts
 }
 
-/// A known object and an unknown one.
-fn facts() -> Facts {
-    let number = Global {
-        name: "x".to_owned(),
-        section: ".rodata".to_owned(),
-        offset: 0,
-        kind: Type::Int { size: 1, signed: false },
-    };
-    let iterator =
-        |name: &str| Candidate { program: name.to_owned(), target: Target::new("bpf_map_elem") };
-    let object = ObjectFacts {
-        sha256: Sha256::from([1; 32]),
-        iterators: vec![iterator("dump"), iterator("other")],
-        maps: vec!["m".to_owned()],
-        globals: vec![number],
-    };
-    let objects = BTreeMap::from([(PathBuf::from("/m/a.o"), Ok(object))]);
-    Facts { objects, ..Facts::default() }
-}
-
 /// Puts pieces into a text, each at a place of its own, some in the place of what is there.
 fn broken(base: &str, pieces: &[(Index, &str, usize)]) -> String {
     let mut characters: Vec<char> = base.chars().collect();
@@ -126,39 +105,26 @@ fn run(test: impl Fn(&str) -> Result<(), TestCaseError>) {
 
 #[test]
 fn broken_manifests_have_faults_with_places_or_are_understood() {
-    let facts = facts();
-    run(|text| {
-        let start = Instant::now();
-        let name = "iters.toml".to_owned();
-        let source = Source { name, text: text.to_owned(), base: PathBuf::from("/m") };
-        let arguments = vec![Argument::File(PathBuf::from("/m/iters.toml"))];
-        let manifest = manifest::parse(&Input { sources: vec![source], arguments, set: None });
-        if let Err(faults) = desired::resolve(&manifest, &facts) {
-            prop_assert!(faults.iter().count() > 0, "a refusal has a reason");
-            for fault in faults.iter() {
-                prop_assert!(!fault.problem.to_string().is_empty());
-                if let Some(place) = &fault.place {
-                    prop_assert!(text.get(place.span()).is_some(), "{place:?} is in the text");
-                }
-            }
-        }
-        prop_assert!(start.elapsed() < LONGEST, "it took {:?}", start.elapsed());
-        Ok(())
-    });
+    let facts = manifest::facts();
+    run(|text| in_time(|| manifest::read(text, &facts)));
 }
 
 #[test]
 fn forged_stamps_are_refused_or_read() {
-    let stamp = r#"{"format":1,"set":"s","source":["/m"],"object":"/a.o","sha256":"SHA","program":"p",
+    let good = r#"{"format":1,"set":"s","source":["/m"],"object":"/a.o","sha256":"SHA","program":"p",
         "globals":{"sha256":"SHA","toml":"{ x = 1 }"},"maps":{"m":1},"own_maps":{"n":2},"version":"0"}"#;
-    let stamp = stamp.replace("SHA", &"0".repeat(64));
-    assert!(Stamp::from_bytes(stamp.as_bytes()).is_ok(), "what is broken here was good before");
+    let good = good.replace("SHA", &"0".repeat(64));
+    assert!(Stamp::from_bytes(good.as_bytes()).is_ok(), "what is broken here was good before");
     run(|text| {
         // The pieces of a manifest break JSON as well as any.
-        let forged = format!("{}{text}", stamp.get(..text.len() % stamp.len()).unwrap_or(&stamp));
-        let start = Instant::now();
-        let _ = Stamp::from_bytes(forged.as_bytes());
-        prop_assert!(start.elapsed() < LONGEST, "it took {:?}", start.elapsed());
-        Ok(())
+        let forged = format!("{}{text}", good.get(..text.len() % good.len()).unwrap_or(&good));
+        in_time(|| stamp::read(forged.as_bytes()))
     });
+}
+
+fn in_time(read: impl FnOnce()) -> Result<(), TestCaseError> {
+    let start = Instant::now();
+    read();
+    prop_assert!(start.elapsed() < LONGEST, "it took {:?}", start.elapsed());
+    Ok(())
 }

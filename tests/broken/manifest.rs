@@ -1,0 +1,57 @@
+//! Any text is understood as a manifest, or has faults, each of which can be shown at its place.
+//! Shared by tests/broken_manifests.rs and the fuzz target `manifest`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use annotate_snippets::Renderer;
+use iterctl::desired::{self, Facts, ObjectFacts};
+use iterctl::fault::Candidate;
+use iterctl::globals::{Global, Type};
+use iterctl::manifest::{self, Argument, Input, Source};
+use iterctl::path::Sha256;
+use iterctl::report::{Faulty, error, faults};
+use iterctl::target::Target;
+
+/// A known object and an unknown one.
+pub(crate) fn facts() -> Facts {
+    let number = Global {
+        name: "x".to_owned(),
+        section: ".rodata".to_owned(),
+        offset: 0,
+        kind: Type::Int { size: 1, signed: false },
+    };
+    let iterator =
+        |name: &str| Candidate { program: name.to_owned(), target: Target::new("bpf_map_elem") };
+    let object = ObjectFacts {
+        sha256: Sha256::from([1; 32]),
+        iterators: vec![iterator("dump"), iterator("other")],
+        maps: vec!["m".to_owned()],
+        globals: vec![number],
+    };
+    let objects = BTreeMap::from([(PathBuf::from("/m/a.o"), Ok(object))]);
+    Facts { objects, ..Facts::default() }
+}
+
+/// Reads the text, and shows what is wrong with it.
+#[track_caller]
+pub(crate) fn read(text: &str, facts: &Facts) {
+    let name = "iters.toml".to_owned();
+    let source = Source { name, text: text.to_owned(), base: PathBuf::from("/m") };
+    let arguments = vec![Argument::File(PathBuf::from("/m/iters.toml"))];
+    let input = Input { sources: vec![source], arguments, set: None };
+    let manifest = manifest::parse(&input);
+    let Err(found) = desired::resolve(&manifest, facts) else { return };
+    assert!(found.iter().count() > 0, "a refusal has a reason");
+    for fault in found.iter() {
+        assert!(!fault.problem.to_string().is_empty());
+        if let Some(place) = &fault.place {
+            assert!(text.get(place.span()).is_some(), "{place:?} is in the text");
+        }
+    }
+    let faulty = Faulty { faults: found, sources: input.sources };
+    let shown = faults::render(&faulty, &Renderer::plain());
+    assert!(shown.starts_with("error: "), "{shown}");
+    let error = anyhow::Error::from(faulty);
+    assert!(!error::diagnostics(&error).is_empty());
+}
