@@ -30,6 +30,14 @@ fn is_too_deep(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
 }
 
+/// Whether what was found is not there any more: it has gone, or a directory has become something else.
+/// Whoever may write to the bpffs can do that all the time.
+fn has_gone(error: &io::Error) -> bool {
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+        .iter()
+        .any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
+}
+
 impl Bpffs {
     /// Visits everything below the root: directories before what they hold, in no other order.
     ///
@@ -76,9 +84,7 @@ impl Bpffs {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
         let directory = match open_directory(&self.root, below_root, OFlags::RDONLY) {
             Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_some() => {
-                return Ok(Vec::new());
-            }
+            Err(error) if has_gone(&error) && path.is_some() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let mut names = Vec::new();
@@ -91,9 +97,7 @@ impl Bpffs {
     fn find(&self, path: &PinPath) -> io::Result<Option<Found>> {
         let file = match self.file(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound || is_too_deep(&error) => {
-                return Ok(None);
-            }
+            Err(error) if has_gone(&error) || is_too_deep(&error) => return Ok(None),
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
                 return Ok(Some(Found::Mount));
             }

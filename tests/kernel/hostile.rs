@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::bpf;
 use super::sandbox::{Run, Sandbox, entry, tree_of};
+use super::strace;
 
 const NOBODY: u32 = 65534;
 
@@ -117,6 +118,35 @@ fn a_planted_staging_directory_is_not_used() {
     sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task"]);
     assert_eq!(listing(&sandbox.file("outside")), ["1"]);
     assert_eq!(sandbox.paths(), ["a", "iterctl-staging-0000000000000000"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_directory_that_becomes_something_else_stops_nobody() {
+    let becomes: [&dyn Fn(&Sandbox); 3] = [
+        &|sandbox| plant(sandbox, Path::new("nowhere"), "dir"),
+        &|sandbox| bpf::pin_foreign(sandbox, "tasks_v1.bpf.o", "dir"),
+        &|_| {},
+    ];
+    for become_other in becomes {
+        let sandbox = Sandbox::new();
+        fs::create_dir(sandbox.pin("dir")).expect("nothing is there");
+        // The root is opened, then what has that name, then the directory to read its names.
+        let run = strace::interrupt(&sandbox, "openat2", 2, "list --bpffs bpf", || {
+            fs::remove_dir(sandbox.pin("dir")).expect("it is empty");
+            become_other(&sandbox);
+        });
+        run.exits(0);
+        let parent = sandbox.pin("dir");
+        let _ = fs::remove_file(&parent);
+        fs::create_dir_all(parent.join("below")).expect("nothing is there");
+        // Now the names in it have been read, and `below` is looked at next.
+        let run = strace::interrupt(&sandbox, "openat2", 3, "list --bpffs bpf", || {
+            fs::rename(&parent, sandbox.pin("moved")).expect("nothing is there");
+            become_other(&sandbox);
+        });
+        run.exits(0);
+    }
 }
 
 #[test]
