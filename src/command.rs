@@ -33,6 +33,7 @@ use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
 use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
+use crate::path::Printable;
 use crate::plan::{Empty, Foreign, Plan, Policy};
 use crate::report::{self, Diagnostic, Faulty, Report, error};
 use crate::sources;
@@ -256,10 +257,15 @@ fn load(
 }
 
 /// Removes what killed applies have left. Only under the lock.
-fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Option<Diagnostic>> {
+fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Vec<Diagnostic>> {
+    let stale = bpffs.remove_stale_staging().context("failed to remove old staging directories")?;
     let removed =
-        bpffs.remove_stale_staging().context("failed to remove old staging directories")?;
-    Ok((removed > 0).then(|| error::note("removed what an apply that was killed had left")))
+        (stale.removed > 0).then(|| error::note("removed what an apply that was killed had left"));
+    let left = stale.left.into_iter().map(|(path, why)| {
+        let what = format!("failed to remove the old staging directory {}", Printable(&path));
+        error::warning(&anyhow::Error::from(why).context(what))
+    });
+    Ok(removed.into_iter().chain(left).collect())
 }
 
 /// A plan as a report, without a comment.

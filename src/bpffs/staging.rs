@@ -22,6 +22,15 @@ pub struct Staging<'a> {
     removed: bool,
 }
 
+/// What has become of the staging directories that killed applies have left.
+#[derive(Debug, Default)]
+pub struct Stale {
+    /// How many are gone.
+    pub removed: usize,
+    /// Those that are still there, and why.
+    pub left: Vec<(PathBuf, io::Error)>,
+}
+
 /// The name of something in a staging directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged(String);
@@ -136,13 +145,13 @@ impl Drop for Staging<'_> {
 }
 
 impl Bpffs {
-    /// Removes the staging directories that killed applies have left, and gives their number. Only
-    /// under the lock: then no other apply is using one. Those of other users are left alone.
+    /// Removes the staging directories that killed applies have left. Only under the lock: then no
+    /// other apply is using one. Those of other users are left alone.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn remove_stale_staging(&self) -> io::Result<usize> {
-        let mut removed = 0;
+    /// Where the names in the root cannot be read.
+    pub fn remove_stale_staging(&self) -> io::Result<Stale> {
+        let mut stale = Stale::default();
         let own_uid = rustix::process::geteuid().as_raw();
         for entry in Dir::read_from(&self.root)? {
             let entry = entry?;
@@ -150,13 +159,19 @@ impl Bpffs {
             if !name.starts_with(STAGING_PREFIX) {
                 continue;
             }
-            let file = File::open(&self.root, Path::new(name))?;
-            if file.kind.is_dir() && file.meta.uid == own_uid {
-                remove(self, name)?;
-                removed += 1;
+            // Another user may make and remove such names all the time.
+            let result = match File::open(&self.root, Path::new(name)) {
+                Ok(file) if file.kind.is_dir() && file.meta.uid == own_uid => remove(self, name),
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => stale.removed += 1,
+                Err(error) => stale.left.push((self.path.join(name), error)),
             }
         }
-        Ok(removed)
+        Ok(stale)
     }
 }
 
@@ -164,14 +179,17 @@ fn remove(bpffs: &Bpffs, name: &str) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = fs::openat2(&bpffs.root, name, flags, fs::Mode::empty(), BENEATH)?;
     let entries = Dir::read_from(&directory)?.collect::<Result<Vec<_>, _>>()?;
-    for name in entries.iter().map(DirEntry::file_name) {
-        if name == c"." || name == c".." {
-            continue;
-        }
-        match fs::unlinkat(&directory, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => fs::unlinkat(&directory, name, AtFlags::REMOVEDIR)?,
-            other => other?,
-        }
-    }
+    let names = entries.iter().map(DirEntry::file_name);
+    let results: Vec<_> = names
+        .filter(|name| *name != c"." && *name != c"..")
+        .map(|name| match fs::unlinkat(&directory, name, AtFlags::empty()) {
+            // Somebody had put it where a pin was, and it could not be put back. What is in it is not
+            // iterctl's.
+            Err(Errno::ISDIR) => fs::unlinkat(&directory, name, AtFlags::REMOVEDIR),
+            other => other,
+        })
+        .collect();
+    // All that can go is gone.
+    results.into_iter().collect::<Result<(), _>>()?;
     Ok(fs::unlinkat(&bpffs.root, name, AtFlags::REMOVEDIR)?)
 }

@@ -122,6 +122,45 @@ fn a_planted_staging_directory_is_not_used() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn a_planted_staging_directory_that_goes_again_stops_nobody() {
+    let sandbox = Sandbox::new();
+    let planted = ["0", "1"].map(|name| sandbox.pin(&format!("iterctl-staging-{name}")));
+    for directory in &planted {
+        fs::create_dir(directory).expect("nothing is there");
+        lchown(directory, Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    // One of the two is looked at first.
+    let run = strace::interrupt(&sandbox, "openat2", 1, "apply -f iters.toml", || {
+        for directory in &planted {
+            fs::remove_dir(directory).expect("it is empty");
+        }
+    });
+    run.exits(0).plans(&["+ a  task"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_others_have_put_into_a_staging_directory_stops_nobody() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    // An undo that failed keeps there what somebody has put in the place of a pin.
+    let kept = sandbox.pin("iterctl-staging-0000000000000000");
+    fs::create_dir_all(kept.join("1/theirs")).expect("nothing is there");
+    fs::create_dir(kept.join("2")).expect("nothing is there");
+    bpf::pin_foreign(&sandbox, "many.bpf.o", "iterctl-staging-0000000000000000/3");
+    let warning = format!("warning: failed to remove the old staging directory {}", kept.display());
+    let run = sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task"]);
+    run.says(&warning).says("Directory not empty");
+    assert_eq!(listing(&kept), ["1"], "all that can go is gone");
+    sandbox.iterctl("unpin -f iters.toml").exits(0).plans(&["- a  asked for"]).says(&warning);
+    fs::remove_dir(kept.join("1/theirs")).expect("it is empty");
+    sandbox.iterctl("apply -f iters.toml").exits(0).says("removed what an apply");
+    assert_eq!(sandbox.paths(), ["a"]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn a_directory_that_becomes_something_else_stops_nobody() {
     let becomes: [&dyn Fn(&Sandbox); 3] = [
         &|sandbox| plant(sandbox, Path::new("nowhere"), "dir"),
