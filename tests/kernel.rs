@@ -23,6 +23,7 @@ mod kernel {
     mod given_maps;
     mod globals;
     mod hostile;
+    mod hostile_races;
     mod in_the_way;
     mod limits;
     mod list;

@@ -248,6 +248,11 @@ impl Run {
         self.status == Some(0)
     }
 
+    /// The status with which it ended, if no signal ended it.
+    pub(super) fn status(&self) -> Option<i32> {
+        self.status
+    }
+
     /// It said this on standard error.
     #[track_caller]
     pub(super) fn says(self, text: &str) -> Self {
