@@ -51,6 +51,8 @@ pub enum OpenError {
     Missing(PathBuf),
     /// The directory is of another file system.
     NotBpffs(PathBuf),
+    /// It was there, and the path leads there no more.
+    Gone(PathBuf),
     /// The system's words.
     Unusable(PathBuf, io::Error),
 }
@@ -73,6 +75,20 @@ impl Bpffs {
             return Err(OpenError::NotBpffs(path.to_path_buf()));
         }
         Ok(Self { root, path: path.to_path_buf() })
+    }
+
+    /// Makes sure that its path still leads to it. Through its descriptors, one that has been
+    /// unmounted (`umount --lazy`), or hidden by another mount, works as before, for nobody to see.
+    ///
+    /// # Errors
+    /// [`OpenError::Gone`].
+    pub fn check_in_place(&self) -> Result<(), OpenError> {
+        let identity = |stat: fs::Stat| (stat.st_dev, stat.st_ino);
+        let opened = fs::fstat(&self.root).map(identity);
+        match (opened, fs::stat(&self.path).map(identity)) {
+            (Ok(opened), Ok(there)) if opened == there => Ok(()),
+            _ => Err(OpenError::Gone(self.path.clone())),
+        }
     }
 
     /// Where it is mounted.
@@ -188,6 +204,9 @@ impl OpenError {
                 let path = path.display();
                 Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
             }
+            Self::Gone(path) => {
+                Some(format!("`findmnt {}` says what is mounted there now", path.display()))
+            }
             Self::Unusable(..) => None,
         }
     }
@@ -198,6 +217,11 @@ impl fmt::Display for OpenError {
         match self {
             Self::Missing(path) => write!(f, "there is no {}", path.display()),
             Self::NotBpffs(path) => write!(f, "{} is not a bpffs", path.display()),
+            Self::Gone(path) => write!(
+                f,
+                "{} has been unmounted, or something has been mounted over it, meanwhile",
+                path.display()
+            ),
             Self::Unusable(path, _) => write!(f, "failed to open {}", path.display()),
         }
     }
@@ -207,7 +231,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unusable(_, error) => Some(error),
-            Self::Missing(_) | Self::NotBpffs(_) => None,
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => None,
         }
     }
 }

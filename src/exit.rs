@@ -73,7 +73,9 @@ impl Exit {
         }
         if let Some(error) = cause.downcast_ref::<OpenError>() {
             return Some(match error {
-                OpenError::Missing(_) | OpenError::NotBpffs(_) => Self::Unavailable,
+                OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => {
+                    Self::Unavailable
+                }
                 OpenError::Unusable(_, error) => Self::of_io(error).unwrap_or(Self::Failed),
             });
         }

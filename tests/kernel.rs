@@ -42,6 +42,7 @@ mod kernel {
     mod targets;
     mod transaction;
     mod trust;
+    mod unmounted;
     mod unpin;
     mod waiting;
     mod watch;

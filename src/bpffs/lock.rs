@@ -37,12 +37,16 @@ impl Bpffs {
     /// Takes the lock, waiting up to `timeout` for it.
     ///
     /// # Errors
-    /// [`Locked`] where the time is up; else the kernel's.
+    /// [`Locked`] where the time is up; [`OpenError::Gone`](super::OpenError::Gone); else the kernel's.
     pub fn lock(&self, timeout: Duration) -> anyhow::Result<Lock<'_>> {
         let start = Instant::now();
         loop {
             match fs::flock(&self.root, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { bpffs: self }),
+                Ok(()) => {
+                    let lock = Lock { bpffs: self };
+                    self.check_in_place()?;
+                    return Ok(lock);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) if start.elapsed() < timeout => {
                     thread::sleep(PAUSE.min(timeout.saturating_sub(start.elapsed())));

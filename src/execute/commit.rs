@@ -41,7 +41,8 @@ enum Undo {
     SetMeta(PinPath, LinkId, Meta),
 }
 
-/// Does every step, in order, and verifies that nothing is left to do.
+/// Does every step, in order, and verifies that nothing is left to do, and that all of it is where the
+/// user looks for it.
 ///
 /// # Errors
 /// The first failure; all steps before it have been undone but those that are named.
@@ -60,7 +61,8 @@ pub(super) fn commit(
             take(step, &mut staged, bpffs, staging, &mut done)
                 .with_context(|| format!("failed to {} `{}`", verb(step), step.path()))
         })
-        .and_then(|()| verify());
+        .and_then(|()| verify())
+        .and_then(|()| Ok(bpffs.check_in_place()?));
     result.map_err(|error| {
         let back = done.into_iter().rev().map(|undo| take_back(&undo, bpffs, staging));
         Failed { error, left: back.filter_map(Result::err).collect() }
