@@ -128,3 +128,14 @@ fn in_time(read: impl FnOnce()) -> Result<(), TestCaseError> {
     prop_assert!(start.elapsed() < LONGEST, "it took {:?}", start.elapsed());
     Ok(())
 }
+
+/// What grows with the square of a manifest's length is not noticed in short ones: this took minutes.
+#[test]
+fn a_flood_of_faults_is_shown_in_seconds() {
+    let entry = |path: &str| format!("[[iter]]\nobj = \"a.o\"\npath = \"{path}\"\nmode = \"x\"\n");
+    let dots: String = (0..2_500).map(|number| entry(&format!("a.b/{number}"))).collect();
+    let start = Instant::now();
+    manifest::read(&dots, &manifest::facts());
+    manifest::read(&entry("same").repeat(2_500), &manifest::facts());
+    assert!(start.elapsed() < 10 * LONGEST, "it took {:?}", start.elapsed());
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::faults::line_of;
+use super::faults::Lines;
 use super::{Action, Change, ListedPin, PinState, Reason, Summary};
 use crate::desired::DesiredPin;
 use crate::manifest::Source;
@@ -19,10 +19,11 @@ pub fn changes(
     bpffs: &Path,
     sources: &[Source],
 ) -> (Vec<Change>, Summary) {
+    let lines = Lines::of(sources);
     let mut summary = Summary { unchanged: plan.unchanged.len(), ..Summary::default() };
     let mut changes: Vec<(&PinPath, Change)> = Vec::new();
     for step in &plan.steps {
-        let Some(change) = of_step(step, set, sources) else { continue };
+        let Some(change) = of_step(step, set, &lines) else { continue };
         match change.action {
             Action::Pin => summary.pin += 1,
             Action::Replace => summary.replace += 1,
@@ -71,7 +72,7 @@ pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
         .collect()
 }
 
-fn of_step(step: &Step, set: Option<&SetName>, sources: &[Source]) -> Option<Change> {
+fn of_step(step: &Step, set: Option<&SetName>, lines: &Lines<'_>) -> Option<Change> {
     let change =
         |action, reasons, before: Option<&ObservedPin>, after, want: Option<&DesiredPin>| {
             Some(Change {
@@ -81,7 +82,7 @@ fn of_step(step: &Step, set: Option<&SetName>, sources: &[Source]) -> Option<Cha
                 reasons,
                 before: before.map(of_observed),
                 after,
-                source: want.and_then(|want| line_of(sources, &want.place)),
+                source: want.and_then(|want| lines.line_of(&want.place)),
             })
         };
     match step {

@@ -1,6 +1,7 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
 use std::fmt;
+use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -25,22 +26,26 @@ impl fmt::Display for Faulty {
 
 impl std::error::Error for Faulty {}
 
+/// How many lines apart two places of one file are shown together, with `...` between them.
+const NEAR: usize = 100;
+
 /// Every fault with its place, one after the other.
 pub fn render(faulty: &Faulty, renderer: &Renderer) -> String {
+    let lines = Lines::of(&faulty.sources);
     let rendered: Vec<String> =
-        faulty.faults.iter().map(|fault| render_one(fault, &faulty.sources, renderer)).collect();
+        faulty.faults.iter().map(|fault| render_one(fault, &lines, renderer)).collect();
     rendered.join("\n\n")
 }
 
-fn render_one(fault: &Fault, sources: &[Source], renderer: &Renderer) -> String {
+fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
     let title = fault.problem.to_string();
     let help = fault.problem.help();
     let title = Level::ERROR.primary_title(title);
-    let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, sources)) {
+    let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, lines)) {
         Some(snippet) => title.element(snippet),
         None => Group::with_title(title),
     };
-    if let Some(other) = see_also(fault, sources) {
+    if let Some(other) = see_also(fault, lines) {
         group = group.element(other);
     }
     if let Some(help) = help {
@@ -52,36 +57,41 @@ fn render_one(fault: &Fault, sources: &[Source], renderer: &Renderer) -> String 
 fn snippet<'a>(
     place: &Place,
     fault: &Fault,
-    sources: &'a [Source],
+    lines: &Lines<'a>,
 ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let source = sources.get(place.source)?;
-    let mut snippet = Snippet::source(&source.text)
-        .path(&source.name)
-        .annotation(AnnotationKind::Primary.span(place.span()));
-    if let Some((also, label)) = fault.problem.see_also()
-        && also.source == place.source
-    {
-        snippet = snippet.annotation(AnnotationKind::Context.span(also.span()).label(label));
+    let also = fault.problem.see_also().filter(|(also, _)| lines.are_near(place, also));
+    let (also_start, also_end) =
+        also.as_ref().map_or((place.start, place.end), |(also, _)| (also.start, also.end));
+    let part = lines.part(place.source, place.start.min(also_start)..place.end.max(also_end))?;
+    let mut snippet = Snippet::source(part.text)
+        .path(part.file)
+        .line_start(part.line)
+        .annotation(AnnotationKind::Primary.span(part.span(place)));
+    if let Some((also, label)) = also {
+        let context = AnnotationKind::Context.span(part.span(also)).label(label);
+        snippet = snippet.annotation(context);
     }
     Some(snippet)
 }
 
-/// The other place of a problem, where it is in another file.
+/// The other place of a problem, where it is in another file or far away.
 fn see_also<'a>(
     fault: &Fault,
-    sources: &'a [Source],
+    lines: &Lines<'a>,
 ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
     let (also, label) = fault.problem.see_also()?;
-    if fault.place.as_ref().is_some_and(|place| place.source == also.source) {
+    if fault.place.as_ref().is_some_and(|place| lines.are_near(place, also)) {
         return None;
     }
-    let source = sources.get(also.source)?;
-    let annotation = AnnotationKind::Context.span(also.span()).label(label);
-    Some(Snippet::source(&source.text).path(&source.name).annotation(annotation))
+    let part = lines.part(also.source, also.span())?;
+    let annotation = AnnotationKind::Context.span(part.span(also)).label(label);
+    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
+    Some(snippet.annotation(annotation))
 }
 
 /// The same as values.
 pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
+    let lines = Lines::of(&faulty.sources);
     faulty
         .faults
         .iter()
@@ -90,22 +100,104 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
             message: fault.problem.to_string(),
             causes: Vec::new(),
             hint: fault.problem.help(),
-            place: fault.place.as_ref().and_then(|place| line_of(&faulty.sources, place)),
+            place: fault.place.as_ref().and_then(|place| lines.line_of(place)),
             also: fault.problem.see_also().and_then(|(place, message)| {
-                Some(AlsoSee { place: line_of(&faulty.sources, place)?, message })
+                Some(AlsoSee { place: lines.line_of(place)?, message })
             }),
         })
         .collect()
 }
 
-/// The file, line and column where a place begins.
-pub(super) fn line_of(sources: &[Source], place: &Place) -> Option<SourceLine> {
-    let source = sources.get(place.source)?;
-    let before = source.text.get(..place.start)?;
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Some(SourceLine {
-        file: source.name.clone(),
-        line: before.matches('\n').count() + 1,
-        column: before.get(line_start..)?.chars().count() + 1,
-    })
+/// Where every line of every source begins. Counted anew for each of thousands of entries they would
+/// take seconds; so would whole sources, given to annotate-snippets for each of thousands of faults.
+pub(super) struct Lines<'a> {
+    sources: &'a [Source],
+    starts: Vec<Vec<usize>>,
+}
+
+/// Whole lines of a source.
+struct Part<'a> {
+    file: &'a str,
+    text: &'a str,
+    /// The number of the first.
+    line: usize,
+    /// Where they begin in the source.
+    start: usize,
+}
+
+impl Part<'_> {
+    fn span(&self, place: &Place) -> Range<usize> {
+        place.start - self.start..place.end - self.start
+    }
+}
+
+impl<'a> Lines<'a> {
+    /// Finds them.
+    pub(super) fn of(sources: &'a [Source]) -> Self {
+        let starts = |source: &Source| {
+            let after_newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(after_newlines).collect()
+        };
+        Self { sources, starts: sources.iter().map(starts).collect() }
+    }
+
+    /// The file, line and column where a place begins.
+    pub(super) fn line_of(&self, place: &Place) -> Option<SourceLine> {
+        let source = self.sources.get(place.source)?;
+        let (line, start) = self.line_at(place.source, place.start)?;
+        let column = source.text.get(start..place.start)?.chars().count() + 1;
+        Some(SourceLine { file: source.name.clone(), line, column })
+    }
+
+    /// Whether two places are shown together.
+    fn are_near(&self, a: &Place, b: &Place) -> bool {
+        let line = |place: &Place| self.line_at(place.source, place.start).map(|(line, _)| line);
+        let distance = |(a, b): (usize, usize)| a.abs_diff(b);
+        a.source == b.source && line(a).zip(line(b)).is_some_and(|lines| distance(lines) <= NEAR)
+    }
+
+    /// The lines that hold this span of a source.
+    fn part(&self, source: usize, span: Range<usize>) -> Option<Part<'a>> {
+        let (line, start) = self.line_at(source, span.start)?;
+        let source = self.sources.get(source)?;
+        let rest = source.text.get(span.end..)?;
+        let end = span.end + rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        Some(Part { file: &source.name, text: source.text.get(start..end)?, line, start })
+    }
+
+    /// The number of the line that a byte is in, and where it begins.
+    fn line_at(&self, source: usize, byte: usize) -> Option<(usize, usize)> {
+        let starts = self.starts.get(source)?;
+        let line = starts.partition_point(|start| *start <= byte);
+        Some((line, *starts.get(line.checked_sub(1)?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, at: usize, expected: Option<(usize, usize)>) {
+        let other = Source { name: "a".to_owned(), text: "x".to_owned(), base: PathBuf::new() };
+        let source = Source { name: "b".to_owned(), text: text.to_owned(), base: PathBuf::new() };
+        let sources = [other, source];
+        let found = Lines::of(&sources).line_of(&Place::new(1, at..at));
+        assert!(found.iter().all(|line| line.file == "b"));
+        assert_eq!(found.map(|line| (line.line, line.column)), expected);
+    }
+
+    #[test]
+    fn places_have_lines_and_columns() {
+        check("", 0, Some((1, 1)));
+        check("ab\ncd", 1, Some((1, 2)));
+        check("ab\ncd", 2, Some((1, 3)));
+        check("ab\ncd", 3, Some((2, 1)));
+        check("ab\n", 3, Some((2, 1)));
+        check("\u{e9}\n\u{e9}x", 5, Some((2, 2)));
+        check("\u{e9}", 1, None);
+        check("ab", 9, None);
+    }
 }
