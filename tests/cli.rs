@@ -43,6 +43,34 @@ fn an_object_with_the_right_digest_is_accepted() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// Neither can be in a folder of `tests/cases`: git keeps no FIFOs, and no 64 MiB here.
+#[test]
+fn an_object_that_is_huge_or_never_ends_is_refused_at_once() {
+    let folder = DirRoot::mutable_temp().expect("a temporary folder can be made");
+    let folder = folder.path().expect("a temporary folder has a path");
+    let huge = File::create(folder.join("huge.bpf.o")).expect("the folder is writable");
+    huge.set_len(64 * 1024 * 1024 + 1).expect("it is sparse");
+    let mode = rustix::fs::Mode::RUSR;
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, folder.join("fifo.bpf.o"), fifo, mode, 0)
+        .expect("anybody may make a FIFO");
+    for (object, why) in [
+        ("huge.bpf.o", "has 67108865 bytes, and 67108864 are allowed"),
+        ("fifo.bpf.o", "is not a regular file"),
+    ] {
+        let manifest = format!("[[iter]]\nobj = \"{object}\"\npath = \"tasks\"\n");
+        fs::write(folder.join("iters.toml"), manifest).expect("the folder is writable");
+        let output = run(folder, "check -f iters.toml", Stdio::null());
+        let expected = format!(
+            "error: {}/{object} {why}\n --> iters.toml:2:7\n  |\n2 | obj = \"{object}\"\n  |       \
+             ^^^^^^^^^^^^\n",
+            folder.display()
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+        assert_eq!(output.status.code(), Some(65));
+    }
+}
+
 /// The folders, by name.
 fn cases() -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(TESTS).join("cases")).expect("tests/cases can be read");
