@@ -29,6 +29,7 @@ mod kernel {
     mod list;
     mod lock;
     mod manifests;
+    mod many;
     mod maps;
     mod mounts;
     mod parameters;
