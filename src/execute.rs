@@ -31,6 +31,8 @@ pub struct Failure {
     pub left: Vec<anyhow::Error>,
     /// Where that is kept, until the next apply.
     pub kept: Option<PathBuf>,
+    /// What is untidy besides: for instance a staging directory that could not be removed.
+    pub untidy: Vec<anyhow::Error>,
 }
 
 /// Looks whether everything is as it is to be, while it can still be undone.
@@ -54,16 +56,19 @@ pub fn execute(
         let what = "failed to make a staging directory on bpffs";
         Failure::new(vec![anyhow::Error::from(error).context(what)])
     })?;
-    let staged = prepare::prepare(plan, load, &mut staging).map_err(Failure::new)?;
-    match commit::commit(plan, staged, bpffs, &mut staging, verify) {
-        Ok(()) => Ok(tidy(staging)),
-        Err(failed) if failed.left.is_empty() => Err(Failure::new(vec![failed.error])),
-        Err(failed) => Err(Failure {
-            errors: vec![failed.error],
-            left: failed.left,
-            kept: Some(staging.keep()),
-        }),
-    }
+    let staged = match prepare::prepare(plan, load, &mut staging) {
+        Ok(staged) => staged,
+        Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
+    };
+    let Err(failed) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
+        return Ok(tidy(staging));
+    };
+    let failure = Failure::new(vec![failed.error]);
+    Err(if failed.left.is_empty() {
+        Failure { untidy: tidy(staging), ..failure }
+    } else {
+        Failure { left: failed.left, kept: Some(staging.keep()), ..failure }
+    })
 }
 
 fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
@@ -78,7 +83,7 @@ fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
 
 impl Failure {
     fn new(errors: Vec<anyhow::Error>) -> Self {
-        Self { errors, left: Vec::new(), kept: None }
+        Self { errors, left: Vec::new(), kept: None, untidy: Vec::new() }
     }
 }
 

@@ -138,7 +138,7 @@ impl<'a> Staging<'a> {
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
         if !self.removed {
-            // An error is on its way already; the next apply removes what is left.
+            // Something has panicked; the next apply removes what is left.
             let _ = remove(self.bpffs, &self.name);
         }
     }

@@ -1,5 +1,6 @@
 //! Puts what is staged in place, by renames, and puts everything back where one fails.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -41,6 +42,20 @@ enum Undo {
     SetMeta(PinPath, LinkId, Meta),
 }
 
+impl Undo {
+    fn path(&self) -> &PinPath {
+        match self {
+            Self::PutBack(path, _)
+            | Self::ExchangeBack(path, _, _)
+            | Self::PutOver(path, _, _)
+            | Self::TakeAway(path, _, _)
+            | Self::MakeDirectory(path, _)
+            | Self::RemoveDirectory(path)
+            | Self::SetMeta(path, _, _) => path,
+        }
+    }
+}
+
 /// Does every step, in order, and verifies that nothing is left to do, and that all of it is where the
 /// user looks for it.
 ///
@@ -63,10 +78,7 @@ pub(super) fn commit(
         })
         .and_then(|()| verify())
         .and_then(|()| Ok(bpffs.check_in_place()?));
-    result.map_err(|error| {
-        let back = done.into_iter().rev().map(|undo| take_back(&undo, bpffs, staging));
-        Failed { error, left: back.filter_map(Result::err).collect() }
-    })
+    result.map_err(|error| Failed { error, left: take_all_back(&done, bpffs, staging) })
 }
 
 fn verb(step: &Step) -> &'static str {
@@ -216,7 +228,25 @@ fn is_not_empty_or_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
 }
 
-fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &mut Staging<'_>) -> anyhow::Result<()> {
+/// Takes everything back, the last first. Gives what could not be.
+fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<anyhow::Error> {
+    let (mut left, mut in_use) = (Vec::new(), BTreeSet::new());
+    for undo in done.iter().rev() {
+        if let Err(error) = take_back(undo, &in_use, bpffs, staging) {
+            left.push(error);
+            in_use.extend(undo.path().ancestors());
+        }
+    }
+    left
+}
+
+/// Takes one step back. In the directories `in_use` is what could not be taken back.
+fn take_back(
+    undo: &Undo,
+    in_use: &BTreeSet<PinPath>,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+) -> anyhow::Result<()> {
     match undo {
         Undo::PutBack(path, staged) => {
             staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
@@ -231,7 +261,7 @@ fn take_back(undo: &Undo, bpffs: &Bpffs, staging: &mut Staging<'_>) -> anyhow::R
             .with_context(|| format!("failed to make the directory `{path}` again")),
         Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
             // Somebody else is using it by now.
-            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+            Err(error) if is_not_empty_or_gone(&error) && !in_use.contains(path) => Ok(()),
             other => other.with_context(|| format!("failed to remove the directory `{path}`")),
         },
         Undo::SetMeta(path, link, meta) => bpffs

@@ -108,6 +108,7 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         let mut all: Vec<Diagnostic> = failure.errors.iter().map(of_chain).collect();
         all.extend(failure.left.iter().map(of_chain));
+        all.extend(failure.untidy.iter().map(warning));
         let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
         all.push(plain(severity, failure.to_string()));
         return all;

@@ -267,3 +267,41 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     // The mode of a directory, which is made in the staging directory; it and a pin are put in place.
     assert_eq!(calls, [2, 0, 1, 2]);
 }
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_staging_directory_that_is_left_is_told() {
+    let attempts = every_kind_of_step();
+    let before = attempts.sandbox.paths();
+    // Of the directory that is emptied, then of what is staged.
+    strace::inject(&attempts.sandbox, "unlinkat", "error=EIO", "1+", APPLY)
+        .exits(1)
+        .says("error: failed to remove the directory `old`")
+        .says("warning: failed to remove the staging directory; the next apply will")
+        .says("note: nothing was changed");
+    let mut paths = attempts.sandbox.paths();
+    paths.retain(|path| !path.starts_with("iterctl-staging-"));
+    assert_eq!(paths, before);
+    attempts.sandbox.iterctl(APPLY).exits(0).says("removed what an apply that was killed had left");
+    assert_eq!(attempts.sandbox.paths(), attempts.after);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_directory_that_holds_what_cannot_be_taken_away_is_told() {
+    let attempts = every_kind_of_step();
+    // The very last one is to empty the staging directory.
+    let last_look = attempts.count("openat2") - 1;
+    let renames = attempts.count("renameat2");
+    // What was done is looked at for the last time, and that fails; then so does every way back.
+    let options = format!(
+        "-e trace=openat2,renameat2 -e inject=openat2:error=EIO:when={last_look} -e \
+         inject=renameat2:error=EIO:when={}+",
+        renames + 1
+    );
+    let (run, _) = strace::trace(&attempts.sandbox, &options, APPLY);
+    run.exits(1)
+        .says("error: failed to take the new `new/deep/pin` away")
+        .says("error: failed to remove the directory `new/deep`")
+        .says("error: failed to remove the directory `new`\n");
+}
