@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
 use nix::unistd::{Group, User};
 
 /// The uid of every user, if there is such a user.
@@ -12,7 +13,8 @@ pub fn users(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u3
     names
         .into_iter()
         .map(|name| {
-            let user = User::from_name(name)?;
+            let user = User::from_name(name)
+                .with_context(|| format!("failed to look up the user `{}`", name.escape_debug()))?;
             Ok((name.to_owned(), user.map(|user| user.uid.as_raw())))
         })
         .collect()
@@ -26,7 +28,9 @@ pub fn groups(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u
     names
         .into_iter()
         .map(|name| {
-            let group = Group::from_name(name)?;
+            let group = Group::from_name(name).with_context(|| {
+                format!("failed to look up the group `{}`", name.escape_debug())
+            })?;
             Ok((name.to_owned(), group.map(|group| group.gid.as_raw())))
         })
         .collect()

@@ -3,7 +3,7 @@
 use libbpf_rs::{MapHandle, MapType};
 
 use super::bpf;
-use super::sandbox::{ITERCTL, Run, Sandbox};
+use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
 /// The arguments that pin something, with these words behind.
@@ -337,4 +337,21 @@ error: target `task` takes no map
   = help: remove `map`: the kernel would take the map's descriptor for something else
 "
     );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_lookup_that_fails_is_told_with_the_name() {
+    let sandbox = Sandbox::new();
+    for (key, who) in [("owner", "user"), ("group", "group")] {
+        let keys = format!("{key} = \"daemon\"");
+        sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a", &keys));
+        // Of the databases themselves, glibc takes an error for the end.
+        let options = "-P /etc/nsswitch.conf -e trace=read -e inject=read:error=EIO";
+        let (run, _) = strace::trace(&sandbox, options, "apply -f iters.toml");
+        run.exits(1)
+            .says(&format!("error: failed to look up the {who} `daemon`"))
+            .says("caused by: EIO");
+        assert_eq!(sandbox.paths(), [] as [&str; 0]);
+    }
 }
