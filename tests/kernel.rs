@@ -8,7 +8,9 @@
 /// clippy takes the helpers for tests too.
 #[cfg(test)]
 mod kernel {
+    mod attempts;
     mod bpf;
+    mod census;
     mod sandbox;
     mod strace;
     mod walked;
@@ -18,6 +20,7 @@ mod kernel {
     mod drift;
     mod errors;
     mod export;
+    mod faults;
     mod forged;
     mod gap;
     mod given_maps;
@@ -25,6 +28,7 @@ mod kernel {
     mod hostile;
     mod hostile_races;
     mod in_the_way;
+    mod kills;
     mod limits;
     mod list;
     mod lock;

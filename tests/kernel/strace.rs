@@ -1,5 +1,6 @@
 //! System calls of the binary: watched, made to fail, and stopped at. strace(1) does it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
@@ -62,8 +63,29 @@ pub(super) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
     lines.iter().filter(|line| line.contains(&format!(" {call}("))).count()
 }
 
+/// The names of all system calls that the binary makes from the first `first` on, each with its
+/// number among those of that name, from the start of the process.
+#[track_caller]
+pub(super) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec<(String, usize)> {
+    let (run, lines) = trace(sandbox, "", arguments);
+    run.exits(0);
+    let mut numbers = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in lines {
+        // Every line begins with a process id; what else there is are signals and ends.
+        let Some((_, call)) = line.split_once(' ') else { continue };
+        let Some((name, _)) = call.trim_start().split_once('(') else { continue };
+        let number = numbers.entry(name.to_owned()).or_insert(0);
+        *number += 1;
+        calls.push((name.to_owned(), *number));
+    }
+    let start = calls.iter().position(|(name, _)| name == first).expect("it makes that call");
+    calls.split_off(start)
+}
+
 /// Runs the binary, whose calls `call` number `when` (such as `2`, or `2+` for all from the second
-/// on) fail or bring a signal, as `what` says: `error=EIO`, `signal=KILL`.
+/// on) fail or bring a signal, as `what` says: `error=EIO`, `signal=KILL`. A process that is killed
+/// does not carry the call out.
 #[track_caller]
 pub(super) fn inject(
     sandbox: &Sandbox,
@@ -72,11 +94,27 @@ pub(super) fn inject(
     when: &str,
     arguments: &str,
 ) -> Run {
-    let options = format!("-e trace={call} -e inject={call}:{what}:when={when}");
-    let (run, lines) = trace(sandbox, &options, arguments);
-    let injected = lines.iter().any(|line| line.contains("INJECTED") || line.contains("killed by"));
+    let (run, injected) = try_to_inject(sandbox, call, what, when, arguments);
     assert!(injected, "there is no {call} number {when}: {run}");
     run
+}
+
+/// The same, for a call that perhaps is not made each time. Gives whether it was.
+#[track_caller]
+pub(super) fn try_to_inject(
+    sandbox: &Sandbox,
+    call: &str,
+    what: &str,
+    when: &str,
+    arguments: &str,
+) -> (Run, bool) {
+    // With a filter the process is stopped at these calls alone, which is much faster; but then no
+    // signal is brought (strace 6.1).
+    let filter = if what.starts_with("error=") { "--seccomp-bpf" } else { "" };
+    let options = format!("{filter} -e trace={call} -e inject={call}:{what}:when={when}");
+    let (run, lines) = trace(sandbox, &options, arguments);
+    let injected = lines.iter().any(|line| line.contains("INJECTED") || line.contains("killed by"));
+    (run, injected)
 }
 
 /// Runs the binary, and stops it right after its call `call` number `when`, while `meanwhile` is
