@@ -62,6 +62,10 @@ pub enum Cause {
 /// processor in between.
 const LONGEST_LAG: Duration = Duration::from_millis(50);
 
+/// The same of a file that is empty: a file system that keeps a journal can take its time between
+/// that and the event (`ext4_setattr()` in fs/ext4/inode.c, 6.18).
+const LONGEST_LAG_OF_EMPTY: Duration = Duration::from_secs(1);
+
 /// Waits for what happens.
 #[derive(Debug)]
 pub struct Watch {
@@ -194,10 +198,11 @@ impl Watch {
 
 /// Whether the file was changed, or put there, so short a time ago. Its event comes later than its
 /// time: a file is truncated first, and then those who watch it are told.
-fn changed_within(path: &Path, time: Duration) -> bool {
+fn changed_within(path: &Path, quiet: Duration) -> bool {
     let Ok(metadata) = fs::metadata(path) else { return false };
+    let quiet = if metadata.size() == 0 { LONGEST_LAG_OF_EMPTY } else { quiet };
     let seconds = Duration::from_secs(metadata.ctime().unsigned_abs());
     let changed = UNIX_EPOCH + seconds + Duration::from_nanos(metadata.ctime_nsec().unsigned_abs());
     // Where the clock was set back since, it was long ago as far as anybody knows.
-    SystemTime::now().duration_since(changed).is_ok_and(|age| age < time)
+    SystemTime::now().duration_since(changed).is_ok_and(|age| age < quiet)
 }

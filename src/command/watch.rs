@@ -76,8 +76,9 @@ enum Round {
     Badly(anyhow::Error, Option<Report>),
 }
 
-/// So many rounds in a row can be disturbed. Then what was read is used: each file was whole.
-const MOST_DISTURBED: u32 = 3;
+/// So long rounds can be disturbed, one after the other. Then what was read is used: no file changed
+/// while it was being read.
+const LONGEST_DISTURBANCE: Duration = Duration::from_secs(2);
 
 /// One round after the other, and what has to be known of those before.
 struct Rounds<'a> {
@@ -92,8 +93,8 @@ struct Rounds<'a> {
     /// What was carried out last.
     good: Option<Resolved>,
     is_first: bool,
-    /// How many rounds in a row were disturbed.
-    disturbed: u32,
+    /// When the first of the last rounds was that were disturbed.
+    disturbed: Option<Instant>,
 }
 
 impl<'a> Rounds<'a> {
@@ -108,7 +109,7 @@ impl<'a> Rounds<'a> {
             others: BTreeSet::new(),
             good: None,
             is_first: true,
-            disturbed: 0,
+            disturbed: None,
         })
     }
 
@@ -117,11 +118,13 @@ impl<'a> Rounds<'a> {
     /// and the next round is on its way.
     fn go(&mut self, watch: &mut Watch) -> Option<Round> {
         let resolved = self.resolve(watch);
-        if self.disturbed < MOST_DISTURBED && watch.have_inputs_changed() {
-            self.disturbed += 1;
-            return None;
+        if watch.have_inputs_changed() {
+            let first = *self.disturbed.get_or_insert_with(Instant::now);
+            if first.elapsed() < LONGEST_DISTURBANCE {
+                return None;
+            }
         }
-        self.disturbed = 0;
+        self.disturbed = None;
         let round = match resolved {
             Ok(resolved) => match self.carry_out(&resolved) {
                 Ok(report) => {
