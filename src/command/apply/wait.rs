@@ -73,8 +73,11 @@ pub(super) fn wait<T>(time: Duration, mut attempt: impl FnMut() -> Try<T>) -> an
 /// Whether it failed only for what somebody else may bring yet.
 fn is_to_come(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        if let Some(OpenError::Missing(_) | OpenError::NotBpffs(_)) = cause.downcast_ref() {
-            true
+        if let Some(error) = cause.downcast_ref::<OpenError>() {
+            match error {
+                OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => true,
+                OpenError::Unusable(..) => false,
+            }
         } else if let Some(faulty) = cause.downcast_ref::<Faulty>() {
             let is_missing =
                 |problem: &Problem| matches!(problem, Problem::Object(ObjectFault::Missing(_)));
