@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{Bpffs, File, open_directory};
 use crate::path::{PinPath, Printable, STAGING_PREFIX};
@@ -38,11 +39,18 @@ fn has_gone(error: &io::Error) -> bool {
         .any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
 }
 
+/// Whether a directory with a staging directory's name is one. Another user may give that name to
+/// anything, and could hide there what it takes from a directory of its own.
+fn is_of_an_apply(directory: &File) -> bool {
+    let uid = directory.meta.uid;
+    uid == 0 || uid == geteuid().as_raw()
+}
+
 impl Bpffs {
     /// Visits everything below the root: directories before what they hold, in no other order.
     ///
     /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
-    /// directories, what is too deep to have a path, and what goes away meanwhile.
+    /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
     ///
     /// # Errors
     /// The kernel's, and those of `visit`.
@@ -66,11 +74,12 @@ impl Bpffs {
                 let Ok(path) = PinPath::below(parent.as_ref(), OsStr::from_bytes(&name)) else {
                     continue;
                 };
-                if parent.is_none() && name.starts_with(STAGING_PREFIX.as_bytes()) {
-                    continue;
-                }
                 let Some(found) = self.find(&path).map_err(failed)? else { continue };
-                if let Found::Directory(_) = found {
+                let is_reserved = parent.is_none() && name.starts_with(STAGING_PREFIX.as_bytes());
+                if let Found::Directory(directory) = &found {
+                    if is_reserved && is_of_an_apply(directory) {
+                        continue;
+                    }
                     directories.push(Some(path.clone()));
                 }
                 visit(path, found)?;

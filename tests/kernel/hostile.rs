@@ -159,6 +159,28 @@ fn what_others_have_put_into_a_staging_directory_stops_nobody() {
     assert_eq!(sandbox.paths(), ["a"]);
 }
 
+/// Whoever owns a directory may move the pins in it, those of root too.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_cannot_be_hidden_under_the_name_of_a_staging_directory() {
+    for hidden in ["iterctl-staging-0", "iterctl-staging-0/deep/pin"] {
+        let sandbox = Sandbox::new();
+        sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+        sandbox.iterctl("apply -f iters.toml").exits(0);
+        let place = sandbox.pin(hidden);
+        if let Some(parent) = hidden.strip_suffix("/deep/pin") {
+            fs::create_dir_all(sandbox.pin(parent).join("deep")).expect("nothing is there");
+            lchown(sandbox.pin(parent), Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+        fs::rename(sandbox.pin("a"), place).expect("nothing is there");
+        let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
+        assert_eq!(report["pins"][0]["set"], "iters", "{report}");
+        let gone = format!("- {hidden}  no longer listed");
+        sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ a  task", &gone]);
+        assert!(!sandbox.paths().iter().any(|path| path == hidden));
+    }
+}
+
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_directory_that_becomes_something_else_stops_nobody() {
