@@ -57,6 +57,9 @@ torture: deps objects ## break millions of inputs, let applies compete (minutes;
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
+	ITERCTL_ROUNDS=2000 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored \
+		--nocapture hostile_races
+	ITERCTL_SETS=500 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored many::
 	$(MAKE) fuzz FUZZ_SECONDS=120
 
 fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a minute each

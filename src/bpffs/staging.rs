@@ -183,8 +183,8 @@ fn remove(bpffs: &Bpffs, name: &str) -> io::Result<()> {
     let results: Vec<_> = names
         .filter(|name| *name != c"." && *name != c"..")
         .map(|name| match fs::unlinkat(&directory, name, AtFlags::empty()) {
-            // Somebody had put it where a pin was, and it could not be put back. What is in it is not
-            // iterctl's.
+            // It was to be moved to its path; or somebody had put it where a pin was, and it could not
+            // be put back: then what is in it is not iterctl's.
             Err(Errno::ISDIR) => fs::unlinkat(&directory, name, AtFlags::REMOVEDIR),
             other => other,
         })
