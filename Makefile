@@ -63,7 +63,8 @@ torture: deps objects ## break millions of inputs, let applies compete (minutes;
 	$(MAKE) fuzz FUZZ_SECONDS=120
 
 fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a minute each
-	@command -v c++ > /dev/null || { echo "error: libFuzzer needs c++: install g++" >&2; exit 1; }
+	@command -v c++ > /dev/null || { set -ex; $(SUDO) apt-get update; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++; }
 	cargo fuzz --version || cargo install cargo-fuzz --locked
 	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
 	@seed() { cp "$$2" "fuzz/corpus/$$1/$$(echo "$$2" | tr / -)"; }; set -e; \
