@@ -53,10 +53,12 @@ else
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-torture: deps objects ## break millions of inputs, let applies compete (minutes; needs root)
+torture: deps objects ## break millions of inputs, kill applies, fail every call (half an hour; needs root)
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
+	ITERCTL_KILLS=1000 ITERCTL_FAULTS=all $(CARGO_AS_ROOT) test --release --locked --test kernel -- \
+		--ignored --nocapture kernel::kills kernel::faults
 	ITERCTL_ROUNDS=2000 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored \
 		--nocapture hostile_races
 	ITERCTL_SETS=500 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored many::
