@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -53,16 +53,16 @@ pub fn read(
             let text = read_text(file, &stdin)?;
             input.sources.push(Source { name: "<stdin>".to_owned(), text, base });
             input.arguments.push(Argument::Stdin);
-        } else if file.is_dir() {
+        } else if is(file, Metadata::is_dir)? {
             for path in manifests_in(file)? {
-                if path.is_file() {
+                if is(&path, Metadata::is_file)? {
                     may_use(&path)?;
                 }
                 input.sources.push(read_file(&path)?);
             }
             input.arguments.push(Argument::Directory(absolute(file)?));
         } else {
-            let is_file = file.is_file();
+            let is_file = is(file, Metadata::is_file)?;
             if is_file {
                 may_use(file)?;
             }
@@ -76,6 +76,13 @@ pub fn read(
         }
     }
     Ok(input)
+}
+
+/// What a path leads to. Where that is not known, it is an error, and nobody's guess.
+fn is(path: &Path, kind: impl Fn(&Metadata) -> bool) -> Result<bool, SourceError> {
+    let metadata = fs::metadata(path);
+    let metadata = metadata.map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?;
+    Ok(kind(&metadata))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
