@@ -76,6 +76,7 @@ pub struct Watch {
     /// How old a file's last change must be for its event to have come.
     quiet: Duration,
     start: Instant,
+    /// Whether somebody has asked for a round, and none has ended since.
     asked: bool,
 }
 
@@ -129,6 +130,7 @@ impl Watch {
 
     /// A round ended.
     pub fn end(&mut self, how: Ended) {
+        self.asked = false;
         self.timer.end(self.start.elapsed(), how);
     }
 
@@ -151,8 +153,7 @@ impl Watch {
             let due = self.start + self.timer.due(self.inbox.is_writing());
             if due <= Instant::now() {
                 self.timer.begin();
-                let asked = std::mem::take(&mut self.asked);
-                return Woken::Round(if asked { Cause::Reload } else { Cause::Change });
+                return Woken::Round(if self.asked { Cause::Reload } else { Cause::Change });
             }
         }
     }
