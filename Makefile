@@ -53,7 +53,7 @@ else
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-torture: deps objects ## break millions of inputs, kill applies, fail every call (half an hour; needs root)
+torture: deps objects ## break inputs, kill applies, fail every call, disturb watch (two hours; needs root)
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
@@ -62,6 +62,7 @@ torture: deps objects ## break millions of inputs, kill applies, fail every call
 	ITERCTL_ROUNDS=2000 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored \
 		--nocapture hostile_races
 	ITERCTL_SETS=500 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored many::
+	ITERCTL_SOAK=3600 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored --nocapture soak
 	$(MAKE) fuzz FUZZ_SECONDS=120
 
 fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a minute each

@@ -18,6 +18,7 @@ mod idle;
 mod lost;
 mod quiet;
 mod service;
+mod soak;
 mod wakes;
 
 /// What a test waits for has happened long before; if not, it never will.

@@ -76,7 +76,7 @@ fn its_own_pins_do_not_make_it_apply_again() {
 }
 
 /// The number of descriptors, and the resident memory in kilobytes.
-fn size(watching: &Watching<'_>) -> (usize, u64) {
+pub(super) fn size(watching: &Watching<'_>) -> (usize, u64) {
     let descriptors = fs::read_dir(watching.proc("fd")).expect("it runs").count();
     let status = fs::read_to_string(watching.proc("status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
