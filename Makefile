@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps objects build demo test torture fuzz fmt clippy doc clean
+.PHONY: help deps objects build demo test torture fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -75,6 +75,9 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a min
 	for file in $(wildcard fuzz/seeds/stamp/*); do seed stamp $$file; done; \
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
+
+bench: deps objects ## measure how long watch takes to pin (a minute; needs root)
+	$(CARGO_AS_ROOT) bench --locked --bench watch
 
 fmt:      ## format the code
 	cargo fmt
