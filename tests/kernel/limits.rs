@@ -51,15 +51,18 @@ fn few_descriptors_are_enough_for_many_pins() {
     let entries = |object: &str| -> String {
         (0..500).map(|number| entry(object, &format!("d{}/p{number}", number % 10))).collect()
     };
-    let few =
-        |arguments: &str| sandbox.run("prlimit", &format!("--nofile=32:32 {ITERCTL} {arguments}"));
-    sandbox.manifest("iters.toml", &entries("tasks_v1.bpf.o"));
-    few("apply -f iters.toml").exits(0);
-    few("plan -f iters.toml --detailed-exitcode").exits(0);
-    sandbox.manifest("iters.toml", &entries("tasks_v2.bpf.o"));
-    few("apply -f iters.toml").exits(0);
-    few("unpin -f iters.toml").exits(0);
-    assert_eq!(sandbox.paths(), [] as [&str; 0]);
+    for limit in [32, 64, 256] {
+        let few = |arguments: &str| {
+            sandbox.run("prlimit", &format!("--nofile={limit}:{limit} {ITERCTL} {arguments}"))
+        };
+        sandbox.manifest("iters.toml", &entries("tasks_v1.bpf.o"));
+        few("apply -f iters.toml").exits(0);
+        few("plan -f iters.toml --detailed-exitcode").exits(0);
+        sandbox.manifest("iters.toml", &entries("tasks_v2.bpf.o"));
+        few("apply -f iters.toml").exits(0);
+        few("unpin -f iters.toml").exits(0);
+        assert_eq!(sandbox.paths(), [] as [&str; 0]);
+    }
 }
 
 #[test]
