@@ -14,6 +14,7 @@ use crate::desired::MapRef;
 use crate::meta::{MapId, Meta};
 use crate::observed::{Kind, LinkParam, MapProblem, Node, Provenance};
 use crate::path::Sha256;
+use crate::plan::Plan;
 use crate::stamp::InvalidStamp;
 use crate::target::Target;
 
@@ -349,4 +350,29 @@ fn only_nothing_to_do_and_nothing_in_the_way_is_done() {
     assert!(done(want(&[("a", task())]).have(&[("a", ours())])));
     assert!(!done(want(&[("a", task())])));
     assert!(!done(want(&[("a", task())]).have(&[("a", unstamped())])));
+}
+
+#[test]
+fn repairs_are_parted_from_what_follows_a_map() {
+    let pins =
+        [("gone", task()), ("mode", task()), ("other", task()), ("walks", walking(pinned()))];
+    let both = ours_but(|pin, _| {
+        pin.link.param = LinkParam::Map(MapId(20));
+        pin.meta.mode = mode("0444");
+    });
+    let case = want(&pins).map(pinned(), Ok(21)).have(&[
+        ("elsewhere", ours()),
+        ("mode", ours_but(|pin, _| pin.meta.uid = 5)),
+        ("other", ours_but(|_, stamp| stamp.program = "dump".to_owned())),
+        ("walks", both),
+    ]);
+    let whole = case.plan();
+    let (follows, repairs) = whole.clone().part_repairs();
+    let paths = |plan: &Plan| -> Vec<String> {
+        plan.steps.iter().map(|step| step.path().to_string()).collect()
+    };
+    assert_eq!(paths(&follows), ["walks"]);
+    assert_eq!(paths(&repairs), ["elsewhere", "gone", "mode", "other"]);
+    assert_eq!((&follows.maps, &follows.obstacles), (&whole.maps, &whole.obstacles));
+    assert!(repairs.maps.is_empty() && repairs.obstacles.is_empty());
 }
