@@ -29,6 +29,9 @@ use crate::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
 /// obeyed.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the end waits for it: nothing is tried again after that.
+const LAST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
 pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
     if let Some(file) = args.manifest.file.iter().find(|file| !can_be_read_again(file)) {
         let file = file.display();
@@ -231,6 +234,6 @@ impl<'a> Rounds<'a> {
             return Ok(Report::new("stopped; the pins stay"));
         };
         let Desired { set, bpffs, .. } = &good.desired;
-        unpin::unpin_whole(set, bpffs, LOCK_TIMEOUT * 30).context("failed to unpin the set")
+        unpin::unpin_whole(set, bpffs, LAST_LOCK_TIMEOUT).context("failed to unpin the set")
     }
 }
