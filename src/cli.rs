@@ -156,6 +156,15 @@ pub struct TrustArgs {
     pub insecure: bool,
 }
 
+/// What is done with the others where entries fail.
+#[derive(Debug, Args)]
+pub struct KeepGoingArgs {
+    /// Leave out entries that fail, and carry out the others; the exit status is 1 all the same. What
+    /// is pinned for an entry that is left out stays
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
 /// How long to wait for another apply.
 #[derive(Debug, Args)]
 pub struct LockArgs {
@@ -183,6 +192,10 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
 
+    /// What is done with the others.
+    #[command(flatten)]
+    pub keep_going: KeepGoingArgs,
+
     /// Exit with 2 if apply would change something
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -198,6 +211,10 @@ pub struct ApplyArgs {
     /// What may be done.
     #[command(flatten)]
     pub policy: PolicyArgs,
+
+    /// What is done with the others.
+    #[command(flatten)]
+    pub keep_going: KeepGoingArgs,
 
     /// How long to wait.
     #[command(flatten)]

@@ -24,7 +24,7 @@ use self::entry::Here;
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found, is_on_bpffs};
 use crate::cgroup::cgroup_id;
-use crate::cli::{Command, ManifestArgs, PolicyArgs, TrustArgs};
+use crate::cli::{Command, KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
 use crate::fault::Faults;
@@ -35,7 +35,7 @@ use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
 use crate::path::Printable;
 use crate::plan::{Empty, Foreign, Plan, Policy};
-use crate::report::{self, Diagnostic, Faulty, Report, error};
+use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Report, error};
 use crate::sources;
 use crate::trust;
 
@@ -45,13 +45,15 @@ pub struct Answer {
     pub report: Report,
     /// How it ended.
     pub exit: Exit,
+    /// What failed, where something was done all the same.
+    pub failed: Option<anyhow::Error>,
     /// `read` only: what the iterator prints, as it comes.
     pub output: Option<Box<dyn Read>>,
 }
 
 impl Answer {
     fn new(report: Report, exit: Exit) -> Self {
-        Self { report, exit, output: None }
+        Self { report, exit, failed: None, output: None }
     }
 }
 
@@ -170,6 +172,46 @@ fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
 }
 
 fn resolve_manifest(input: Input, manifest: &Manifest, trust: Trust) -> anyhow::Result<Resolved> {
+    let (objects, facts) = find_facts(manifest, trust)?;
+    let desired = show_faults(desired::resolve(manifest, &facts), &input)?;
+    Ok(Resolved { sources: input.sources, objects, desired })
+}
+
+/// Which entries are carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    /// All, or none.
+    All,
+    /// Those with which nothing is wrong.
+    Sound,
+}
+
+impl Entries {
+    fn of(args: &KeepGoingArgs) -> Self {
+        if args.keep_going { Self::Sound } else { Self::All }
+    }
+}
+
+/// The same, but that entries with faults may be left out.
+fn resolve_entries(
+    input: Input,
+    manifest: &Manifest,
+    trust: Trust,
+    entries: Entries,
+) -> anyhow::Result<(Resolved, LeftOut)> {
+    if entries == Entries::All {
+        let resolved = resolve_manifest(input, manifest, trust)?;
+        return Ok((resolved, LeftOut::default()));
+    }
+    let (objects, facts) = find_facts(manifest, trust)?;
+    let sound = show_faults(desired::resolve_sound(manifest, &facts), &input)?;
+    let sources = input.sources.clone();
+    let bpffs = sound.desired.bpffs.clone();
+    let left_out = LeftOut { faults: sound.faults, sources, bpffs, ..LeftOut::default() };
+    Ok((Resolved { sources: input.sources, objects, desired: sound.desired }, left_out))
+}
+
+fn find_facts(manifest: &Manifest, trust: Trust) -> anyhow::Result<(Objects, Facts)> {
     let objects = Objects::read(&manifest.objects(), |object| trust.check(object))?;
     let facts = Facts {
         objects: objects.facts(),
@@ -178,8 +220,7 @@ fn resolve_manifest(input: Input, manifest: &Manifest, trust: Trust) -> anyhow::
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
     };
-    let desired = show_faults(desired::resolve(manifest, &facts), &input)?;
-    Ok(Resolved { sources: input.sources, objects, desired })
+    Ok((objects, facts))
 }
 
 /// Faults are shown in the text that they stand in.
@@ -277,6 +318,15 @@ fn report_plan(
 ) -> Report {
     let (changes, summary) = report::changes(plan, set.map(|set| &set.name), bpffs, sources);
     Report { changes, summary, ..Report::new("") }
+}
+
+/// Adds the entries that were left out to a report of the others.
+fn add_left_out(report: &mut Report, left_out: &LeftOut) {
+    report.changes.extend(left_out.rows());
+    report.changes.sort_by(Change::by_path);
+    let is_blocked = |change: &&Change| change.action == Action::Blocked;
+    report.summary.blocked = report.changes.iter().filter(is_blocked).count();
+    report.comment = format!("{}; {} left out", report.comment, report.summary.blocked);
 }
 
 /// "1 to pin, 2 to replace", or whatever `tense` makes of it.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use self::entry::Entries;
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
 use crate::globals::{Global, Patch};
 pub use crate::manifest::wire::Order;
@@ -61,6 +62,17 @@ pub struct Desired {
     pub bpffs: PathBuf,
     /// Every pin.
     pub pins: BTreeMap<PinPath, DesiredPin>,
+    /// Where entries are left out: what is there, is listed, and stays as it is.
+    pub left_out: BTreeSet<PinPath>,
+}
+
+/// What can be resolved of a manifest, and the entries that cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// The entries without a fault; the others are left out.
+    pub desired: Desired,
+    /// What is wrong with those, by the paths of their pins.
+    pub faults: BTreeMap<PinPath, Vec<Fault>>,
 }
 
 /// The owner of the pins.
@@ -190,6 +202,12 @@ impl Globals {
 }
 
 impl Desired {
+    /// Leaves the entry of that path out.
+    pub fn leave_out(&mut self, path: PinPath) {
+        self.pins.remove(&path);
+        self.left_out.insert(path);
+    }
+
     /// Every existing map that an entry names, each once.
     pub fn maps(&self) -> BTreeSet<&MapRef> {
         let walked = self.pins.values().filter_map(|pin| match &pin.param {
@@ -266,6 +284,24 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 /// # Errors
 /// Every fault of the manifest: those of its form and those of its meaning.
 pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
+    let (set, bpffs, Entries { pins, faulty, mut faults }) = resolve_entries(manifest, facts);
+    faults.extend(faulty.into_values().flatten());
+    finish(set, faults, bpffs, pins)
+}
+
+/// Resolves every entry that has no fault.
+///
+/// # Errors
+/// Every fault that concerns more than one entry, or that leaves open which pin is meant: where it is
+/// not known what is listed, it is not known either what is not.
+pub fn resolve_sound(manifest: &Manifest, facts: &Facts) -> Result<Sound, Faults> {
+    let (set, bpffs, Entries { pins, faulty, faults }) = resolve_entries(manifest, facts);
+    let mut desired = finish(set, faults, bpffs, pins)?;
+    desired.left_out = faulty.keys().cloned().collect();
+    Ok(Sound { desired, faults: faulty })
+}
+
+fn resolve_entries(manifest: &Manifest, facts: &Facts) -> (Result<Set, Fault>, PathBuf, Entries) {
     let mut faults = manifest.faults.clone();
     let set = set::set(manifest, &mut faults);
     let before = faults.len();
@@ -273,8 +309,8 @@ pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
     // Where it is written wrongly, no path can be said to be outside of it.
     let bpffs_is_known =
         faults.len() == before && !manifest.files.iter().any(File::document_is_incomplete);
-    let pins = entry::pins(manifest, facts, (&bpffs, bpffs_is_known), &mut faults);
-    finish(set, faults, bpffs, pins)
+    let entries = entry::entries(manifest, facts, (&bpffs, bpffs_is_known), faults);
+    (set, bpffs, entries)
 }
 
 /// Resolves only who owns the pins and where they are: a desired that wants no pin at all. The
@@ -296,7 +332,7 @@ fn finish(
     pins: BTreeMap<PinPath, DesiredPin>,
 ) -> Result<Desired, Faults> {
     match set {
-        Ok(set) if faults.is_empty() => Ok(Desired { set, bpffs, pins }),
+        Ok(set) if faults.is_empty() => Ok(Desired { set, bpffs, pins, left_out: BTreeSet::new() }),
         Ok(_) => Err(Faults::new(faults)),
         Err(fault) => {
             faults.push(fault);

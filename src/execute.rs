@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use crate::bpffs::{Bpffs, Staging};
 use crate::desired::Program;
 use crate::kernel::Loaded;
+use crate::path::PinPath;
 use crate::plan::Plan;
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business.
@@ -26,13 +27,22 @@ pub type Load<'a> = &'a dyn Fn(&Program) -> anyhow::Result<Loaded>;
 #[derive(Debug)]
 pub struct Failure {
     /// Everything that went wrong; at least one.
-    pub errors: Vec<anyhow::Error>,
+    pub errors: Vec<Failed>,
     /// What could not be put back: empty where bpffs is as it was.
     pub left: Vec<anyhow::Error>,
     /// Where that is kept, until the next apply.
     pub kept: Option<PathBuf>,
     /// What is untidy besides: for instance a staging directory that could not be removed.
     pub untidy: Vec<anyhow::Error>,
+}
+
+/// One thing that went wrong.
+#[derive(Debug)]
+pub struct Failed {
+    /// The pins that could not be made for it, and nothing else; none where it concerns others, too.
+    pub paths: Vec<PinPath>,
+    /// What.
+    pub error: anyhow::Error,
 }
 
 /// Looks whether everything is as it is to be, while it can still be undone.
@@ -54,20 +64,20 @@ pub fn execute(
     }
     let mut staging = Staging::new(bpffs).map_err(|error| {
         let what = "failed to make a staging directory on bpffs";
-        Failure::new(vec![anyhow::Error::from(error).context(what)])
+        Failure::new(vec![Failed::all(anyhow::Error::from(error).context(what))])
     })?;
     let staged = match prepare::prepare(plan, load, &mut staging) {
         Ok(staged) => staged,
         Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
     };
-    let Err(failed) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
+    let Err((failed, left)) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
         return Ok(tidy(staging));
     };
-    let failure = Failure::new(vec![failed.error]);
-    Err(if failed.left.is_empty() {
+    let failure = Failure::new(vec![failed]);
+    Err(if left.is_empty() {
         Failure { untidy: tidy(staging), ..failure }
     } else {
-        Failure { left: failed.left, kept: Some(staging.keep()), ..failure }
+        Failure { left, kept: Some(staging.keep()), ..failure }
     })
 }
 
@@ -81,8 +91,14 @@ fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
         .collect()
 }
 
+impl Failed {
+    fn all(error: anyhow::Error) -> Self {
+        Self { paths: Vec::new(), error }
+    }
+}
+
 impl Failure {
-    fn new(errors: Vec<anyhow::Error>) -> Self {
+    fn new(errors: Vec<Failed>) -> Self {
         Self { errors, left: Vec::new(), kept: None, untidy: Vec::new() }
     }
 }

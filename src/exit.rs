@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::bpffs::{Locked, MountError, OpenError};
-use crate::execute::Failure;
+use crate::execute::{Failed, Failure};
 use crate::kernel::LoadError;
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
@@ -104,8 +104,8 @@ impl Exit {
     }
 
     /// The status that all errors share; otherwise, plain failure.
-    fn of_all(errors: &[anyhow::Error]) -> Self {
-        let mut statuses = errors.iter().map(Self::of);
+    fn of_all(errors: &[Failed]) -> Self {
+        let mut statuses = errors.iter().map(|failed| Self::of(&failed.error));
         let first = statuses.next().unwrap_or(Self::Failed);
         if statuses.all(|status| status == first) { first } else { Self::Failed }
     }

@@ -111,6 +111,9 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
             for diagnostic in &answer.report.diagnostics {
                 eprintln!("{}", error::render_one(diagnostic));
             }
+            if let Some(failed) = &answer.failed {
+                eprintln!("{}", error::render(failed));
+            }
             Ok(answer.exit)
         }
         (Ok(mut answer), Form::Json | Form::PrettyJson) => {
@@ -120,6 +123,9 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
                     return print(Err(error), form);
                 }
                 answer.report.output = Some(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            if let Some(failed) = &answer.failed {
+                answer.report.diagnostics.extend(error::diagnostics(failed));
             }
             unless_closed(print_json(&answer.report, form))?;
             Ok(answer.exit)

@@ -5,7 +5,11 @@
 mod build;
 pub mod error;
 pub mod faults;
+mod left_out;
 pub mod text;
+
+use std::cmp::Ordering;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +17,7 @@ use serde::Serialize;
 pub use build::{changes, fill_in_ids, pins};
 pub use error::{Blocked, Lacking, Usage};
 pub use faults::Faulty;
+pub use left_out::LeftOut;
 
 /// The version of the report's form. Keys may be added within one version.
 pub const FORMAT_VERSION: u32 = 1;
@@ -96,7 +101,7 @@ pub enum Action {
     Update,
     /// Unpinned.
     Unpin,
-    /// Nothing: something is in the way, and nothing else is done either.
+    /// Nothing: something is wrong with it. Nothing else is done either, unless with `--keep-going`.
     Blocked,
 }
 
@@ -227,7 +232,25 @@ impl Report {
     }
 }
 
+impl Change {
+    /// The order of a report.
+    pub fn by_path(&self, other: &Self) -> Ordering {
+        Path::new(&self.relative).cmp(Path::new(&other.relative))
+    }
+}
+
 impl Summary {
+    /// How many pins there are of that kind.
+    pub fn count(&mut self, action: Action) -> &mut usize {
+        match action {
+            Action::Pin => &mut self.pin,
+            Action::Replace => &mut self.replace,
+            Action::Update => &mut self.update,
+            Action::Unpin => &mut self.unpin,
+            Action::Blocked => &mut self.blocked,
+        }
+    }
+
     /// How many pins change.
     pub fn changes(&self) -> usize {
         self.pin + self.replace + self.update + self.unpin

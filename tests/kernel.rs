@@ -28,6 +28,7 @@ mod kernel {
     mod hostile;
     mod hostile_races;
     mod in_the_way;
+    mod keep_going;
     mod kills;
     mod limits;
     mod list;

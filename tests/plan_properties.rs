@@ -86,6 +86,25 @@ proptest! {
     }
 
     #[test]
+    fn entries_that_are_left_out_are_untouched(
+        mut world in worlds(), left_out in path_sets(), foreign in foreign()
+    ) {
+        for path in left_out {
+            if world.desired.pins.contains_key(&path) {
+                world.desired.leave_out(path);
+            }
+        }
+        let (desired, _, after) = carried_out(&world, foreign)?;
+        for path in &desired.left_out {
+            let before = world.observed.nodes.get(path);
+            // A directory there may go with the pins of the set that are in it.
+            if !matches!(before, Some(Node::Directory(_))) {
+                prop_assert_eq!(after.get(path), before);
+            }
+        }
+    }
+
+    #[test]
     fn every_listed_pin_changes_in_one_step_or_none(world in worlds(), foreign in foreign()) {
         let (desired, plan, _) = carried_out(&world, foreign)?;
         for path in desired.pins.keys() {

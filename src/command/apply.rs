@@ -1,5 +1,6 @@
 //! `apply`: the whole line, and round once more to prove that nothing is left to do.
 
+mod keep_going;
 mod reuse;
 mod wait;
 
@@ -8,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use self::keep_going::Outcome;
 use self::wait::Try;
 use super::{
-    Answer, Resolved, Trust, count_changes, iterators, load, look, named_by, policy, read_input,
-    remove_stale_staging, report_plan, resolve, resolve_manifest,
+    Answer, Entries, Resolved, Trust, add_left_out, count_changes, iterators, load, look, named_by,
+    policy, read_input, remove_stale_staging, report_plan, resolve_entries,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
@@ -33,27 +35,42 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
         mount: args.mount,
     };
     let trust = Trust::of(&args.policy.trust);
-    let report = match args.wait {
-        None => carry_out(&resolve(&args.manifest, trust)?, &how)?,
-        Some(time) => {
-            // The manifest itself is read once, and not waited for.
-            let input = read_input(&args.manifest, trust)?;
-            wait::wait(time, || attempt(&input, trust, &how))?
-        }
+    // Read once, and not waited for.
+    let input = read_input(&args.manifest, trust)?;
+    let entries = Entries::of(&args.keep_going);
+    let attempt = || attempt(&input, trust, entries, &how);
+    let outcome = match args.wait {
+        None => attempt().result?,
+        Some(time) => wait::wait(time, attempt)?,
     };
-    Ok(Answer::new(report, Exit::Done))
+    Ok(answer(outcome))
 }
 
-fn attempt(input: &Input, trust: Trust, how: &How<'_>) -> Try<Report> {
+fn attempt(input: &Input, trust: Trust, entries: Entries, how: &How<'_>) -> Try {
     let manifest = manifest::parse(input);
     let objects = manifest.objects();
-    match resolve_manifest(input.clone(), &manifest, trust) {
-        Ok(resolved) => {
+    match resolve_entries(input.clone(), &manifest, trust, entries) {
+        Ok((resolved, left_out)) => {
             let others = named_by(&resolved.desired);
-            Try { result: carry_out(&resolved, how), objects, others }
+            let result = match entries {
+                Entries::All => {
+                    carry_out(&resolved, how).map(|report| Outcome { report, left_out })
+                }
+                Entries::Sound => keep_going::carry_out_others(resolved, left_out, how),
+            };
+            Try { result, objects, others }
         }
         Err(error) => Try { result: Err(error), objects, others: BTreeSet::new() },
     }
+}
+
+fn answer(outcome: Outcome) -> Answer {
+    let Outcome { mut report, left_out } = outcome;
+    if left_out.is_empty() {
+        return Answer::new(report, Exit::Done);
+    }
+    add_left_out(&mut report, &left_out);
+    Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) }
 }
 
 /// How a manifest is carried out.

@@ -1,22 +1,38 @@
 //! `plan`: `-f` → desired + observed → plan, and no further.
 
-use super::{Answer, Trust, count_changes, iterators, look, policy, report_plan, resolve};
+use std::mem;
+
+use super::{
+    Answer, Entries, Trust, add_left_out, count_changes, iterators, look, policy, read_input,
+    report_plan, resolve_entries,
+};
 use crate::bpffs::Bpffs;
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
+use crate::manifest;
 use crate::plan;
 use crate::report::{Report, error};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
-    let resolved = resolve(&args.manifest, Trust::of(&args.policy.trust))?;
+    let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
+    let input = read_input(&args.manifest, trust)?;
+    let manifest = manifest::parse(&input);
+    let (resolved, mut left_out) = resolve_entries(input, &manifest, trust, entries)?;
     let desired = &resolved.desired;
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let observed = look(&bpffs, Some(desired))?;
-    let plan = plan::plan(desired, &observed, policy(&args.policy));
+    let mut plan = plan::plan(desired, &observed, policy(&args.policy));
+    if entries == Entries::Sound && plan.obstacles.iter().all(|one| one.path().is_some()) {
+        left_out.obstacles = mem::take(&mut plan.obstacles);
+    }
 
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report, !plan.obstacles.is_empty());
+    if !left_out.is_empty() {
+        add_left_out(&mut report, &left_out);
+        return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
+    }
     let exit = if !plan.obstacles.is_empty() {
         report.diagnostics = error::beside_rows(&plan.obstacles);
         Exit::of_obstacles(&plan.obstacles)

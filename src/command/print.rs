@@ -58,5 +58,5 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
 
 fn prints(text: Vec<u8>) -> Answer {
     let output = Box::new(Cursor::new(text));
-    Answer { report: Report::new(""), exit: Exit::Done, output: Some(output) }
+    Answer { report: Report::new(""), exit: Exit::Done, failed: None, output: Some(output) }
 }

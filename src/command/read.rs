@@ -25,7 +25,7 @@ pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
         false => open_pin(args)?,
     };
     let report = Report::new(format!("read {}", Printable(&args.what)));
-    Ok(Answer { report, exit: Exit::Done, output: Some(Box::new(Reader::new(run))) })
+    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(Box::new(Reader::new(run))) })
 }
 
 /// A file with a dot in its name, which no pin can have, or an ELF file; but nothing on bpffs: to look

@@ -50,7 +50,12 @@ pub(super) fn unpin_whole(
     bpffs: &Path,
     lock_timeout: Duration,
 ) -> anyhow::Result<Report> {
-    let nothing = Desired { set: set.clone(), bpffs: bpffs.to_path_buf(), pins: BTreeMap::new() };
+    let nothing = Desired {
+        set: set.clone(),
+        bpffs: bpffs.to_path_buf(),
+        pins: BTreeMap::new(),
+        left_out: BTreeSet::new(),
+    };
     let plan = |observed: &Observed| plan::unpin_set(&nothing, observed);
     carry_out(&Bpffs::open(bpffs)?, Some(set), &plan, lock_timeout)
 }

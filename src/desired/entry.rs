@@ -14,27 +14,42 @@ use crate::manifest::{Manifest, wire};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, Sha256};
 
-/// The pins of all entries. What is wrong with an entry is added to `faults`.
-pub(super) fn pins(
+/// What came of the entries.
+pub(super) struct Entries {
+    /// The pins of those that are sound.
+    pub(super) pins: BTreeMap<PinPath, DesiredPin>,
+    /// What is wrong with others, and with nothing else: each has a path, which no other entry has.
+    pub(super) faulty: BTreeMap<PinPath, Vec<Fault>>,
+    /// What else is wrong.
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Resolves all entries. `faults` are those of the manifest so far.
+pub(super) fn entries(
     manifest: &Manifest,
     facts: &Facts,
     (bpffs, bpffs_is_known): (&Path, bool),
-    faults: &mut Vec<Fault>,
-) -> BTreeMap<PinPath, DesiredPin> {
-    let mut resolver = Resolver { facts, bpffs, bpffs_is_known, faults, programs: BTreeMap::new() };
-    resolver.pins(manifest)
+    faults: Vec<Fault>,
+) -> Entries {
+    let programs = BTreeMap::new();
+    let mut resolver = Resolver { facts, bpffs, bpffs_is_known, faults, programs };
+    let (pins, faulty) = resolver.entries(manifest);
+    Entries { pins, faulty, faults: resolver.faults }
 }
 
+type PinsAndFaults = (BTreeMap<PinPath, DesiredPin>, BTreeMap<PinPath, Vec<Fault>>);
+
 impl<'a> Resolver<'a> {
-    fn pins(&mut self, manifest: &Manifest) -> BTreeMap<PinPath, DesiredPin> {
+    fn entries(&mut self, manifest: &Manifest) -> PinsAndFaults {
         let mut places: BTreeMap<PinPath, Place> = BTreeMap::new();
-        let mut pins = BTreeMap::new();
+        let (mut pins, mut faulty) = (BTreeMap::new(), BTreeMap::new());
         for (number, file) in manifest.files.iter().enumerate() {
             // Where no entry says otherwise, a faulty default is complained about once, here.
             self.access(number, &file.keys.defaults, &wire::Access::default());
             for keys in &file.keys.iter {
                 let written = Written { number, file, keys };
                 let path = self.path(&written);
+                let before = self.faults.len();
                 let pin = self.pin(&written);
                 let Some((path, place)) = path else { continue };
                 match places.entry(path.clone()) {
@@ -44,15 +59,21 @@ impl<'a> Resolver<'a> {
                     }
                     Slot::Vacant(slot) => {
                         slot.insert(place.clone());
-                        if let Some(pin) = pin {
-                            pins.insert(path, DesiredPin { place, ..pin });
+                        let own = self.faults.split_off(before);
+                        match pin {
+                            Some(pin) if own.is_empty() => {
+                                pins.insert(path, DesiredPin { place, ..pin });
+                            }
+                            Some(_) | None => {
+                                faulty.insert(path, own);
+                            }
                         }
                     }
                 }
             }
         }
         self.refuse_parents(&places);
-        pins
+        (pins, faulty)
     }
 
     fn refuse_parents(&mut self, places: &BTreeMap<PinPath, Place>) {

@@ -17,7 +17,7 @@ pub(super) struct Resolver<'a> {
     pub(super) bpffs: &'a Path,
     /// Whether the manifest says rightly where bpffs is.
     pub(super) bpffs_is_known: bool,
-    pub(super) faults: &'a mut Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
 }

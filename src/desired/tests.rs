@@ -6,7 +6,7 @@ mod whole;
 
 use std::sync::Arc;
 
-use case::{at, check, check_also, check_help, check_pins, elem, file, files, of, task};
+use case::{at, check, check_also, check_help, check_pins, elem, file, files, of, paths, task};
 
 use super::MapRef;
 use crate::manifest::Argument;
@@ -319,6 +319,30 @@ fn the_kernel_is_asked_about_targets_that_are_not_known() {
     let walking = ["a warp_core/dump_core map id 20 0600 1000:1000 below 0700"];
     check_pins(future("map = { id = 20 }"), &walking);
     check(future("map = { id = 0 }"), &[("{ id = 0 }", "no map has the id 0")]);
+}
+
+#[test]
+fn entries_with_faults_can_be_left_out() {
+    let bad = "[[iter]]\nobj = 'gone.bpf.o'\npath = 'bad'\nmode = '9'\n";
+    let sound = file(&format!("{}{bad}{}", at("a"), at("z"))).resolve_sound().expect("a whole");
+    assert_eq!(paths(sound.desired.pins.keys()), ["a", "z"]);
+    assert_eq!(paths(&sound.desired.left_out), ["bad"]);
+    assert_eq!(sound.faults.values().map(Vec::len).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn faults_that_leave_open_what_is_listed_are_the_whole_manifests() {
+    #[track_caller]
+    fn refused(text: &str) {
+        file(&format!("{}{text}", at("a"))).resolve_sound().expect_err("not known what is listed");
+    }
+    refused("[[iter]\n");
+    refused("[[iter]]\nobj = 'task.bpf.o'\n");
+    refused("[[iter]]\nobj = 'task.bpf.o'\npath = 'b'\nmod = '0600'\n");
+    refused(&at("b.c"));
+    refused(&at("/run/b"));
+    refused(&at("a"));
+    refused(&at("a/b"));
 }
 
 #[test]

@@ -5,22 +5,13 @@ use std::io;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::Verify;
 use super::prepare::StagedPins;
+use super::{Failed, Verify};
 use crate::bpffs::{Bpffs, File, Staged, Staging};
 use crate::kernel::IteratorLink;
 use crate::meta::{LinkId, Meta};
 use crate::path::PinPath;
 use crate::plan::{Plan, Step};
-
-/// A commit that did not come to its end.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// Why.
-    pub(super) error: anyhow::Error,
-    /// What could not be put back.
-    pub(super) left: Vec<anyhow::Error>,
-}
 
 /// How to take one step back.
 #[derive(Debug)]
@@ -60,25 +51,37 @@ impl Undo {
 /// user looks for it.
 ///
 /// # Errors
-/// The first failure; all steps before it have been undone but those that are named.
+/// The first failure, and what could not be undone: all steps before it have been, but for that.
 pub(super) fn commit(
     plan: &Plan,
     mut staged: StagedPins,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
     verify: Verify<'_>,
-) -> Result<(), Failed> {
+) -> Result<(), (Failed, Vec<anyhow::Error>)> {
     let mut done = Vec::new();
     let result = plan
         .steps
         .iter()
         .try_for_each(|step| {
-            take(step, &mut staged, bpffs, staging, &mut done)
-                .with_context(|| format!("failed to {} `{}`", verb(step), step.path()))
+            take(step, &mut staged, bpffs, staging, &mut done).map_err(|error| {
+                let what = format!("failed to {} `{}`", verb(step), step.path());
+                Failed { paths: wanted_at(step).into_iter().collect(), error: error.context(what) }
+            })
         })
-        .and_then(|()| verify())
-        .and_then(|()| Ok(bpffs.check_in_place()?));
-    result.map_err(|error| Failed { error, left: take_all_back(&done, bpffs, staging) })
+        .and_then(|()| verify().map_err(Failed::all))
+        .and_then(|()| bpffs.check_in_place().map_err(|error| Failed::all(error.into())));
+    result.map_err(|failed| (failed, take_all_back(&done, bpffs, staging)))
+}
+
+/// The path of the entry that the step is for.
+fn wanted_at(step: &Step) -> Option<PinPath> {
+    match step {
+        Step::Pin { path, .. } | Step::Replace { path, .. } | Step::SetMeta { path, .. } => {
+            Some(path.clone())
+        }
+        Step::Unpin { .. } | Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+    }
 }
 
 fn verb(step: &Step) -> &'static str {

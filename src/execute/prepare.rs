@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context as _;
 
-use super::Load;
+use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
 use crate::kernel::{IteratorLink, Loaded};
@@ -30,7 +30,7 @@ pub(super) fn prepare(
     plan: &Plan,
     load: Load<'_>,
     staging: &mut Staging<'_>,
-) -> Result<StagedPins, Vec<anyhow::Error>> {
+) -> Result<StagedPins, Vec<Failed>> {
     let mut by_program: BTreeMap<&Program, Vec<Wanted<'_>>> = BTreeMap::new();
     for wanted in plan.steps.iter().filter_map(wanted) {
         by_program.entry(&wanted.pin.program).or_default().push(wanted);
@@ -42,7 +42,10 @@ pub(super) fn prepare(
         let loaded = match load(program) {
             Ok(loaded) => loaded,
             Err(error) => {
-                errors.push(error.context(failed_to_load(program, &pins)));
+                errors.push(Failed {
+                    error: error.context(failed_to_load(program, &pins)),
+                    paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
+                });
                 continue;
             }
         };
@@ -53,7 +56,10 @@ pub(super) fn prepare(
                     staged.insert(wanted.path.clone(), (name, link));
                 }
                 Err(error) => {
-                    errors.push(error.context(format!("failed to pin `{}`", wanted.path)));
+                    errors.push(Failed {
+                        error: error.context(format!("failed to pin `{}`", wanted.path)),
+                        paths: vec![wanted.path.clone()],
+                    });
                 }
             }
         }

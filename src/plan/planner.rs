@@ -35,16 +35,16 @@ fn plan_set(
         return Plan { obstacles, ..Plan::default() };
     }
     let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
+    let listed: BTreeSet<&PinPath> = desired.pins.keys().chain(&desired.left_out).collect();
     for (path, pin) in observed.iterators() {
         let ours = pin.provenance.set() == Some(&desired.set.name);
         if let Some(reason) = unpin_unlisted
             && ours
-            && !desired.pins.contains_key(path)
+            && !listed.contains(path)
         {
             planner.unpin(path, pin, reason);
         }
     }
-    let listed: BTreeSet<&PinPath> = desired.pins.keys().collect();
     let emptied = planner.remove_directories(&listed);
     for (path, want) in &desired.pins {
         planner.decide(&desired.set.name, path, want, &emptied);
@@ -83,7 +83,8 @@ pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -
 /// What must be settled before any single pin is looked at.
 fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -> Vec<Obstacle> {
     let set = &desired.set;
-    if desired.pins.is_empty() && policy.empty == Empty::Refuse {
+    let listed = desired.pins.len() + desired.left_out.len();
+    if listed == 0 && policy.empty == Empty::Refuse {
         return vec![Obstacle::Empty { set: set.name.clone() }];
     }
     if set.naming == Naming::Written {

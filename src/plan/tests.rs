@@ -26,6 +26,15 @@ fn what_is_as_it_is_to_be_is_left_alone() {
 }
 
 #[test]
+fn what_is_left_out_stays_as_it_is() {
+    let nodes =
+        [("a", dir()), ("a/b", ours()), ("a/c", ours()), ("d", nobodys(Provenance::Unstamped))];
+    let case = want(&[("a/b", task()), ("d", task())]).have(&nodes);
+    check(case.left_out(&["a/b", "d"]), &["unpin a/c"]);
+    check(want(&[("a/b", task())]).left_out(&["a/b"]), &[]);
+}
+
+#[test]
 fn where_it_came_from_is_no_drift() {
     let moved = ours_but(|_, stamp| stamp.object = PathBuf::from("/srv/task.bpf.o"));
     check(want(&[("a", task())]).have(&[("a", moved)]), &["= a"]);

@@ -24,13 +24,7 @@ pub fn changes(
     let mut changes: Vec<(&PinPath, Change)> = Vec::new();
     for step in &plan.steps {
         let Some(change) = of_step(step, set, &lines) else { continue };
-        match change.action {
-            Action::Pin => summary.pin += 1,
-            Action::Replace => summary.replace += 1,
-            Action::Update => summary.update += 1,
-            Action::Unpin => summary.unpin += 1,
-            Action::Blocked => summary.blocked += 1,
-        }
+        *summary.count(change.action) += 1;
         changes.push((step.path(), change));
     }
     for obstacle in &plan.obstacles {
@@ -40,12 +34,17 @@ pub fn changes(
         }
     }
     changes.sort_by_key(|(path, _)| *path);
-    let named = changes.into_iter().map(|(path, change)| Change {
+    let named = changes.into_iter().map(|(path, change)| on_bpffs(bpffs, path, change));
+    (named.collect(), summary)
+}
+
+/// The same change, with its path.
+pub(super) fn on_bpffs(bpffs: &Path, path: &PinPath, change: Change) -> Change {
+    Change {
         path: bpffs.join(path.as_path()).to_string_lossy().into_owned(),
         relative: path.to_string(),
         ..change
-    });
-    (named.collect(), summary)
+    }
 }
 
 /// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.
@@ -121,7 +120,7 @@ fn of_step(step: &Step, set: Option<&SetName>, lines: &Lines<'_>) -> Option<Chan
     }
 }
 
-fn reason_of(kind: &'static str, message: impl Into<String>) -> Reason {
+pub(super) fn reason_of(kind: &'static str, message: impl Into<String>) -> Reason {
     Reason { kind, message: message.into() }
 }
 
@@ -143,7 +142,7 @@ fn of_drift(drift: &Drift) -> Reason {
 }
 
 /// An obstacle of one path; those of the whole set are errors of the command.
-fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
+pub(super) fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
     let (path, kind, before) = match obstacle {
         Obstacle::Foreign { path, have } => (path, "foreign", Some(of_observed(have))),
         Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),

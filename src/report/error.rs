@@ -8,7 +8,7 @@ use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
 use super::faults::{self, Faulty};
-use super::{Diagnostic, Report, Severity};
+use super::{Diagnostic, LeftOut, Report, Severity};
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
 use crate::kernel::{self, AttachError, LoadError};
@@ -66,6 +66,11 @@ pub fn render(error: &anyhow::Error) -> String {
     if let Some(faulty) = error.downcast_ref::<Faulty>() {
         return faults::render(faulty, &Renderer::styled());
     }
+    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
+        let faults = left_out.faulty().map(|faulty| faults::render(&faulty, &Renderer::styled()));
+        let others = beside_faults(left_out).iter().map(render_one).collect::<Vec<_>>();
+        return faults.into_iter().chain(others).collect::<Vec<_>>().join("\n");
+    }
     let rendered: Vec<String> = diagnostics(error).iter().map(render_one).collect();
     rendered.join("\n")
 }
@@ -98,6 +103,12 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         all.push(plain(Severity::Note, "nothing was changed".to_owned()));
         return all;
     }
+    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
+        let faulty = left_out.faulty();
+        let mut all = faulty.iter().flat_map(faults::diagnostics).collect::<Vec<_>>();
+        all.extend(beside_faults(left_out));
+        return all;
+    }
     if let Some(Lacking(obstacles)) = error.downcast_ref::<Lacking>() {
         let diagnostic = |obstacle: &Obstacle| Diagnostic {
             hint: obstacle.hint(),
@@ -106,7 +117,8 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         return obstacles.iter().map(diagnostic).collect();
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
-        let mut all: Vec<Diagnostic> = failure.errors.iter().map(of_chain).collect();
+        let mut all: Vec<Diagnostic> =
+            failure.errors.iter().map(|failed| of_chain(&failed.error)).collect();
         all.extend(failure.left.iter().map(of_chain));
         all.extend(failure.untidy.iter().map(warning));
         let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
@@ -114,6 +126,12 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         return all;
     }
     vec![of_chain(error)]
+}
+
+/// What is wrong with entries that are left out, but for the faults.
+fn beside_faults(left_out: &LeftOut) -> Vec<Diagnostic> {
+    let obstacles = left_out.obstacles.iter().map(of_obstacle);
+    obstacles.chain(left_out.errors.iter().map(|failed| of_chain(&failed.error))).collect()
 }
 
 /// Something that is untidy after a command that did its work.

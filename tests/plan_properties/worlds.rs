@@ -59,7 +59,12 @@ fn desired(wanted: Vec<(PinPath, DesiredPin)>) -> Desired {
             pins.insert(path, pin);
         }
     }
-    Desired { set: set("observe"), bpffs: PathBuf::from("/sys/fs/bpf"), pins }
+    Desired {
+        set: set("observe"),
+        bpffs: PathBuf::from("/sys/fs/bpf"),
+        pins,
+        left_out: BTreeSet::new(),
+    }
 }
 
 fn set(name: &str) -> Set {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use super::keep_going::Outcome;
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
-use crate::fault::{ObjectFault, Problem};
+use crate::fault::{Fault, ObjectFault, Problem};
 use crate::kernel::LoadError;
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
@@ -25,8 +26,8 @@ const MAX_DELAY: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// One try: what it came to, and what is to be watched before the next one.
-pub(super) struct Try<T> {
-    pub(super) result: anyhow::Result<T>,
+pub(super) struct Try {
+    pub(super) result: anyhow::Result<Outcome>,
     /// The objects.
     pub(super) objects: BTreeSet<PathBuf>,
     /// Pins, maps and cgroups.
@@ -37,36 +38,45 @@ pub(super) struct Try<T> {
 ///
 /// # Errors
 /// Those of the last try.
-pub(super) fn wait<T>(time: Duration, mut attempt: impl FnMut() -> Try<T>) -> anyhow::Result<T> {
-    let first = attempt();
-    if first.result.as_ref().err().is_none_or(|error| !is_to_come(error)) {
-        return first.result;
+pub(super) fn wait(time: Duration, mut attempt: impl FnMut() -> Try) -> anyhow::Result<Outcome> {
+    let mut tried = attempt();
+    if !is_waited_for(&tried.result) {
+        return tried.result;
     }
     let end = Instant::now() + time;
     let waits = Waits { debounce: DEBOUNCE, max_delay: MAX_DELAY, interval: INTERVAL };
     let mut watch = Watch::new(waits)?;
     // This process is no service that is up: it says nothing.
     let mut silent = Service::default();
-    let mut tried = first;
     loop {
         let directories = BTreeSet::new();
         watch.set_interest(Interest { directories, inputs: tried.objects, others: tried.others });
         if watch.next(&mut silent) == Woken::Stop {
             bail!("told to stop while waiting");
         }
+        let before = tried.result;
         tried = attempt();
-        match tried.result {
-            Err(error) if is_to_come(&error) => {
-                let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(error);
-                }
-                watch.end(Ended::Well);
-                watch.ask_in(left.min(INTERVAL));
-                tried.result = Err(error);
-            }
-            done => return done,
+        if let (Ok(outcome), Ok(before)) = (&mut tried.result, before) {
+            outcome.after(before.report);
         }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || !is_waited_for(&tried.result) {
+            return tried.result;
+        }
+        watch.end(Ended::Well);
+        watch.ask_in(left.min(INTERVAL));
+    }
+}
+
+/// Whether the next try may come to more.
+fn is_waited_for(result: &anyhow::Result<Outcome>) -> bool {
+    match result {
+        Ok(Outcome { left_out, .. }) => {
+            left_out.faults.values().flatten().any(is_missing_object)
+                || left_out.obstacles.iter().any(is_missing)
+                || left_out.errors.iter().any(|failed| is_to_come(&failed.error))
+        }
+        Err(error) => is_to_come(error),
     }
 }
 
@@ -79,17 +89,19 @@ fn is_to_come(error: &anyhow::Error) -> bool {
                 OpenError::Unusable(..) => false,
             }
         } else if let Some(faulty) = cause.downcast_ref::<Faulty>() {
-            let is_missing =
-                |problem: &Problem| matches!(problem, Problem::Object(ObjectFault::Missing(_)));
-            faulty.faults.iter().all(|fault| is_missing(&fault.problem))
+            faulty.faults.iter().all(is_missing_object)
         } else if let Some(Blocked(obstacles)) = cause.downcast_ref() {
             obstacles.iter().all(is_missing)
         } else if let Some(Failure { errors, left, .. }) = cause.downcast_ref() {
-            left.is_empty() && errors.iter().all(is_to_come)
+            left.is_empty() && errors.iter().all(|failed| is_to_come(&failed.error))
         } else {
             matches!(cause.downcast_ref(), Some(LoadError::MapNotPinned { .. }))
         }
     })
+}
+
+fn is_missing_object(fault: &Fault) -> bool {
+    matches!(fault.problem, Problem::Object(ObjectFault::Missing(_)))
 }
 
 fn is_missing(obstacle: &Obstacle) -> bool {

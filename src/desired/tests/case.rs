@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::desired::{
     CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, Param, Program,
-    resolve,
+    Sound, resolve, resolve_sound,
 };
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
 use crate::globals::{Global, Member, Patch, Type};
 use crate::manifest::{Argument, Input, Source, parse};
-use crate::path::Sha256;
+use crate::path::{PinPath, Sha256};
 use crate::target::Target;
 
 /// What one call is given: by default each file is a `-f` argument of its own.
@@ -51,6 +51,10 @@ impl Call {
         resolve(&parse(&self.0), &facts())
     }
 
+    pub(super) fn resolve_sound(&self) -> Result<Sound, Faults> {
+        resolve_sound(&parse(&self.0), &facts())
+    }
+
     /// The text at that place.
     fn text(&self, place: &Place) -> &str {
         &self.0.sources[place.source].text[place.span()]
@@ -85,6 +89,10 @@ pub(super) fn entries(object: &str, keys: &[&str]) -> String {
 /// An entry that pins the program of `task.bpf.o` at this path.
 pub(super) fn at(path: &str) -> String {
     format!("[[iter]]\nobj = 'task.bpf.o'\npath = \"{path}\"\n")
+}
+
+pub(super) fn paths<'a>(paths: impl IntoIterator<Item = &'a PinPath>) -> Vec<String> {
+    paths.into_iter().map(PinPath::to_string).collect()
 }
 
 /// Each fault of the call: the text that it points at, empty where it points nowhere, and its words.

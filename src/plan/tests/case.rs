@@ -1,6 +1,6 @@
 //! The inputs of a plan in a few words, and a plan as a few lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,12 @@ pub(super) fn want(pins: &[(&str, DesiredPin)]) -> Case {
     let pins = pins.iter().map(|(path, pin)| (at(path), pin.clone())).collect();
     let set = set("observe");
     Case {
-        desired: Desired { set, bpffs: PathBuf::from("/sys/fs/bpf"), pins },
+        desired: Desired {
+            set,
+            bpffs: PathBuf::from("/sys/fs/bpf"),
+            pins,
+            left_out: BTreeSet::new(),
+        },
         observed: Observed::default(),
         policy: Policy { foreign: Foreign::Refuse, empty: Empty::Refuse },
     }
@@ -35,6 +40,11 @@ pub(super) fn want(pins: &[(&str, DesiredPin)]) -> Case {
 impl Case {
     pub(super) fn have(mut self, nodes: &[(&str, Node)]) -> Self {
         self.observed.nodes = nodes.iter().map(|(path, node)| (at(path), node.clone())).collect();
+        self
+    }
+
+    pub(super) fn left_out(mut self, paths: &[&str]) -> Self {
+        paths.iter().for_each(|path| self.desired.leave_out(at(path)));
         self
     }
 

@@ -1,0 +1,94 @@
+//! Entries that are left out, so that the others are carried out all the same (`--keep-going`): what is
+//! wrong with each, as rows of a report and as errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::build::{of_obstacle, on_bpffs, reason_of};
+use super::faults::{Faulty, Lines};
+use super::{Action, Change};
+use crate::execute::Failed;
+use crate::fault::{Fault, Faults};
+use crate::manifest::Source;
+use crate::path::PinPath;
+use crate::plan::Obstacle;
+
+/// What is wrong with the entries that are left out.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// In the manifest and the objects, by the paths of the pins.
+    pub faults: BTreeMap<PinPath, Vec<Fault>>,
+    /// The bpffs.
+    pub bpffs: PathBuf,
+    /// The text that the faults stand in.
+    pub sources: Vec<Source>,
+    /// On bpffs, and among what the entries name.
+    pub obstacles: Vec<Obstacle>,
+    /// What failed when it was tried.
+    pub errors: Vec<Failed>,
+}
+
+impl LeftOut {
+    /// Whether every entry was carried out.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty() && self.obstacles.is_empty() && self.errors.is_empty()
+    }
+
+    /// A row for every entry, in no order.
+    pub fn rows(&self) -> Vec<Change> {
+        let lines = Lines::of(&self.sources);
+        let faulty = self.faults.iter().map(|(path, faults)| {
+            let reason = |fault: &Fault| reason_of("faulty", fault.problem.to_string());
+            let place = faults.iter().find_map(|fault| fault.place.as_ref());
+            let source = place.and_then(|place| lines.line_of(place));
+            (path, Change { source, ..blocked(faults.iter().map(reason).collect()) })
+        });
+        let in_the_way = self.obstacles.iter().filter_map(of_obstacle);
+        let failed = self.errors.iter().flat_map(|Failed { paths, error }| {
+            // The first says what was tried, which the row need not; and a row is a line.
+            let why = error.chain().nth(1).map_or_else(|| error.to_string(), ToString::to_string);
+            let why = why.split(['\n', ';']).next().unwrap_or_default().to_owned();
+            let row = move |path| (path, blocked(vec![reason_of("failed", why.clone())]));
+            paths.iter().map(row)
+        });
+        let mut rows = BTreeMap::<&PinPath, Change>::new();
+        for (path, change) in faulty.chain(in_the_way).chain(failed) {
+            match rows.get_mut(path) {
+                // A map and a cgroup of one entry may both be missing.
+                Some(row) => row.reasons.extend(change.reasons),
+                None => {
+                    rows.insert(path, change);
+                }
+            }
+        }
+        rows.into_iter().map(|(path, change)| on_bpffs(&self.bpffs, path, change)).collect()
+    }
+
+    /// The faults, with the text that they stand in.
+    pub(super) fn faulty(&self) -> Option<Faulty> {
+        let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
+        let sources = || self.sources.clone();
+        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), sources: sources() })
+    }
+}
+
+fn blocked(reasons: Vec<super::Reason>) -> Change {
+    Change {
+        path: String::new(),
+        relative: String::new(),
+        action: Action::Blocked,
+        reasons,
+        before: None,
+        after: None,
+        source: None,
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "some entries failed, and were left out")
+    }
+}
+
+impl std::error::Error for LeftOut {}
