@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps objects build demo test torture fuzz bench fmt clippy doc clean
+.PHONY: help deps deps-system objects build demo test test-system ruff torture fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -11,6 +11,9 @@ CLANG ?= clang
 BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
 SOURCES := $(wildcard examples/*/*.bpf.c tests/objects/*.bpf.c)
 OBJECTS := $(SOURCES:.c=.o)
+
+# Of the distribution's Python, whatever else is on PATH: deps-system installs its venv module.
+VENV := target/system-venv
 
 # The sanitizer and its runtime come with the stable release of rustc; only the flag that asks for it is
 # said to be nightly's, which RUSTC_BOOTSTRAP=1 allows. libbpf is C: clang compiles it with the same
@@ -23,7 +26,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_LIMITS = -timeout=1 -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 help:     ## this list
-	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 deps:     ## install what is missing of the build tools (Debian 12, Ubuntu 24.04)
 	@$(find_missing); \
@@ -35,6 +38,9 @@ deps:     ## install what is missing of the build tools (Debian 12, Ubuntu 24.04
 	$(SUDO) apt-get update; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y \
 		--no-install-recommends $$($(package_names))
+
+deps-system: deps ## install what is missing for test-system
+	@sh tests/system/install-packages.sh
 
 objects: $(OBJECTS) ## compile the BPF programs of examples/ and tests/objects/
 
@@ -52,6 +58,13 @@ else
 	cargo test --locked
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
+
+test-system: deps-system objects build $(VENV)/ready ## test what is around the program: Ansible, Salt, Puppet (needs root)
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system
+
+ruff:     $(VENV)/ready ## lint the Python code, and check its format
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 
 torture: deps objects ## break inputs, kill applies, fail every call, disturb watch (two hours; needs root)
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
@@ -92,6 +105,12 @@ clean:    ## remove what was built
 	rm -f $(OBJECTS)
 	rm -rf fuzz/target fuzz/corpus
 	cargo clean
+
+$(VENV)/ready: tests/system/requirements.txt tests/system/constraints.txt
+	rm -rf $(VENV)
+	/usr/bin/python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 %.bpf.o: %.bpf.c Makefile
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Installs what is missing of the packages that tests/system needs. None of them starts a service:
+# dropbear-bin is an SSH server's binary alone, and puppet's agent is left disabled.
+set -eu
+
+packages="dropbear-bin iproute2 openssh-client puppet python3 python3-venv ruby util-linux"
+
+missing=
+for package in $packages; do
+	dpkg-query --show --showformat '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' ||
+		missing="$missing $package"
+done
+[ "$missing" ] || exit 0
+echo "missing:$missing"
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+as_root apt-get update
+# shellcheck disable=SC2086 # one word a package
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
