@@ -1,6 +1,7 @@
 """What every test of tests/system may ask for."""
 
 import pytest
+from playbooks import install_collection
 from sandbox import Sandbox
 
 
@@ -9,3 +10,11 @@ def sandbox(tmp_path):
     """A folder, and namespaces with a bpffs of their own at /sys/fs/bpf."""
     with Sandbox(tmp_path) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory):
+    """A folder with the collection of examples/ansible."""
+    folder = tmp_path_factory.mktemp("collections")
+    install_collection(folder)
+    return folder

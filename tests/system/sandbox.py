@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERCTL = Path(os.environ.get("ITERCTL", ROOT / "target/release/iterctl"))
+VENV = ROOT / "target/system-venv"
 OBJECTS = ROOT / "tests/objects"
 BPFFS = Path("/sys/fs/bpf")
 

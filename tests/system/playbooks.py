@@ -1,0 +1,48 @@
+"""Ansible, with the collection of examples/ansible installed as a user would."""
+
+import json
+import os
+import subprocess
+
+from sandbox import ITERCTL, ROOT, VENV
+
+MODULE = "iterctl.bpf.iterctl"
+COLLECTION = ROOT / "examples/ansible"
+
+
+def install_collection(folder):
+    """Installs the collection as a user would, below a folder."""
+    galaxy = [VENV / "bin/ansible-galaxy", "collection", "install", "--offline", COLLECTION]
+    environment = {**os.environ, "ANSIBLE_HOME": folder, "ANSIBLE_COLLECTIONS_PATH": folder}
+    subprocess.run(galaxy, env=environment, check=True)
+
+
+class Ansible:
+    """Runs Ansible's commands in namespaces; what they write is in a folder."""
+
+    def __init__(self, namespaces, folder, collections):
+        self._namespaces = namespaces
+        self._env = {
+            "ANSIBLE_HOME": folder,
+            "ANSIBLE_LOCAL_TEMP": folder / "tmp",
+            "ANSIBLE_REMOTE_TEMP": folder / "tmp",
+            "ANSIBLE_COLLECTIONS_PATH": collections,
+            "ANSIBLE_NOCOLOR": "true",
+        }
+
+    def run(self, program, *arguments, env=None, **run):
+        """Runs one of Ansible's commands."""
+        return self._namespaces.run(
+            VENV / "bin" / program, *arguments, env={**self._env, **(env or {})}, **run
+        )
+
+    def task(self, *flags, status=0, **options):
+        """Runs the module once, in the namespaces; gives its result and all that was printed."""
+        # A host of that name would come with an interpreter of its own: that of the venv.
+        host = ["--inventory", "sandbox,", "--connection", "local", "sandbox"]
+        python = ["--extra-vars", "ansible_python_interpreter=/usr/bin/python3"]
+        module = ["--module-name", MODULE, "--args", json.dumps({"executable": str(ITERCTL), **options})]
+        printed = self.run("ansible", *host, *python, *module, *flags, status=status).stdout
+        _, _, answer = printed.partition(" => ")
+        result, _ = json.JSONDecoder().raw_decode(answer)
+        return result, printed
