@@ -3,7 +3,7 @@
 # dropbear-bin is an SSH server's binary alone, and puppet's agent is left disabled.
 set -eu
 
-packages="dropbear-bin iproute2 openssh-client puppet python3 python3-venv ruby util-linux"
+packages="dropbear-bin iproute2 man-db openssh-client puppet python3 python3-venv ruby systemd util-linux"
 
 missing=
 for package in $packages; do
