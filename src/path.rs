@@ -6,6 +6,7 @@
 mod name;
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -27,7 +28,7 @@ const PATH_MAX: usize = 4095;
 /// A pin's path below a bpffs root: relative, normal, without a dot in any component.
 ///
 /// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c answers `EPERM` to them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PinPath(PathBuf);
 
 /// Why a text is no pin path.
@@ -55,13 +56,17 @@ impl PinPath {
     /// The path of `name` in the directory `parent`; `None` stands for the bpffs root.
     ///
     /// # Errors
-    /// Where `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have.
+    /// Where `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; where the
+    /// path is longer than the kernel takes: directories can be nested so deeply, one in the other, but
+    /// no manifest can name what is in there.
     pub fn below(parent: Option<&Self>, name: &OsStr) -> Result<Self, InvalidPinPath> {
         check_component(name.as_bytes())?;
-        Ok(Self(match parent {
+        let path = match parent {
             Some(parent) => parent.0.join(name),
             None => PathBuf::from(name),
-        }))
+        };
+        let length = path.as_os_str().len();
+        if length > PATH_MAX { Err(InvalidPinPath::TooLong(length)) } else { Ok(Self(path)) }
     }
 
     /// The path, relative to the bpffs root.
@@ -135,6 +140,27 @@ fn check_component(name: &[u8]) -> Result<(), InvalidPinPath> {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// By component, as [`Path`] has it: a directory's entries stand together, right after it. As the paths
+/// are normal, their bytes can be compared, with the slash before all others; of 10,000 pins, taking
+/// the components apart each time was a tenth of all work (`perf`).
+impl Ord for PinPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.0.as_os_str().as_bytes(), other.0.as_os_str().as_bytes());
+        match a.iter().zip(b).find(|(a, b)| a != b) {
+            Some((b'/', _)) => Ordering::Less,
+            Some((_, b'/')) => Ordering::Greater,
+            Some((a, b)) => a.cmp(b),
+            None => a.len().cmp(&b.len()),
+        }
+    }
+}
+
+impl PartialOrd for PinPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Borrow<Path> for PinPath {
@@ -222,6 +248,16 @@ mod tests {
         check(&"x".repeat(256), Err(InvalidPinPath::ComponentTooLong(256)));
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
         check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved));
+    }
+
+    #[test]
+    fn paths_are_ordered_by_component() {
+        let texts =
+            ["a", "a/b", "a/b/c", "a/bc", "a!", "a-b", "a b", "a0", "ab", "ab/c", "b", "ä", "ä/b"];
+        for (a, b) in texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))) {
+            let path = |text: &str| text.parse::<PinPath>().expect("a pin path");
+            assert_eq!(path(a).cmp(&path(b)), Path::new(a).cmp(Path::new(b)), "{a} {b}");
+        }
     }
 
     #[test]

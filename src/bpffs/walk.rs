@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -23,12 +24,6 @@ pub enum Found {
     Symlink,
     /// Another file system is mounted there.
     Mount,
-}
-
-/// Whether a path is longer than the kernel takes. Directories can be nested so deeply, one in the
-/// other, but no manifest can name what is in there.
-fn is_too_deep(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
 }
 
 /// Whether what was found is not there any more: it has gone, or a directory has become something else.
@@ -66,16 +61,15 @@ impl Bpffs {
                 let path = self.path.join(path);
                 anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
             };
-            let names = match self.names(parent.as_ref()) {
-                Err(error) if is_too_deep(&error) => continue,
-                other => other.map_err(failed)?,
+            let Some(directory) = self.directory(parent.as_ref()).map_err(failed)? else {
+                continue;
             };
-            for name in names {
-                let Ok(path) = PinPath::below(parent.as_ref(), OsStr::from_bytes(&name)) else {
-                    continue;
-                };
-                let Some(found) = self.find(&path).map_err(failed)? else { continue };
-                let is_reserved = parent.is_none() && name.starts_with(STAGING_PREFIX.as_bytes());
+            for name in names(&directory).map_err(failed)? {
+                let name = OsStr::from_bytes(&name);
+                let Ok(path) = PinPath::below(parent.as_ref(), name) else { continue };
+                let Some(found) = find(&directory, name).map_err(failed)? else { continue };
+                let is_reserved =
+                    parent.is_none() && name.as_bytes().starts_with(STAGING_PREFIX.as_bytes());
                 if let Found::Directory(directory) = &found {
                     if is_reserved && is_of_an_apply(directory) {
                         continue;
@@ -88,39 +82,42 @@ impl Bpffs {
         Ok(())
     }
 
-    /// The names in a directory; none where it has gone.
-    fn names(&self, path: Option<&PinPath>) -> io::Result<Vec<Vec<u8>>> {
+    /// A directory, to be read; `None` where it has gone.
+    fn directory(&self, path: Option<&PinPath>) -> io::Result<Option<OwnedFd>> {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
-        let directory = match open_directory(&self.root, below_root, OFlags::RDONLY) {
-            Ok(directory) => directory,
-            Err(error) if has_gone(&error) && path.is_some() => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in Dir::new(directory)? {
-            names.push(entry?.file_name().to_bytes().to_vec());
+        match open_directory(&self.root, below_root, OFlags::RDONLY) {
+            Err(error) if has_gone(&error) && path.is_some() => Ok(None),
+            other => other.map(Some),
         }
-        Ok(names)
     }
+}
 
-    fn find(&self, path: &PinPath) -> io::Result<Option<Found>> {
-        let file = match self.file(path) {
-            Ok(file) => file,
-            Err(error) if has_gone(&error) || is_too_deep(&error) => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
-                return Ok(Some(Found::Mount));
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Some(match file.kind {
-            FileType::Directory => Found::Directory(file),
-            FileType::Symlink => Found::Symlink,
-            FileType::RegularFile
-            | FileType::Fifo
-            | FileType::Socket
-            | FileType::CharacterDevice
-            | FileType::BlockDevice
-            | FileType::Unknown => Found::File(file),
-        }))
+fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        names.push(entry?.file_name().to_bytes().to_vec());
     }
+    Ok(names)
+}
+
+/// What has that name in a directory; `None` where it has gone.
+fn find(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Found>> {
+    let file = match File::open(directory, Path::new(name)) {
+        Ok(file) => file,
+        Err(error) if has_gone(&error) => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+            return Ok(Some(Found::Mount));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Some(match file.kind {
+        FileType::Directory => Found::Directory(file),
+        FileType::Symlink => Found::Symlink,
+        FileType::RegularFile
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Found::File(file),
+    }))
 }

@@ -211,7 +211,7 @@ fn open_link(file: &File, expected: LinkId) -> anyhow::Result<IteratorLink> {
         bail!("something that is no pin has come there since it was looked at");
     }
     match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
-        Ok(link) if link.describe()?.id == expected => Ok(link),
+        Ok(link) if link.id() == expected => Ok(link),
         Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
         Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
     }

@@ -37,12 +37,12 @@ pub(super) fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     owned(unsafe { sys::bpf_iter_create(link.as_raw_fd()) })
 }
 
-/// `struct bpf_link_info` of an iterator link.
-#[derive(Clone, Debug)]
-pub(super) struct IterInfo {
+/// What is needed of `struct bpf_link_info`; from `map_id` on, of an iterator link only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkInfo {
+    pub(super) is_iterator: bool,
     pub(super) id: u32,
     pub(super) prog_id: u32,
-    pub(super) target: String,
     pub(super) map_id: u32,
     pub(super) tid: u32,
     pub(super) pid: u32,
@@ -110,20 +110,13 @@ pub(super) fn attach_iter(prog: BorrowedFd<'_>, parameter: Attach<'_>) -> io::Re
     })
 }
 
-/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be an *iterator link*: of another kind
-/// of link the kernel would read other members of the union and could write beyond `name`.
-pub(super) fn iter_info(link: BorrowedFd<'_>) -> io::Result<IterInfo> {
-    let mut name = [0_u8; 64];
+/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be a link: of a map or a program the kernel
+/// fills another structure in.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = sys::bpf_link_info::default();
-    info.__bindgen_anon_1.iter.target_name = name.as_mut_ptr() as u64;
-    info.__bindgen_anon_1.iter.target_name_len = name.len() as u32;
-    let mut size = size_of::<sys::bpf_link_info>() as u32;
-    // SAFETY: `info` has the size that is given with it. The one pointer in it is to `name`, with
-    // its length; it is the member that the kernel reads of an iterator link, and only of one: the
-    // caller has looked at the link's type.
-    check(unsafe { sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut size) })?;
-    // SAFETY: the kernel has filled the union in for an iterator link, and every member of it is
-    // plain numbers of which any value is valid; `info` was zeroed before.
+    get_link_info(link, &mut info)?;
+    // SAFETY: every member of the union is plain numbers of which any value is valid, and it was zeroed
+    // before.
     let iter = unsafe { info.__bindgen_anon_1.iter };
     // SAFETY: as above.
     let map_id = unsafe { iter.__bindgen_anon_1.map.map_id };
@@ -131,16 +124,36 @@ pub(super) fn iter_info(link: BorrowedFd<'_>) -> io::Result<IterInfo> {
     let cgroup = unsafe { iter.__bindgen_anon_2.cgroup };
     // SAFETY: as above.
     let task = unsafe { iter.__bindgen_anon_2.task };
-    Ok(IterInfo {
+    Ok(LinkInfo {
+        is_iterator: info.type_ == sys::BPF_LINK_TYPE_ITER,
         id: info.id,
         prog_id: info.prog_id,
-        target: text(&name),
         map_id,
         tid: task.tid,
         pid: task.pid,
         cgroup_id: cgroup.cgroup_id,
         order: cgroup.order,
     })
+}
+
+/// The name of the target of a descriptor that is known to be an *iterator link*: of another kind of
+/// link the kernel would take the name's buffer for something else, and could write beyond it.
+pub(super) fn target_name(link: BorrowedFd<'_>) -> io::Result<String> {
+    let mut name = [0_u8; 64];
+    let mut info = sys::bpf_link_info::default();
+    info.__bindgen_anon_1.iter.target_name = name.as_mut_ptr() as u64;
+    info.__bindgen_anon_1.iter.target_name_len = name.len() as u32;
+    get_link_info(link, &mut info)?;
+    Ok(text(&name))
+}
+
+/// A pointer in `info` is one to a buffer, with its length, that the kernel may write to.
+fn get_link_info(link: BorrowedFd<'_>, info: &mut sys::bpf_link_info) -> io::Result<()> {
+    let mut size = size_of::<sys::bpf_link_info>() as u32;
+    // SAFETY: `info` has the size that is given with it, and is zeroed but for what is written of the
+    // pointer, if there is one, where it is put in.
+    check(unsafe { sys::bpf_link_get_info_by_fd(link.as_raw_fd(), info, &raw mut size) })
+        .map(|_| ())
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD` of a program, with the ids of its maps.

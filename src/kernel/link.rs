@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::AttachError;
 use super::fdinfo::FdKind;
-use super::ffi::{self, Attach, IterInfo};
+use super::ffi::{self, Attach, LinkInfo};
 use super::load::Loaded;
 use super::map;
 use crate::meta::{LinkId, MapId, ProgramId};
@@ -18,6 +18,7 @@ use crate::target::{Takes, Target};
 #[derive(Debug)]
 pub struct IteratorLink {
     fd: OwnedFd,
+    info: LinkInfo,
 }
 
 impl IteratorLink {
@@ -58,8 +59,9 @@ impl IteratorLink {
             LinkParam::Cgroup { id, order } => Attach::Cgroup(id, order),
         };
         let fd = ffi::attach_iter(program.as_fd(), attach).map_err(refused)?;
-        let link = Self { fd };
-        let made = link.describe().map_err(refused)?;
+        let info = ffi::link_info(fd.as_fd()).map_err(refused)?;
+        let link = Self { fd, info };
+        let made = link.describe(link.target().map_err(refused)?);
         if made.target != *target || made.param != param {
             return Err(AttachError::Mismatch {
                 asked: format!("{target} {param}"),
@@ -76,25 +78,35 @@ impl IteratorLink {
     /// The kernel's.
     pub fn open(path: &Path) -> io::Result<Result<Self, Kind>> {
         let fd = ffi::obj_get(&ffi::c_path(path)?)?;
-        match FdKind::of(fd.as_fd())?.not_an_iterator() {
-            None => Ok(Ok(Self { fd })),
-            Some(kind) => Ok(Err(kind)),
-        }
+        Ok(match FdKind::of(fd.as_fd())? {
+            FdKind::IteratorLink(info) => Ok(Self { fd, info }),
+            other => Err(other.into_kind()),
+        })
     }
 
-    /// What the kernel says of it.
+    /// Its id.
+    pub fn id(&self) -> LinkId {
+        LinkId(self.info.id)
+    }
+
+    /// Its program, when it was made or opened: `BPF_LINK_UPDATE` gives it another one.
+    pub fn program(&self) -> ProgramId {
+        ProgramId(self.info.prog_id)
+    }
+
+    /// What it walks. All links of one program walk the same.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn describe(&self) -> io::Result<Link> {
+    pub fn target(&self) -> io::Result<Target> {
         // Every way to make this type has made sure that the descriptor is an iterator link.
-        let info = ffi::iter_info(self.fd.as_fd())?;
-        Ok(Link {
-            id: LinkId(info.id),
-            program: ProgramId(info.prog_id),
-            param: param_of(&info),
-            target: Target::new(info.target),
-        })
+        Ok(Target::new(ffi::target_name(self.fd.as_fd())?))
+    }
+
+    /// What the kernel says of it, with what it walks.
+    pub fn describe(&self, target: Target) -> Link {
+        let param = param_of(&self.info, &target);
+        Link { id: self.id(), program: self.program(), param, target }
     }
 
     /// Runs it once: what it prints can be read from the descriptor.
@@ -136,8 +148,8 @@ fn process_exists(pid: u32) -> bool {
 
 /// The member of the union that the target fills in. Kernels that know a target without filling
 /// anything in leave it zero.
-fn param_of(info: &IterInfo) -> LinkParam {
-    let takes = Target::new(info.target.as_str()).known().map(|known| known.takes);
+fn param_of(info: &LinkInfo, target: &Target) -> LinkParam {
+    let takes = target.known().map(|known| known.takes);
     match takes {
         Some(Takes::Map) => LinkParam::Map(MapId(info.map_id)),
         Some(Takes::Task) if info.tid != 0 => LinkParam::Thread(info.tid),

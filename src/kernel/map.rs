@@ -23,14 +23,12 @@ pub fn find_map(map: &MapRef) -> Result<MapId, MapProblem> {
             let fd = ffi::c_path(path)
                 .and_then(|path| ffi::obj_get(&path))
                 .map_err(|error| not_a_pin(path).unwrap_or_else(|| problem(error)))?;
-            let kind = FdKind::of(fd.as_fd()).map_err(problem)?;
-            match kind {
-                FdKind::Map => {
+            match FdKind::of(fd.as_fd()).map_err(problem)?.into_kind() {
+                Kind::Map => {
                     let info = ffi::map_info(fd.as_fd()).map_err(problem)?;
                     Ok(MapId(info.id))
                 }
-                FdKind::IteratorLink => Err(MapProblem::NotAMap(Kind::Link("iter".to_owned()))),
-                FdKind::Other(kind) => Err(MapProblem::NotAMap(kind)),
+                kind => Err(MapProblem::NotAMap(kind)),
             }
         }
         MapRef::Name(name) => {

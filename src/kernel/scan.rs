@@ -1,6 +1,7 @@
 //! Pinned files → what the kernel says of them; each program's stamp is read once.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -9,11 +10,12 @@ use super::link::IteratorLink;
 use super::{ffi, stamp};
 use crate::meta::{Meta, ProgramId};
 use crate::observed::{ScannedNode, ScannedProgram};
+use crate::target::Target;
 
 /// Looks at one pinned file after the other.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    programs: BTreeMap<ProgramId, ScannedProgram>,
+    programs: HashMap<ProgramId, (Target, ScannedProgram)>,
 }
 
 impl Scanner {
@@ -30,20 +32,20 @@ impl Scanner {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let described = link.describe()?;
-        if let std::collections::btree_map::Entry::Vacant(slot) =
-            self.programs.entry(described.program)
-        {
-            let fd = ffi::prog_by_id(described.program.0)?;
-            let info = ffi::prog_info(fd.as_fd())?;
-            let stamps = stamp::read(&info.map_ids)?;
-            slot.insert(ScannedProgram { name: info.name, stamps });
-        }
-        Ok(Some(ScannedNode::Iterator(described, meta)))
+        let (target, _) = match self.programs.entry(link.program()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => {
+                let fd = ffi::prog_by_id(link.program().0)?;
+                let info = ffi::prog_info(fd.as_fd())?;
+                let stamps = stamp::read(&info.map_ids)?;
+                slot.insert((link.target()?, ScannedProgram { name: info.name, stamps }))
+            }
+        };
+        Ok(Some(ScannedNode::Iterator(link.describe(target.clone()), meta)))
     }
 
     /// Every program that was behind one of the files.
     pub fn into_programs(self) -> BTreeMap<ProgramId, ScannedProgram> {
-        self.programs
+        self.programs.into_iter().map(|(id, (_, program))| (id, program)).collect()
     }
 }
