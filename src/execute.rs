@@ -21,7 +21,8 @@ use crate::path::PinPath;
 use crate::plan::Plan;
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business.
-pub type Load<'a> = &'a dyn Fn(&Program) -> anyhow::Result<Loaded>;
+/// Distinct programs are loaded side by side.
+pub type Load<'a> = &'a (dyn Fn(&Program) -> anyhow::Result<Loaded> + Sync);
 
 /// Why a plan was not carried out.
 #[derive(Debug)]

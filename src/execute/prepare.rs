@@ -1,8 +1,10 @@
 //! Loads, attaches and pins everything that a plan needs, where nobody sees it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::thread;
 
 use anyhow::Context as _;
+use rayon::prelude::*;
 
 use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
@@ -15,11 +17,22 @@ use crate::plan::{Plan, Step, WantedParam};
 /// The new pins and their links, each under the path where it is to be.
 pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
 
-/// A new pin that a step asks for.
+/// A new pin that a step asks for, and its name in staging.
 struct Wanted<'a> {
     path: &'a PinPath,
     pin: &'a DesiredPin,
     param: &'a WantedParam,
+    name: Staged,
+}
+
+/// A program, and the pins that are to be made of it.
+type Work<'a> = (&'a Program, Vec<Wanted<'a>>);
+
+/// What was made of a program.
+#[derive(Default)]
+struct Made {
+    pins: Vec<(PinPath, (Staged, LinkId))>,
+    failed: Vec<Failed>,
 }
 
 /// Makes every new pin of the plan in `staging`, with its final mode and owner.
@@ -32,45 +45,58 @@ pub(super) fn prepare(
     staging: &mut Staging<'_>,
 ) -> Result<StagedPins, Vec<Failed>> {
     let mut by_program: BTreeMap<&Program, Vec<Wanted<'_>>> = BTreeMap::new();
-    for wanted in plan.steps.iter().filter_map(wanted) {
+    for wanted in plan.steps.iter().filter_map(|step| wanted(step, staging)) {
         by_program.entry(&wanted.pin.program).or_default().push(wanted);
     }
-    let mut staged = StagedPins::new();
-    let mut errors = Vec::new();
-    // One program after the other, so that descriptors do not grow with the number of programs.
-    for (program, pins) in by_program {
-        let loaded = match load(program) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                errors.push(Failed {
-                    error: error.context(failed_to_load(program, &pins)),
-                    paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
-                });
-                continue;
-            }
-        };
-        for wanted in pins {
-            let name = staging.fresh();
-            match pin(&loaded, &wanted, staging, &name) {
-                Ok(link) => {
-                    staged.insert(wanted.path.clone(), (name, link));
-                }
-                Err(error) => {
-                    errors.push(Failed {
-                        error: error.context(format!("failed to pin `{}`", wanted.path)),
-                        paths: vec![wanted.path.clone()],
-                    });
-                }
-            }
-        }
+    let work: Vec<Work<'_>> = by_program.into_iter().collect();
+    let make = |work: &Work<'_>| make(work, load, staging);
+    // Each thread has one program open, so that descriptors do not grow with their number.
+    let made: Vec<Made> = if work.len() > 1 && has_several_cores() {
+        work.par_iter().map(make).collect()
+    } else {
+        work.iter().map(make).collect()
+    };
+    let (mut staged, mut errors) = (StagedPins::new(), Vec::new());
+    for Made { pins, failed } in made {
+        staged.extend(pins);
+        errors.extend(failed);
     }
     if errors.is_empty() { Ok(staged) } else { Err(errors) }
 }
 
-fn wanted(step: &Step) -> Option<Wanted<'_>> {
+fn has_several_cores() -> bool {
+    thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Loads a program and makes its pins.
+fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Made {
+    let mut made = Made::default();
+    let loaded = match load(program) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            made.failed.push(Failed {
+                error: error.context(failed_to_load(program, pins)),
+                paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
+            });
+            return made;
+        }
+    };
+    for wanted in pins {
+        match pin(&loaded, wanted, staging) {
+            Ok(link) => made.pins.push((wanted.path.clone(), (wanted.name.clone(), link))),
+            Err(error) => made.failed.push(Failed {
+                error: error.context(format!("failed to pin `{}`", wanted.path)),
+                paths: vec![wanted.path.clone()],
+            }),
+        }
+    }
+    made
+}
+
+fn wanted<'a>(step: &'a Step, staging: &mut Staging<'_>) -> Option<Wanted<'a>> {
     match step {
         Step::Pin { path, want, param } | Step::Replace { path, want, param, .. } => {
-            Some(Wanted { path, pin: want, param })
+            Some(Wanted { path, pin: want, param, name: staging.fresh() })
         }
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
@@ -89,12 +115,8 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
     format!("failed to load `{}` of {object} for {}{others}", program.name, paths.join(""))
 }
 
-fn pin(
-    loaded: &Loaded,
-    wanted: &Wanted<'_>,
-    staging: &Staging<'_>,
-    name: &Staged,
-) -> anyhow::Result<LinkId> {
+fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::Result<LinkId> {
+    let name = &wanted.name;
     let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let file = staging.file(name).context("failed to open its pin")?;

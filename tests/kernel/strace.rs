@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,9 +30,19 @@ const LOOKING: [&str; 8] = [
 /// Runs the binary, and gives every line that strace has to say with these options.
 #[track_caller]
 pub(super) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, Vec<String>) {
-    let run = sandbox.run("strace", &format!("-f -qq -o trace {options} {ITERCTL} {arguments}"));
+    let strace =
+        format!("{} strace -f -qq -o trace {options} {ITERCTL} {arguments}", on_one_core());
+    let run = sandbox.run("taskset", &strace);
     let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
     (run, trace.lines().map(str::to_owned).collect())
+}
+
+/// Where `taskset` lets a program run: on one core, the binary loads one program after the other, and
+/// every run makes the same calls in the same order.
+fn on_one_core() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("--cpu-list {}", NEXT.fetch_add(1, Ordering::Relaxed) % cores)
 }
 
 /// Runs the binary, and gives its calls that change something.
@@ -128,7 +139,10 @@ pub(super) fn interrupt(
     meanwhile: impl FnOnce(),
 ) -> Run {
     let options = format!("-e trace={call} -e inject={call}:signal=STOP:when={when}");
-    let strace = format!("strace -f -qq -o /dev/fd/3 {options} {ITERCTL} {arguments}");
+    let strace = format!(
+        "taskset {} strace -f -qq -o /dev/fd/3 {options} {ITERCTL} {arguments}",
+        on_one_core()
+    );
     // What strace says comes through the pipe, and what the binary answers goes to a file.
     let mut command = sandbox.command("sh", "-c");
     let mut child = command.arg(format!("exec {strace} 3>&1 >answer")).spawn().expect("a shell");
