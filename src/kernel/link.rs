@@ -80,7 +80,7 @@ impl IteratorLink {
         let fd = ffi::obj_get(&ffi::c_path(path)?)?;
         Ok(match FdKind::of(fd.as_fd())? {
             FdKind::IteratorLink(info) => Ok(Self { fd, info }),
-            other => Err(other.into_kind()),
+            other @ (FdKind::Map | FdKind::Other(_)) => Err(other.into_kind()),
         })
     }
 

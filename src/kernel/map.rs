@@ -10,7 +10,7 @@ use super::ffi;
 use crate::bpffs::is_on_bpffs;
 use crate::desired::MapRef;
 use crate::meta::MapId;
-use crate::observed::{Kind, MapProblem};
+use crate::observed::MapProblem;
 
 /// The id of the map that has this name now.
 ///
@@ -23,12 +23,14 @@ pub fn find_map(map: &MapRef) -> Result<MapId, MapProblem> {
             let fd = ffi::c_path(path)
                 .and_then(|path| ffi::obj_get(&path))
                 .map_err(|error| not_a_pin(path).unwrap_or_else(|| problem(error)))?;
-            match FdKind::of(fd.as_fd()).map_err(problem)?.into_kind() {
-                Kind::Map => {
+            match FdKind::of(fd.as_fd()).map_err(problem)? {
+                FdKind::Map => {
                     let info = ffi::map_info(fd.as_fd()).map_err(problem)?;
                     Ok(MapId(info.id))
                 }
-                kind => Err(MapProblem::NotAMap(kind)),
+                other @ (FdKind::IteratorLink(_) | FdKind::Other(_)) => {
+                    Err(MapProblem::NotAMap(other.into_kind()))
+                }
             }
         }
         MapRef::Name(name) => {
