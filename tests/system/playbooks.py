@@ -22,10 +22,10 @@ class Ansible:
 
     def __init__(self, namespaces, folder, collections):
         self._namespaces = namespaces
+        self._folder = folder
         self._env = {
             "ANSIBLE_HOME": folder,
             "ANSIBLE_LOCAL_TEMP": folder / "tmp",
-            "ANSIBLE_REMOTE_TEMP": folder / "tmp",
             "ANSIBLE_COLLECTIONS_PATH": collections,
             "ANSIBLE_NOCOLOR": "true",
         }
@@ -40,9 +40,14 @@ class Ansible:
         """Runs the module once, in the namespaces; gives its result and all that was printed."""
         # A host of that name would come with an interpreter of its own: that of the venv.
         host = ["--inventory", "sandbox,", "--connection", "local", "sandbox"]
-        python = ["--extra-vars", "ansible_python_interpreter=/usr/bin/python3"]
+        variables = {
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_remote_tmp": f"{self._folder}/tmp",
+        }
         module = ["--module-name", MODULE, "--args", json.dumps({"executable": str(ITERCTL), **options})]
-        printed = self.run("ansible", *host, *python, *module, *flags, status=status).stdout
+        printed = self.run(
+            "ansible", *host, "--extra-vars", json.dumps(variables), *module, *flags, status=status
+        ).stdout
         _, _, answer = printed.partition(" => ")
         result, _ = json.JSONDecoder().raw_decode(answer)
         return result, printed
