@@ -30,7 +30,7 @@ pub struct Report {
     pub format_version: u32,
     /// Whether anything was changed; of `plan`, whether `apply` would change anything.
     pub changed: bool,
-    /// One line for people.
+    /// One line for people. Of an error, it says the first reason too, with its place.
     pub comment: String,
     /// How many pins there are of each kind.
     pub summary: Summary,

@@ -10,7 +10,7 @@ use crate::bpffs::Bpffs;
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
 use crate::manifest;
-use crate::plan;
+use crate::plan::{self, Obstacle};
 use crate::report::{Report, error};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
@@ -28,7 +28,7 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
 
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     report.changed = report.summary.changes() > 0;
-    report.comment = comment(&report, !plan.obstacles.is_empty());
+    report.comment = comment(&report, &plan.obstacles);
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
@@ -44,10 +44,10 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     Ok(Answer::new(report, exit))
 }
 
-fn comment(report: &Report, is_blocked: bool) -> String {
+fn comment(report: &Report, obstacles: &[Obstacle]) -> String {
     let unchanged = report.summary.unchanged;
-    if is_blocked {
-        return "apply would change nothing: something is in the way".to_owned();
+    if let Some(what) = error::in_the_way(obstacles) {
+        return format!("apply would change nothing: {what}");
     }
     if !report.changed {
         return format!("nothing to do: {} in sync", iterators(unchanged));

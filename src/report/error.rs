@@ -8,7 +8,7 @@ use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
 use super::faults::{self, Faulty};
-use super::{Diagnostic, LeftOut, Report, Severity};
+use super::{Diagnostic, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
 use crate::kernel::{self, AttachError, LoadError};
@@ -156,14 +156,40 @@ pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The report of a command that ended in `error`.
+/// The report of a command that ended in `error`. There are tools that show nothing of it but the
+/// comment, so that says the first reason, too.
 pub fn report(error: &anyhow::Error) -> Report {
     let diagnostics = diagnostics(error);
-    let comment = match diagnostics.as_slice() {
-        [only] => only.message.clone(),
-        _ => error.to_string(),
+    let errors: Vec<&Diagnostic> =
+        diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let comment = match (diagnostics.as_slice(), errors.as_slice()) {
+        ([only], _) => in_one_line(only),
+        (_, []) => error.to_string(),
+        (_, [only]) => format!("{error}: {}", in_one_line(only)),
+        (_, [first, ..]) => format!("{error}; the first: {}", in_one_line(first)),
     };
     Report { diagnostics, ..Report::new(comment) }
+}
+
+/// Place, message and causes, without what is in further lines: a verifier's log, usage.
+fn in_one_line(diagnostic: &Diagnostic) -> String {
+    let place = diagnostic
+        .place
+        .as_ref()
+        .map(|SourceLine { file, line, column }| format!("{file}:{line}:{column}"));
+    let parts = place.iter().chain([&diagnostic.message]).chain(&diagnostic.causes);
+    let lines = parts.filter_map(|part| part.lines().next());
+    let lines: Vec<&str> = lines.map(|line| line.trim_end_matches(':')).collect();
+    lines.join(": ")
+}
+
+/// What is in the way, in one line; `None` where nothing is.
+pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
+    let first = in_one_line(&of_obstacle(obstacles.first()?));
+    Some(match obstacles.len() {
+        1 => first,
+        number => format!("{number} things are in the way; the first: {first}"),
+    })
 }
 
 fn of_chain(error: &anyhow::Error) -> Diagnostic {

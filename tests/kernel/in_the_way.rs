@@ -157,3 +157,27 @@ fn everything_in_the_way_is_named() {
         .says("`d/e`: its parent `d` is not a directory");
     assert_eq!(sandbox.paths(), ["a", "b", "d"]);
 }
+
+/// Tools show the comment of a report and often nothing else, so it has the reason too.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_comment_says_what_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));
+    let comment = |command: &str| {
+        let report = sandbox.iterctl(&format!("-j {command} -f iters.toml")).exits(73).json();
+        report["comment"].as_str().expect("a text").to_owned()
+    };
+
+    pin_foreign(&sandbox, "x");
+    assert_eq!(comment("plan"), "apply would change nothing: `x`: pinned by someone else");
+    assert_eq!(
+        comment("apply"),
+        "nothing was changed: 1 thing is in the way: `x`: pinned by someone else"
+    );
+
+    pin_of_another_set(&sandbox, "y");
+    let both = "2 things are in the way; the first: `x`: pinned by someone else";
+    assert_eq!(comment("plan"), format!("apply would change nothing: {both}"));
+    assert_eq!(comment("apply"), format!("nothing was changed: {both}"));
+}

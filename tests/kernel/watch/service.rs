@@ -74,7 +74,7 @@ fn the_service_manager_is_told() {
 
     sandbox.write("iters.toml", "[[iter]\n");
     let status = manager.expect("STATUS=", &[]);
-    assert!(status.contains("; not TOML"), "{status}");
+    assert!(status.contains("; iters.toml:1:8: not TOML"), "{status}");
     manager.expect("READY=1\n", &[]);
     watching.signal(Signal::TERM);
     manager.expect("STOPPING=1\n", &["STATUS=", "READY=1\n"]);
