@@ -7,8 +7,8 @@ from sandbox import Sandbox
 
 @pytest.fixture
 def sandbox(tmp_path):
-    """A folder, and namespaces with a bpffs of their own at /sys/fs/bpf."""
-    with Sandbox(tmp_path) as sandbox:
+    """A folder, and namespaces with a bpffs of their own at /sys/fs/bpf, and without a network."""
+    with Sandbox(tmp_path, net=True) as sandbox:
         yield sandbox
 
 

@@ -249,9 +249,7 @@ def parse(stdout):
 
 
 def reasons(report):
-    """Why it failed: every error with its place, and every pin that something is in the way of."""
-    if report["comment"] not in [diagnostic["message"] for diagnostic in report["diagnostics"]]:
-        yield report["comment"]
+    """Why it failed: every pin that something is in the way of, and every error with its place."""
     for change in report["changes"]:
         if change["action"] == "blocked":
             yield f"{change['path']}: {explain(change)}"
