@@ -23,7 +23,7 @@ use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
 pub use lock::{Lock, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::Found;
+pub use walk::{Found, PinFile};
 
 use crate::meta::{Meta, Mode};
 use crate::path::PinPath;

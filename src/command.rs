@@ -237,24 +237,24 @@ fn policy(args: &PolicyArgs) -> Policy {
 
 /// bpffs and the kernel → observed. `desired` says which maps to look for.
 fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
-    let mut scanner = Scanner::default();
-    let mut scan = Scan::default();
-    bpffs.walk(|path, found| {
-        let node = match found {
-            Found::Directory(file) => Some(ScannedNode::Directory(file.meta)),
+    let scanner = Scanner::default();
+    let nodes = bpffs.walk(|path, found| {
+        Ok(match found {
+            Found::Directory(meta) => Some(ScannedNode::Directory(meta)),
             Found::Symlink => Some(ScannedNode::Other(Kind::Symlink)),
             Found::Mount => {
                 let why = "another file system is mounted there".to_owned();
                 Some(ScannedNode::Other(Kind::Unknown(why)))
             }
-            Found::File(file) => scanner.look(&file.proc_path(), file.meta).map_err(|error| {
-                anyhow::Error::from(error).context(format!("failed to look at the pin `{path}`"))
-            })?,
-        };
-        scan.nodes.extend(node.map(|node| (path, node)));
-        anyhow::Ok(())
+            Found::Pin(file) => {
+                scanner.look(file.directory(), file.name(), file.meta).map_err(|error| {
+                    let what = format!("failed to look at the pin `{path}`");
+                    anyhow::Error::from(error).context(what)
+                })?
+            }
+        })
     })?;
-    scan.programs = scanner.into_programs();
+    let mut scan = Scan { nodes, programs: scanner.into_programs(), ..Scan::default() };
     if let Some(desired) = desired {
         look_up(desired, &mut scan);
     }

@@ -26,6 +26,7 @@
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
 //! | [`contents`], [`sources`], [`object`], [`accounts`], [`cgroup`], [`trust`] | files and databases → texts, bytes, facts |
 //! | [`bpffs`] | the file system: walk, lock, staging, renames |
+//! | [`procfs`], [`parallel`] | descriptors as paths; work on several cores |
 //! | [`kernel`] | libbpf: open, load, attach, pin, stamp, ask |
 //! | [`mod@execute`] | a plan → bpffs, all or nothing |
 //! | [`reader`] | a run of an iterator → its output |
@@ -62,8 +63,10 @@ pub mod manifest;
 pub mod meta;
 pub mod object;
 pub mod observed;
+pub mod parallel;
 pub mod path;
 pub mod plan;
+pub mod procfs;
 pub mod reader;
 pub mod report;
 pub mod schema;

@@ -1,29 +1,73 @@
 //! Every path of a bpffs.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::{Bpffs, File, open_directory};
+use crate::meta::{Meta, Mode};
+use crate::parallel;
 use crate::path::{PinPath, Printable, STAGING_PREFIX};
+use crate::procfs::own_descriptors;
 
 /// What stands at a path.
 #[derive(Debug)]
-pub enum Found {
+pub enum Found<'a> {
     /// A directory.
-    Directory(File),
+    Directory(Meta),
     /// A file: something is pinned.
-    File(File),
+    Pin(PinFile<'a>),
     /// A symbolic link.
     Symlink,
     /// Another file system is mounted there.
     Mount,
+}
+
+/// A file, and from where it is opened.
+#[derive(Debug)]
+pub struct PinFile<'a> {
+    /// Mode, owner and group.
+    pub meta: Meta,
+    directory: BorrowedFd<'a>,
+    name: CString,
+    /// Keeps what `name` says, where that is a descriptor.
+    _file: Option<File>,
+}
+
+impl PinFile<'_> {
+    /// A directory.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory
+    }
+
+    /// The file's name there.
+    pub fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+/// So many entries of a directory are looked at one after the other.
+const FEW: usize = 100;
+
+/// A directory that is read.
+#[derive(Debug)]
+struct Directory {
+    fd: OwnedFd,
+    /// Whether nobody else can change what its names stand for.
+    is_own: bool,
+}
+
+/// What has become of an entry of a directory.
+struct Visited<T> {
+    path: PinPath,
+    is_directory: bool,
+    kept: Option<T>,
 }
 
 /// Whether what was found is not there any more: it has gone, or a directory has become something else.
@@ -34,90 +78,143 @@ fn has_gone(error: &io::Error) -> bool {
         .any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
 }
 
-/// Whether a directory with a staging directory's name is one. Another user may give that name to
-/// anything, and could hide there what it takes from a directory of its own.
-fn is_of_an_apply(directory: &File) -> bool {
-    let uid = directory.meta.uid;
+/// Root and this user.
+fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
 }
 
 impl Bpffs {
-    /// Visits everything below the root: directories before what they hold, in no other order.
+    /// Looks at everything below the root: directories before what they hold, in no other order. Gives
+    /// what `look` keeps of it. The entries of a large directory are looked at side by side.
     ///
     /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
     /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
     ///
     /// # Errors
-    /// The kernel's, and those of `visit`.
-    pub fn walk<E: From<anyhow::Error>>(
+    /// The kernel's, and those of `look`.
+    pub fn walk<T: Send>(
         &self,
-        mut visit: impl FnMut(PinPath, Found) -> Result<(), E>,
-    ) -> Result<(), E> {
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
+    ) -> anyhow::Result<Vec<(PinPath, T)>> {
+        let mut all = Vec::new();
         // One directory is open at a time, however deep they are nested.
         let mut directories: Vec<Option<PinPath>> = vec![None];
         while let Some(parent) = directories.pop() {
+            let parent = parent.as_ref();
             let failed = |error: io::Error| {
-                let path = parent.as_ref().map_or(Path::new(""), |parent| parent.as_path());
+                let path = parent.map_or(Path::new(""), |parent| parent.as_path());
                 let path = self.path.join(path);
                 anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
             };
-            let Some(directory) = self.directory(parent.as_ref()).map_err(failed)? else {
-                continue;
-            };
-            for name in names(&directory).map_err(failed)? {
-                let name = OsStr::from_bytes(&name);
-                let Ok(path) = PinPath::below(parent.as_ref(), name) else { continue };
-                let Some(found) = find(&directory, name).map_err(failed)? else { continue };
-                let is_reserved =
-                    parent.is_none() && name.as_bytes().starts_with(STAGING_PREFIX.as_bytes());
-                if let Found::Directory(directory) = &found {
-                    if is_reserved && is_of_an_apply(directory) {
-                        continue;
-                    }
+            let Some(directory) = self.directory(parent).map_err(failed)? else { continue };
+            let names = directory.names().map_err(failed)?;
+            let visited = parallel::map(&names, FEW, |name| {
+                let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.as_bytes())) else {
+                    return Ok(None);
+                };
+                let Some(found) = directory.find(name).map_err(failed)? else { return Ok(None) };
+                let is_directory = matches!(found, Found::Directory(_));
+                if parent.is_none() && is_of_an_apply(name, &found) {
+                    return Ok(None);
+                }
+                let kept = look(&path, found)?;
+                anyhow::Ok(Some(Visited { path, is_directory, kept }))
+            });
+            for visited in visited {
+                let Some(Visited { path, is_directory, kept }) = visited? else { continue };
+                if is_directory {
                     directories.push(Some(path.clone()));
                 }
-                visit(path, found)?;
+                all.extend(kept.map(|kept| (path, kept)));
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// A directory, to be read; `None` where it has gone.
-    fn directory(&self, path: Option<&PinPath>) -> io::Result<Option<OwnedFd>> {
+    fn directory(&self, path: Option<&PinPath>) -> io::Result<Option<Directory>> {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
-        match open_directory(&self.root, below_root, OFlags::RDONLY) {
-            Err(error) if has_gone(&error) && path.is_some() => Ok(None),
+        let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
+            Err(error) if has_gone(&error) && path.is_some() => return Ok(None),
+            other => other?,
+        };
+        let stat = fstat(&fd)?;
+        let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
+        Ok(Some(Directory { fd, is_own }))
+    }
+}
+
+/// Whether it is a staging directory. Another user may give that name to anything, and could hide there
+/// what it takes from a directory of its own.
+fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
+    let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
+    is_trusted && name.to_bytes().starts_with(STAGING_PREFIX.as_bytes())
+}
+
+impl Directory {
+    fn names(&self) -> io::Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            names.push(entry?.file_name().to_owned());
+        }
+        Ok(names)
+    }
+
+    /// What has that name; `None` where it has gone.
+    fn find(&self, name: &CStr) -> io::Result<Option<Found<'_>>> {
+        let found = if self.is_own { self.find_by_name(name) } else { self.find_held(name) };
+        match found {
+            Err(error) if has_gone(&error) => Ok(None),
             other => other.map(Some),
         }
     }
-}
 
-fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        names.push(entry?.file_name().to_bytes().to_vec());
-    }
-    Ok(names)
-}
-
-/// What has that name in a directory; `None` where it has gone.
-fn find(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Found>> {
-    let file = match File::open(directory, Path::new(name)) {
-        Ok(file) => file,
-        Err(error) if has_gone(&error) => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
-            return Ok(Some(Found::Mount));
+    /// Where nobody else can put anything in its place, a name is as good as a descriptor, and takes half
+    /// as long.
+    fn find_by_name(&self, name: &CStr) -> io::Result<Found<'_>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
+        // Known since Linux 5.8.
+        if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Ok(Found::Mount);
         }
-        Err(error) => return Err(error),
-    };
-    Ok(Some(match file.kind {
-        FileType::Directory => Found::Directory(file),
-        FileType::Symlink => Found::Symlink,
-        FileType::RegularFile
-        | FileType::Fifo
-        | FileType::Socket
-        | FileType::CharacterDevice
-        | FileType::BlockDevice
-        | FileType::Unknown => Found::File(file),
-    }))
+        let mode = u32::from(found.stx_mode);
+        let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
+        Found::new(FileType::from_raw_mode(mode), meta, |meta| {
+            Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.to_owned(), _file: None })
+        })
+    }
+
+    /// What is looked at is what is opened, whatever happens to the name meanwhile.
+    fn find_held(&self, name: &CStr) -> io::Result<Found<'_>> {
+        let file = match File::open(&self.fd, Path::new(OsStr::from_bytes(name.to_bytes()))) {
+            Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+                return Ok(Found::Mount);
+            }
+            other => other?,
+        };
+        Found::new(file.kind, file.meta, |meta| {
+            let name = CString::new(file.fd.as_raw_fd().to_string())?;
+            Ok(PinFile { meta, directory: own_descriptors()?, name, _file: Some(file) })
+        })
+    }
+}
+
+impl<'a> Found<'a> {
+    fn new(
+        kind: FileType,
+        meta: Meta,
+        pin: impl FnOnce(Meta) -> io::Result<PinFile<'a>>,
+    ) -> io::Result<Self> {
+        Ok(match kind {
+            FileType::Directory => Self::Directory(meta),
+            FileType::Symlink => Self::Symlink,
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Self::Pin(pin(meta)?),
+        })
+    }
 }

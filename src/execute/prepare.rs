@@ -1,16 +1,15 @@
 //! Loads, attaches and pins everything that a plan needs, where nobody sees it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::thread;
 
 use anyhow::Context as _;
-use rayon::prelude::*;
 
 use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
 use crate::kernel::{IteratorLink, Loaded};
 use crate::meta::LinkId;
+use crate::parallel;
 use crate::path::PinPath;
 use crate::plan::{Plan, Step, WantedParam};
 
@@ -51,21 +50,13 @@ pub(super) fn prepare(
     let work: Vec<Work<'_>> = by_program.into_iter().collect();
     let make = |work: &Work<'_>| make(work, load, staging);
     // Each thread has one program open, so that descriptors do not grow with their number.
-    let made: Vec<Made> = if work.len() > 1 && has_several_cores() {
-        work.par_iter().map(make).collect()
-    } else {
-        work.iter().map(make).collect()
-    };
+    let made = parallel::map(&work, 1, make);
     let (mut staged, mut errors) = (StagedPins::new(), Vec::new());
     for Made { pins, failed } in made {
         staged.extend(pins);
         errors.extend(failed);
     }
     if errors.is_empty() { Ok(staged) } else { Err(errors) }
-}
-
-fn has_several_cores() -> bool {
-    thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
 /// Loads a program and makes its pins.

@@ -8,10 +8,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use rustix::fs::{CWD, readlinkat_raw};
+use rustix::fs::readlinkat_raw;
+use rustix::path::DecInt;
 
 use super::ffi::{self, LinkInfo};
 use crate::observed::Kind;
+use crate::procfs::own_descriptors;
 
 /// What a descriptor is.
 #[derive(Clone, Debug)]
@@ -65,9 +67,9 @@ impl FdKind {
 /// kernel/bpf/syscall.c; the same in 5.10 and in 6.18).
 fn is_named_a_link(fd: BorrowedFd<'_>) -> bool {
     let mut name = [MaybeUninit::uninit(); 32];
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let name = readlinkat_raw(CWD, path, &mut name[..]).map(|(name, _)| &*name);
-    matches!(name, Ok(b"anon_inode:bpf-link" | b"anon_inode:bpf_link"))
+    let Ok(descriptors) = own_descriptors() else { return false };
+    let name = readlinkat_raw(descriptors, DecInt::from_fd(fd), &mut name[..]);
+    matches!(name.map(|(name, _)| &*name), Ok(b"anon_inode:bpf-link" | b"anon_inode:bpf_link"))
 }
 
 impl Told {

@@ -75,6 +75,19 @@ pub(super) fn obj_get(path: &CStr) -> io::Result<OwnedFd> {
     owned(unsafe { sys::bpf_obj_get(path.as_ptr()) })
 }
 
+/// `BPF_OBJ_GET`: opens what is pinned as `name` in `directory`, following symbolic links. `EINVAL` before
+/// Linux 6.5.
+pub(super) fn obj_get_at(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let opts = sys::bpf_obj_get_opts {
+        sz: size_of::<sys::bpf_obj_get_opts>() as sys::size_t,
+        file_flags: sys::BPF_F_PATH_FD,
+        path_fd: directory.as_raw_fd(),
+    };
+    // SAFETY: the descriptor is open and the name a NUL-terminated string; both outlive the call, as does
+    // `opts`, which has the size that it says.
+    owned(unsafe { sys::bpf_obj_get_opts(name.as_ptr(), &raw const opts) })
+}
+
 /// `BPF_OBJ_PIN`: pins `fd` at `path`.
 pub(super) fn obj_pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     // SAFETY: the descriptor is open and the path a NUL-terminated string; both outlive the call.

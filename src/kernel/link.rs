@@ -1,8 +1,11 @@
 //! Iterator links: made, opened, asked, pinned.
 
+use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::AttachError;
 use super::fdinfo::FdKind;
@@ -77,7 +80,29 @@ impl IteratorLink {
     /// # Errors
     /// The kernel's.
     pub fn open(path: &Path) -> io::Result<Result<Self, Kind>> {
-        let fd = ffi::obj_get(&ffi::c_path(path)?)?;
+        Self::of(ffi::obj_get(&ffi::c_path(path)?)?)
+    }
+
+    /// The same for what has that name in an open directory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_at(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Result<Self, Kind>> {
+        // `BPF_F_PATH_FD` is of Linux 6.5.
+        static TAKES_DIRECTORIES: AtomicBool = AtomicBool::new(true);
+        if TAKES_DIRECTORIES.load(Ordering::Relaxed) {
+            match ffi::obj_get_at(directory, name) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    TAKES_DIRECTORIES.store(false, Ordering::Relaxed);
+                }
+                other => return Self::of(other?),
+            }
+        }
+        let directory = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        Self::open(&directory.join(OsStr::from_bytes(name.to_bytes())))
+    }
+
+    fn of(fd: OwnedFd) -> io::Result<Result<Self, Kind>> {
         Ok(match FdKind::of(fd.as_fd())? {
             FdKind::IteratorLink(info) => Ok(Self { fd, info }),
             other @ (FdKind::Map | FdKind::Other(_)) => Err(other.into_kind()),

@@ -56,8 +56,8 @@ fn whatever_happens_the_pins_are_those_of_the_manifest_in_the_end() {
         let now = (descriptors, inotify_watches(&watching));
         let (first, memory_at_first) = *at_first.get_or_insert((now, memory));
         assert_eq!(now, first, "descriptors and watches\n{}", watching.log());
-        // The allocator keeps some pages.
-        assert!(memory < memory_at_first + 2048, "{memory_at_first} kB became {memory} kB");
+        // The allocator keeps some pages, for every thread that loads.
+        assert!(memory < memory_at_first + 4096, "{memory_at_first} kB became {memory} kB");
         println!(
             "{:>6.1} s: {:>6} disturbances; {rounds}; {memory} kB, {} descriptors, {} watches",
             start.elapsed().as_secs_f64(),
