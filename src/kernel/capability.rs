@@ -5,11 +5,15 @@ use std::fs;
 /// A capability, its number in include/uapi/linux/capability.h, and what it does for iterctl.
 type Capability = (&'static str, u32, &'static str);
 
+const BPF: u32 = 39;
+const PERFMON: u32 = 38;
+const SYS_ADMIN: u32 = 21;
+
 /// What iterctl always needs.
 const NEEDED: &[Capability] = &[
-    ("CAP_BPF", 39, "loads programs and makes maps"),
-    ("CAP_PERFMON", 38, "lets iterators read the kernel's memory"),
-    ("CAP_SYS_ADMIN", 21, "opens programs and maps by id, which stamps need"),
+    ("CAP_BPF", BPF, "loads programs and makes maps"),
+    ("CAP_PERFMON", PERFMON, "lets iterators read the kernel's memory"),
+    ("CAP_SYS_ADMIN", SYS_ADMIN, "opens programs and maps by id, which stamps need"),
 ];
 
 /// What it needs for the files of others.
@@ -28,7 +32,10 @@ pub fn hint() -> String {
 /// The effective capabilities in the text of `/proc/self/status`.
 fn effective(status: &str) -> Option<u64> {
     let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(hex.trim(), 16).ok()
+    let written = u64::from_str_radix(hex.trim(), 16).ok()?;
+    // Whoever has this one has what it was split into in Linux 5.8 (bpf_capable() and perfmon_capable()).
+    let is_admin = written & (1 << SYS_ADMIN) != 0;
+    Some(if is_admin { written | (1 << BPF) | (1 << PERFMON) } else { written })
 }
 
 /// Whether this process lacks one of those that are always needed.
@@ -73,6 +80,7 @@ mod tests {
         check("Name:\tx\nCapEff:\t000001ffffffffff\n", "it has every capability");
         check("CapEff:\t0000000000000000\n", "run it as root; it lacks CAP_BPF, which loads");
         check("CapEff:\t000000c000000000\n", "run it as root; it lacks CAP_SYS_ADMIN, which opens");
+        check("CapEff:\t000000000020000a\n", "run it as root; it lacks CAP_CHOWN, which gives");
         check("CapEff:\t000001fffffffffe\n", "run it as root; it lacks CAP_CHOWN, which gives");
         check("CapEff:\tnonsense\n", "run it as root");
         check("", "run it as root");
