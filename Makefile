@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps deps-system objects build demo test test-system ruff torture fuzz bench fmt clippy doc clean
+.PHONY: help deps deps-packages deps-system objects build static demo test test-system ruff torture fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -29,15 +29,10 @@ help:     ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 deps:     ## install what is missing of the build tools (Debian 12, Ubuntu 24.04)
-	@$(find_missing); \
-	[ "$$missing" ] || exit 0; \
-	echo "missing:$$missing"; \
-	command -v apt-get > /dev/null || { \
-		echo "error: no apt-get here: install these by hand" >&2; exit 1; }; \
-	set -x; \
-	$(SUDO) apt-get update; \
-	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y \
-		--no-install-recommends $$($(package_names))
+	@$(need); $(needed); $(install_missing)
+
+deps-packages: deps ## install what is missing for static
+	@$(need); $(needed_for_packages); $(install_missing)
 
 deps-system: deps ## install what is missing for test-system
 	@sh tests/system/install-packages.sh
@@ -46,6 +41,9 @@ objects: $(OBJECTS) ## compile the BPF programs of examples/ and tests/objects/
 
 build:    ## build target/release/iterctl
 	cargo build --release --locked
+
+static: deps-packages ## build target/release/iterctl so that it needs nothing but libc
+	cargo build --release --locked --features vendored --bin iterctl
 
 demo: deps objects build ## show every step on this machine, then clean up (needs root)
 	cargo build --release --locked --example make-map
@@ -121,9 +119,12 @@ tests/objects/no_btf.bpf.o: tests/objects/no_core.bpf.c
 tests/objects/no_btf.bpf.o: BPF_CFLAGS := $(filter-out -g,$(BPF_CFLAGS))
 
 # A command or a file that shows that a package is there, and the package.
-define find_missing
+define need
 set -eu; PATH="$$PATH:/usr/sbin"; missing=; \
-need() { command -v "$$1" > /dev/null || [ -e "$$1" ] || missing="$$missing $$2"; }; \
+need() { command -v "$$1" > /dev/null || [ -e "$$1" ] || missing="$$missing $$2"; }
+endef
+
+define needed
 need make make; \
 need gcc gcc; \
 need /usr/include/stdio.h libc6-dev; \
@@ -134,6 +135,26 @@ need /usr/include/zlib.h zlib1g-dev; \
 need /usr/include/bpf/bpf_helpers.h libbpf-dev; \
 need bpftool bpftool; \
 need strace strace
+endef
+
+define needed_for_packages
+need autoreconf autoconf; \
+need automake automake; \
+need autopoint autopoint; \
+need flex flex; \
+need bison bison; \
+need gawk gawk
+endef
+
+define install_missing
+[ "$$missing" ] || exit 0; \
+echo "missing:$$missing"; \
+command -v apt-get > /dev/null || { \
+	echo "error: no apt-get here: install these by hand" >&2; exit 1; }; \
+set -x; \
+$(SUDO) apt-get update; \
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y \
+	--no-install-recommends $$($(package_names))
 endef
 
 # Ubuntu 24.04 has no package `bpftool`, only the name: there it is among the kernel's tools.

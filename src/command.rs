@@ -71,10 +71,14 @@ pub struct Versions {
 impl Versions {
     /// Those of this program.
     pub fn own() -> Self {
+        let mut features = vec!["vendored-libbpf"];
+        if cfg!(feature = "vendored") {
+            features.extend(["vendored-libelf", "vendored-zlib"]);
+        }
         Self {
             version: env!("CARGO_PKG_VERSION"),
             libbpf_version: kernel::libbpf_version(),
-            features: vec!["vendored-libbpf"],
+            features,
         }
     }
 }
