@@ -1,6 +1,6 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps deps-packages deps-system objects build static demo test test-system ruff torture fuzz bench fmt clippy doc clean
+.PHONY: help deps deps-packages deps-system objects build static deb rpm demo test test-system ruff torture fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -31,7 +31,7 @@ help:     ## this list
 deps:     ## install what is missing of the build tools (Debian 12, Ubuntu 24.04)
 	@$(need); $(needed); $(install_missing)
 
-deps-packages: deps ## install what is missing for static
+deps-packages: deps ## install what is missing for static, deb and rpm
 	@$(need); $(needed_for_packages); $(install_missing)
 
 deps-system: deps ## install what is missing for test-system
@@ -44,6 +44,12 @@ build:    ## build target/release/iterctl
 
 static: deps-packages ## build target/release/iterctl so that it needs nothing but libc
 	cargo build --release --locked --features vendored --bin iterctl
+
+deb: static ## build target/packages/*.deb
+	sh packaging/package.sh deb
+
+rpm: static ## build target/packages/*.rpm
+	sh packaging/package.sh rpm
 
 demo: deps objects build ## show every step on this machine, then clean up (needs root)
 	cargo build --release --locked --example make-map
@@ -137,13 +143,16 @@ need bpftool bpftool; \
 need strace strace
 endef
 
+# The first six build libelf.
 define needed_for_packages
 need autoreconf autoconf; \
 need automake automake; \
 need autopoint autopoint; \
 need flex flex; \
 need bison bison; \
-need gawk gawk
+need gawk gawk; \
+need dpkg-shlibdeps dpkg-dev; \
+need /usr/bin/python3 python3
 endef
 
 define install_missing

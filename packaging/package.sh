@@ -1,0 +1,35 @@
+#!/bin/sh
+# Makes a package of the program that `make static` has built, in target/packages: `package.sh deb`, or rpm.
+set -eu
+cd "$(dirname "$0")/.."
+
+# The time in everything that has one, so that the same commit gives the same package. Not for cargo build: the
+# C libraries would be built anew with each commit.
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> /dev/null || stat -c %Y CHANGELOG.md)}"
+export SOURCE_DATE_EPOCH
+
+need() {
+	case $(cargo "$1" --version 2> /dev/null || :) in
+	*"$2") ;;
+	# Built without optimization: that takes half the time, and they have little to do.
+	*) cargo install --debug --locked "cargo-$1@$2" ;;
+	esac
+}
+
+packages=target/packages
+mkdir -p "$packages"
+sh packaging/stage.sh
+case $1 in
+deb)
+	need deb 3.8.0
+	rm -f "$packages"/*.deb
+	cargo deb --no-build --locked --output "$packages/"
+	;;
+rpm)
+	need generate-rpm 0.21.1
+	rm -f "$packages"/*.rpm
+	# Its own search for what the program needs: rpm's would depend on the machine.
+	cargo generate-rpm --auto-req builtin --output "$packages"
+	;;
+esac
+ls "$packages"/*."$1"

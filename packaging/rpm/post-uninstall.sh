@@ -1,0 +1,11 @@
+if [ "$1" -ge 1 ]; then
+	# What iterctl.service has pinned needs nothing after an upgrade; a watch that runs is to be the new program.
+	if [ -d /run/systemd/system ]; then
+		/usr/bin/systemctl try-restart iterctl-watch.service || :
+	fi
+else
+	# cargo-generate-rpm 0.21.1 cannot have the package own a folder (its `dir = true` fails), so rpm leaves these.
+	for folder in /etc/iterctl.d /usr/share/doc/iterctl /usr/share/licenses/iterctl; do
+		find "$folder" -depth -type d -empty -delete 2> /dev/null || :
+	done
+fi
