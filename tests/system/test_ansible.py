@@ -116,6 +116,21 @@ def test_an_object_that_the_verifier_rejects_fails_with_the_reason(ansible, pres
     assert sandbox.pins() == []
 
 
+def test_with_keep_going_the_others_are_carried_out_and_the_task_fails(ansible, present, sandbox):
+    faulty = '[[iter]]\nobj = "missing.bpf.o"\npath = "observe/missing"\n'
+    two = {**present, "content": present["content"] + faulty, "keep_going": True}
+    for flags, changed in ((["--check"], False), ([], True)):
+        assert sandbox.pins() == []
+        failed, _ = ansible.task(*flags, status=2, **two)
+        assert (failed["rc"], failed["changed"]) == (1, changed)
+        assert {change["path"]: change["action"] for change in failed["changes"]} == {
+            "/sys/fs/bpf/observe/missing": "blocked",
+            "/sys/fs/bpf/observe/tasks": "pin",
+        }
+        assert f"no object at {sandbox.folder}/missing.bpf.o" in failed["msg"]
+    assert sandbox.pins() == ["observe/tasks"]
+
+
 def test_a_foreign_pin_is_taken_over_only_when_asked(ansible, present, sandbox):
     sandbox.iterctl("pin", "tasks.bpf.o", "observe/tasks", "--set", "other")
     for flags in ([], ["--check"]):

@@ -54,6 +54,11 @@ options:
       - Accept a manifest that lists nothing, which unpins the whole set.
     type: bool
     default: false
+  keep_going:
+    description:
+      - Leave out entries that fail, and carry out the others. The task fails all the same, and says which.
+    type: bool
+    default: false
   insecure:
     description:
       - As root, also use manifests and objects that someone else could have written.
@@ -167,6 +172,7 @@ ARGUMENTS = {
     "bpffs": {"type": "path", "default": "/sys/fs/bpf"},
     "adopt": {"type": "bool", "default": False},
     "allow_empty": {"type": "bool", "default": False},
+    "keep_going": {"type": "bool", "default": False},
     "insecure": {"type": "bool", "default": False},
     "lock_timeout": {"type": "str"},
     "wait": {"type": "str"},
@@ -229,7 +235,7 @@ def command(params, check_mode):
             arguments += ["--file", manifest]
         if params["set"] is not None:
             arguments += ["--set", params["set"]]
-        for flag in ("adopt", "allow_empty", "insecure"):
+        for flag in ("adopt", "allow_empty", "keep_going", "insecure"):
             if params[flag]:
                 arguments.append("--" + flag.replace("_", "-"))
         if params["wait"] is not None and not check_mode:
