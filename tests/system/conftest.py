@@ -1,8 +1,20 @@
 """What every test of tests/system may ask for."""
 
+import shutil
+import tempfile
+
 import pytest
 from playbooks import install_collection
 from sandbox import Sandbox
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    # pytest's own folder is one for all runs of a user, and the end of one run removes what another still uses.
+    if config.option.basetemp is None:
+        folder = tempfile.mkdtemp(prefix="iterctl-system-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 @pytest.fixture
