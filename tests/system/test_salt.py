@@ -1,4 +1,4 @@
-"""The state of examples/salt, without a master."""
+"""The states of examples/salt, without a master."""
 
 import json
 
@@ -13,7 +13,7 @@ FAILED = 2
 
 @pytest.fixture
 def salt(sandbox):
-    """Applies the state; gives what Salt says of it."""
+    """Applies one of the states; gives what Salt says of it."""
     sandbox.copy_object("tasks_v1.bpf.o", "tasks.bpf.o")
     manifest = sandbox.write("observe.toml", MANIFEST)
     sandbox.write("conf/minion", f"root_dir: {sandbox.folder}/root\n")
@@ -23,11 +23,11 @@ def salt(sandbox):
         f"--config-dir={sandbox.folder}/conf",
         f"--file-root={ROOT}/examples/salt",
     ]
-    pillar = "pillar=" + json.dumps({"iterctl": {"manifest": str(manifest)}})
+    pillar = "pillar=" + json.dumps({"iterctl": {"manifest": str(manifest), "set": "observe"}})
     output = ["--out=json", "--retcode-passthrough"]
 
-    def run(*options, status=0):
-        call = [VENV / "bin/salt-call", *fixed, *output, "state.apply", "iterators", pillar, *options]
+    def run(*options, name="iterators", status=0):
+        call = [VENV / "bin/salt-call", *fixed, *output, "state.apply", name, pillar, *options]
         (state,) = json.loads(sandbox.run(*call, status=status).stdout)["local"].values()
         return state
 
@@ -74,3 +74,18 @@ def test_what_is_in_the_way_is_named(salt, sandbox):
     failed = salt(status=FAILED)
     assert failed["result"] is False
     assert failed["comment"] == f"nothing was changed: 1 thing is in the way: {reason}"
+
+
+def test_a_set_is_unpinned_and_nothing_else(salt, sandbox):
+    sandbox.iterctl("pin", "tasks.bpf.o", "other/tasks", "--set", "other")
+    salt()
+    predicted = salt("test=True", name="no_iterators")
+    assert (predicted["result"], predicted["comment"]) == (None, "1 to unpin")
+    assert sandbox.pins() == ["observe/tasks", "other/tasks"]
+
+    done = salt(name="no_iterators")
+    assert (done["result"], done["comment"]) == (True, "1 unpinned")
+    assert sandbox.pins() == ["other/tasks"]
+    for options in ([], ["test=True"]):
+        again = salt(*options, name="no_iterators")
+        assert (again["result"], again["changes"]) == (True, {})
