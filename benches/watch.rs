@@ -3,6 +3,9 @@
 //! It runs `watch` on a bpffs of its own, in a mount namespace of its own, and looks at the pin until
 //! it is another one. It prints a table and asserts nothing.
 
+#[path = "shared/own_bpffs.rs"]
+mod own_bpffs;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,11 +15,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
-};
-use rustix::process::geteuid;
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use own_bpffs::OwnBpffs;
 
 const OBJECTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects");
 
@@ -36,16 +35,8 @@ const QUIET: Duration = Duration::from_millis(300);
 const NEVER: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
-    ensure!(geteuid().is_root(), "not root: run `make bench`");
-    enter_mount_namespace().context("failed to make a mount namespace")?;
-    let folder = tempfile::Builder::new().prefix("iterctl-bench-").tempdir()?;
-    let bpffs = folder.path().join("bpf");
-    fs::create_dir(&bpffs)?;
-    mount("bpf", &bpffs, "bpf", MountFlags::empty(), None).context("failed to mount a bpffs")?;
-    let measured = Bench::start(folder.path()).and_then(|mut bench| bench.measure());
-    // The folder cannot be removed before.
-    unmount(&bpffs, UnmountFlags::DETACH)?;
-    print(&measured?);
+    let own = OwnBpffs::mount()?;
+    print(&Bench::start(own.path())?.measure()?);
     Ok(())
 }
 
@@ -192,16 +183,4 @@ fn write_manifest(folder: &Path, object: &str) -> anyhow::Result<()> {
     let (a, b) = (entry("observe/a"), entry("observe/b"));
     fs::write(folder.join("new"), format!("bpffs = \"{}\"\n{a}{b}", bpffs.display()))?;
     Ok(())
-}
-
-/// Nothing that is mounted here is mounted for anybody else.
-fn enter_mount_namespace() -> rustix::io::Result<()> {
-    unshare_mounts()?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-}
-
-#[expect(unsafe_code, reason = "rustix's safe unshare() is deprecated")]
-fn unshare_mounts() -> rustix::io::Result<()> {
-    // SAFETY: unsafe is only `FILES`, which takes descriptors from other threads.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
 }
