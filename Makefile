@@ -93,7 +93,7 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, a min
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
 
-bench: deps objects ## measure how long pinning and watch take (seven minutes; needs root)
+bench: deps objects ## measure how long pinning and watch take (five minutes; needs root)
 	@{ command -v hyperfine && command -v /usr/bin/time; } > /dev/null || { set -ex; $(SUDO) apt-get update; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends hyperfine time; }
 	$(CARGO_AS_ROOT) bench --locked --bench watch --bench pinning
