@@ -136,7 +136,7 @@ fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<Owned
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
-    /// Mode, owner and group when it was opened.
+    /// Mode, owner and group when it was opened, or as they were set since.
     pub meta: Meta,
     kind: FileType,
 }
@@ -166,16 +166,18 @@ impl File {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn set_meta(&self, meta: Meta) -> io::Result<()> {
+    pub fn set_meta(&mut self, meta: Meta) -> io::Result<()> {
         if (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid) {
             let owner = Some(fs::Uid::from_raw(meta.uid));
             let group = Some(fs::Gid::from_raw(meta.gid));
             fs::chownat(self.fd.as_fd(), "", owner, group, AtFlags::EMPTY_PATH)?;
+            (self.meta.uid, self.meta.gid) = (meta.uid, meta.gid);
         }
         if self.meta.mode != meta.mode {
             // fchmod(2) takes no O_PATH descriptor, but chmod(2) its magic link.
             let mode = fs::Mode::from_raw_mode(meta.mode.bits());
             fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?;
+            self.meta.mode = meta.mode;
         }
         Ok(())
     }

@@ -106,15 +106,19 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.left.len(), &self.kept) {
-            (0, _) => write!(f, "nothing was changed"),
-            (number, Some(kept)) => write!(
+        let changes = match self.left.len() {
+            0 => return write!(f, "nothing was changed"),
+            1 => "1 change".to_owned(),
+            number => format!("{number} changes"),
+        };
+        write!(f, "{changes} could not be undone")?;
+        match &self.kept {
+            Some(kept) => write!(
                 f,
-                "{number} changes could not be undone; what was there before is kept in {} \
-                 until the next apply",
+                "; what was there before is kept in {} until the next apply",
                 kept.display()
             ),
-            (number, None) => write!(f, "{number} changes could not be undone"),
+            None => Ok(()),
         }
     }
 }

@@ -152,10 +152,18 @@ fn take(
             }
         }
         Step::SetMeta { path, want, have, .. } => {
-            let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+            let mut file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
             open_link(&file, have.link.id)?;
-            done.push(Undo::SetMeta(path.clone(), have.link.id, file.meta));
-            Ok(file.set_meta(want.meta)?)
+            let before = file.meta;
+            done.push(Undo::SetMeta(path.clone(), have.link.id, before));
+            file.set_meta(want.meta)?;
+            open_link(&file, have.link.id).map(|_| ()).or_else(|why| {
+                // Nor could it be opened to take it back, later.
+                file.set_meta(before)?;
+                done.pop();
+                let mode = want.meta.mode;
+                Err(why.context(format!("a pin of mode {mode} cannot be opened again")))
+            })
         }
     }
 }
@@ -170,7 +178,7 @@ fn make_directory(
 ) -> io::Result<()> {
     let new = staging.fresh();
     staging.make_directory(&new)?;
-    let file = staging.file(&new)?;
+    let mut file = staging.file(&new)?;
     file.set_meta(meta(file.meta))?;
     staging.publish(&new, path)
 }
@@ -270,7 +278,7 @@ fn take_back(
         Undo::SetMeta(path, link, meta) => bpffs
             .file(path)
             .map_err(anyhow::Error::from)
-            .and_then(|file| {
+            .and_then(|mut file| {
                 open_link(&file, *link)?;
                 Ok(file.set_meta(*meta)?)
             })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
@@ -110,7 +110,11 @@ fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::R
     let name = &wanted.name;
     let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
-    let file = staging.file(name).context("failed to open its pin")?;
+    let mut file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
+    // Whoever cannot open it any more could neither verify it nor take it back.
+    IteratorLink::open(&file.proc_path())
+        .with_context(|| format!("a pin of mode {} cannot be opened again", wanted.pin.meta.mode))?
+        .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;
     Ok(made.id)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
-use super::sandbox::{ITERCTL, Run, Sandbox, entry};
+use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
 
 const NOBODY: u32 = 65534;
 
@@ -134,4 +134,36 @@ fn whom_the_pin_lets_in_can_read_it() {
     cat().exits(1).says("Permission denied");
     chmod(&sandbox, "a/b", 0o444);
     assert!(cat().exits(0).stdout.starts_with("v1\n"));
+}
+
+/// As root, but without CAP_DAC_OVERRIDE: it may give a pin a mode with which it cannot open it.
+#[track_caller]
+fn without_override(sandbox: &Sandbox) -> Run {
+    let bounded = "--bounding-set=-dac_override,-dac_read_search";
+    sandbox.run("setpriv", &format!("{bounded} {ITERCTL} apply -f iters.toml"))
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pin_that_could_not_be_opened_again_is_not_made() {
+    let sandbox = Sandbox::new();
+    let closed = entry_with("tasks_v1.bpf.o", "closed", "mode = '0440'");
+    sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "a/open") + &closed));
+    without_override(&sandbox).exits(77).says("a pin of mode 0440 cannot be opened again");
+    assert_eq!(sandbox.paths(), [""; 0]);
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_mode_with_which_a_pin_could_not_be_opened_again_is_taken_back() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    let before = sandbox.tree();
+    let closed = entry_with("tasks_v1.bpf.o", "a", "mode = '0440'");
+    sandbox.manifest("iters.toml", &(closed + &entry("tasks_v2.bpf.o", "b")));
+    let run = without_override(&sandbox).exits(77).says("nothing was changed");
+    run.says("failed to set the mode and owner of `a`").says("mode 0440 cannot be opened again");
+    assert_eq!(sandbox.tree(), before);
 }
