@@ -52,15 +52,21 @@ impl PinFile<'_> {
     }
 }
 
-/// So many entries of a directory are looked at one after the other.
+/// So many entries are looked at one after the other.
 const FEW: usize = 100;
 
-/// A directory that is read.
+/// So many directories are open at the same time, however many there are, and however deep they are nested.
+const OPEN_AT_ONCE: usize = 64;
+
+/// A directory that has been read.
 #[derive(Debug)]
 struct Directory {
+    /// `None` is the bpffs root.
+    path: Option<PinPath>,
     fd: OwnedFd,
     /// Whether nobody else can change what its names stand for.
     is_own: bool,
+    names: Vec<CString>,
 }
 
 /// What has become of an entry of a directory.
@@ -85,7 +91,7 @@ fn is_trusted(uid: u32) -> bool {
 
 impl Bpffs {
     /// Looks at everything below the root: directories before what they hold, in no other order. Gives
-    /// what `look` keeps of it. The entries of a large directory are looked at side by side.
+    /// what `look` keeps of it. Where there are many entries, they are looked at side by side.
     ///
     /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
     /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
@@ -97,33 +103,18 @@ impl Bpffs {
         look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
     ) -> anyhow::Result<Vec<(PinPath, T)>> {
         let mut all = Vec::new();
-        // One directory is open at a time, however deep they are nested.
-        let mut directories: Vec<Option<PinPath>> = vec![None];
-        while let Some(parent) = directories.pop() {
-            let parent = parent.as_ref();
-            let failed = |error: io::Error| {
-                let path = parent.map_or(Path::new(""), |parent| parent.as_path());
-                let path = self.path.join(path);
-                anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
-            };
-            let Some(directory) = self.directory(parent).map_err(failed)? else { continue };
-            let names = directory.names().map_err(failed)?;
-            let visited = parallel::map(&names, FEW, |name| {
-                let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.as_bytes())) else {
-                    return Ok(None);
-                };
-                let Some(found) = directory.find(name).map_err(failed)? else { return Ok(None) };
-                let is_directory = matches!(found, Found::Directory(_));
-                if parent.is_none() && is_of_an_apply(name, &found) {
-                    return Ok(None);
-                }
-                let kept = look(&path, found)?;
-                anyhow::Ok(Some(Visited { path, is_directory, kept }))
-            });
-            for visited in visited {
+        let mut paths: Vec<Option<PinPath>> = vec![None];
+        while !paths.is_empty() {
+            let batch = paths.split_off(paths.len().saturating_sub(OPEN_AT_ONCE)).into_iter();
+            let directories = batch.filter_map(|path| self.read(path).transpose());
+            let directories = directories.collect::<anyhow::Result<Vec<Directory>>>()?;
+            let entries: Vec<(&Directory, &CStr)> =
+                directories.iter().flat_map(Directory::entries).collect();
+            let visit = |entry: &(&Directory, &CStr)| self.visit(entry.0, entry.1, &look);
+            for visited in parallel::map(&entries, FEW, visit) {
                 let Some(Visited { path, is_directory, kept }) = visited? else { continue };
                 if is_directory {
-                    directories.push(Some(path.clone()));
+                    paths.push(Some(path.clone()));
                 }
                 all.extend(kept.map(|kept| (path, kept)));
             }
@@ -131,16 +122,48 @@ impl Bpffs {
         Ok(all)
     }
 
-    /// A directory, to be read; `None` where it has gone.
-    fn directory(&self, path: Option<&PinPath>) -> io::Result<Option<Directory>> {
-        let below_root = path.map_or(Path::new("."), |path| path.as_path());
-        let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
-            Err(error) if has_gone(&error) && path.is_some() => return Ok(None),
-            other => other?,
+    /// Opens a directory and reads the names in it; `None` where it has gone.
+    fn read(&self, path: Option<PinPath>) -> anyhow::Result<Option<Directory>> {
+        let below_root = path.as_ref().map_or(Path::new("."), |path| path.as_path());
+        let open = || {
+            let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
+                Err(error) if has_gone(&error) && path.is_some() => return Ok(None),
+                other => other?,
+            };
+            let stat = fstat(&fd)?;
+            let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
+            let entries = Dir::read_from(&fd)?.map(|entry| Ok(entry?.file_name().to_owned()));
+            let names = entries.collect::<io::Result<_>>()?;
+            Ok(Some((fd, is_own, names)))
         };
-        let stat = fstat(&fd)?;
-        let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
-        Ok(Some(Directory { fd, is_own }))
+        let opened = open().map_err(|error| self.failed(path.as_ref(), error))?;
+        Ok(opened.map(|(fd, is_own, names)| Directory { path, fd, is_own, names }))
+    }
+
+    fn visit<T>(
+        &self,
+        directory: &Directory,
+        name: &CStr,
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<Option<Visited<T>>> {
+        let parent = directory.path.as_ref();
+        let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
+            return Ok(None);
+        };
+        let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
+        let Some(found) = found else { return Ok(None) };
+        let is_directory = matches!(found, Found::Directory(_));
+        if parent.is_none() && is_of_an_apply(name, &found) {
+            return Ok(None);
+        }
+        let kept = look(&path, found)?;
+        Ok(Some(Visited { path, is_directory, kept }))
+    }
+
+    fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> anyhow::Error {
+        let path = directory.map_or(Path::new(""), |path| path.as_path());
+        let path = self.path.join(path);
+        anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
     }
 }
 
@@ -152,12 +175,8 @@ fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
 }
 
 impl Directory {
-    fn names(&self) -> io::Result<Vec<CString>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd)? {
-            names.push(entry?.file_name().to_owned());
-        }
-        Ok(names)
+    fn entries(&self) -> impl Iterator<Item = (&Self, &CStr)> {
+        self.names.iter().map(move |name| (self, name.as_c_str()))
     }
 
     /// What has that name; `None` where it has gone.
