@@ -56,7 +56,7 @@ impl PinFile<'_> {
 const FEW: usize = 100;
 
 /// So many directories are open at the same time, however many there are, and however deep they are nested.
-const OPEN_AT_ONCE: usize = 64;
+const OPEN_AT_ONCE: usize = 8;
 
 /// A directory that has been read.
 #[derive(Debug)]
