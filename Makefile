@@ -63,7 +63,8 @@ else
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-test-system: deps-system objects build $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
+test-system: deps-system objects deb rpm build $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
+	cargo install --locked --path . --root target/installed
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system
 
 ruff:     $(VENV)/ready ## lint the Python code, and check its format

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Prints the licences of all that is linked into iterctl with the feature `vendored`: for the packages."""
 
 import json
@@ -28,7 +27,9 @@ def linked_crates():
             if is_linked and not runs_in_rustc(crates[crate]) and crate not in found:
                 found.add(crate)
                 rest.append(crate)
-    return sorted((crates[crate] for crate in found - {root}), key=lambda crate: (crate["name"], crate["version"]))
+    return sorted(
+        (crates[crate] for crate in found - {root}), key=lambda crate: (crate["name"], crate["version"])
+    )
 
 
 def runs_in_rustc(crate):
@@ -47,7 +48,9 @@ def sources(crate):
 
 def main():
     holders_of = {}
-    print("What is linked into iterctl, and its licences. The texts are below, each with those whose it is.\n")
+    print(
+        "What is linked into iterctl, and its licences. The texts are below, each with those whose it is.\n"
+    )
     for crate in linked_crates():
         print(f"{crate['name']} {crate['version']}: {crate['license'] or crate['license_file']}")
         for holder, folder in sources(crate):

@@ -25,7 +25,8 @@ done
 gzip -9n "$stage/licences"
 
 # The demo and the program that makes its map need the whole repository.
-find examples -type f ! -name '*.bpf.o' ! -name '*.rs' ! -name demo.sh ! -name '.*' |
+find examples -name __pycache__ -prune -o \
+	-type f ! -name '*.bpf.o' ! -name '*.rs' ! -name demo.sh ! -name '.*' -print |
 	tar --create --files-from=- | tar --extract --directory="$stage"
 cp packaging/examples.mk "$stage/examples/Makefile"
 

@@ -3,8 +3,8 @@
 # dropbear-bin is an SSH server's binary alone, and puppet's agent is left disabled.
 set -eu
 
-packages="crun dropbear-bin golang-github-containers-common iproute2 man-db openssh-client puppet python3 \
-	python3-venv ruby systemd util-linux"
+packages="crun dropbear-bin golang-github-containers-common iproute2 lintian man-db mmdebstrap \
+	openssh-client puppet python3 python3-venv rpm ruby systemd util-linux"
 # Another package's kubectl does as well, and would be in the way of Debian's.
 command -v kubectl > /dev/null || packages="$packages kubernetes-client"
 
