@@ -1,6 +1,7 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps deps-packages deps-system objects build static deb rpm demo test test-system ruff torture fuzz bench fmt clippy doc clean
+.PHONY: help deps deps-packages deps-system deps-boot objects build static deb rpm demo test test-system test-boot ruff torture \
+	fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -35,7 +36,10 @@ deps-packages: deps ## install what is missing for static, deb and rpm
 	@$(need); $(needed_for_packages); $(install_missing)
 
 deps-system: deps ## install what is missing for test-system
-	@sh tests/system/install-packages.sh
+	@sh tests/system/install-packages.sh system
+
+deps-boot: deps ## install what is missing for test-boot
+	@sh tests/system/install-packages.sh boot
 
 objects: $(OBJECTS) ## compile the BPF programs of examples/ and tests/objects/
 
@@ -65,7 +69,11 @@ endif
 
 test-system: deps-system objects deb rpm build $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
 	cargo install --locked --path . --root target/installed
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system \
+		--ignore=tests/system/test_boot.py
+
+test-boot: deps-boot objects build $(VENV)/ready ## boot a virtual machine with the units, reboot it (three minutes; needs root)
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -rP --durations=3 tests/system/test_boot.py
 
 ruff:     $(VENV)/ready ## lint the Python code, and check its format
 	$(VENV)/bin/ruff check

@@ -1,12 +1,20 @@
 #!/bin/sh
-# Installs what is missing of the packages that tests/system needs. None of them starts a service:
+# Installs what is missing of the packages that tests/system needs, for `boot` or for the rest. None of them starts a service:
 # dropbear-bin is an SSH server's binary alone, and puppet's agent is left disabled.
 set -eu
 
-packages="crun dropbear-bin golang-github-containers-common iproute2 lintian man-db mmdebstrap \
-	openssh-client puppet python3 python3-venv rpm ruby systemd util-linux"
-# Another package's kubectl does as well, and would be in the way of Debian's.
-command -v kubectl > /dev/null || packages="$packages kubernetes-client"
+case $1 in
+system)
+	packages="crun dropbear-bin golang-github-containers-common iproute2 lintian man-db mmdebstrap \
+		openssh-client puppet python3 python3-venv rpm ruby systemd util-linux"
+	# Another package's kubectl does as well, and would be in the way of Debian's.
+	command -v kubectl > /dev/null || packages="$packages kubernetes-client"
+	;;
+boot)
+	packages="busybox-static cpio debian-archive-keyring e2fsprogs kmod mmdebstrap python3 python3-venv \
+		qemu-system-x86 util-linux"
+	;;
+esac
 
 missing=
 for package in $packages; do

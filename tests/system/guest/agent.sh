@@ -1,0 +1,11 @@
+#!/bin/sh
+# Runs the commands that come over the second serial port, one a line in base64, and answers each with a line:
+# its status, and in base64 what it said.
+exec < /dev/ttyS1 > /dev/ttyS1
+stty raw -echo
+echo ready
+while read -r command; do
+	said=$(sh -c "$(echo "$command" | base64 --decode)" < /dev/null 2>&1)
+	status=$?
+	echo "$status $(printf '%s' "$said" | base64 --wrap=0)"
+done

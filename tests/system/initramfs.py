@@ -1,0 +1,45 @@
+"""The first root of a virtual machine: a folder of files, packed as the kernel wants it."""
+
+import lzma
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from kernels import Kernel
+
+BUSYBOX = Path("/bin/busybox")
+
+
+class Initramfs:
+    """Has busybox, /init, and whatever is added, in a folder that can be thrown away after `pack`."""
+
+    def __init__(self, folder: Path, init: Path):
+        self._root = folder
+        for directory in ["dev", "proc", "sys", "tmp", "modules"]:
+            (self._root / directory).mkdir(parents=True)
+        self.add(BUSYBOX, "bin/busybox")
+        self.add(init, "init")
+
+    def add(self, source: Path, path: str) -> None:
+        """A copy of a file, executable if that is."""
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+    def add_modules(self, kernel: Kernel, *names: str) -> None:
+        """Kernel modules and those that they need: /modules/00, /modules/01, … in the order of loading."""
+        order: list[Path] = []
+        for name in names:
+            order += [path for path in kernel.modules_for(name) if path not in order]
+        for number, path in enumerate(order):
+            unpack = lzma.open if path.suffix == ".xz" else open
+            with unpack(path, "rb") as module:
+                (self._root / f"modules/{number:02}").write_bytes(module.read())
+
+    def pack(self, path: Path) -> Path:
+        found = (f"{os.path.relpath(file, self._root)}\0" for file in sorted(self._root.rglob("*")))
+        cpio = ["cpio", "--create", "--null", "--format=newc", "--owner=+0:+0", "--quiet"]
+        with path.open("wb") as archive:
+            subprocess.run(cpio, cwd=self._root, input="".join(found).encode(), stdout=archive, check=True)
+        return path
