@@ -8,6 +8,7 @@ mod capability;
 mod error;
 mod fdinfo;
 mod ffi;
+mod generated;
 mod globals;
 mod link;
 mod load;

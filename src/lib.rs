@@ -40,7 +40,7 @@
 //! - The first seven rows are pure: no files, clock, environment, printing or libbpf. The same inputs
 //!   give the same plan, byte for byte.
 //! - Only [`kernel`] speaks to libbpf, and none of libbpf's types leave it. All `unsafe` is in
-//!   `kernel/ffi.rs`.
+//!   `kernel/ffi.rs` and its part `kernel/ffi/generated.rs`.
 //! - The kernel is the state. There is no state file: a pin's owner is told by the stamp bound to
 //!   its program.
 //! - Nothing is visible on bpffs before everything has been loaded, attached and checked.

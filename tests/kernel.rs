@@ -23,6 +23,7 @@ mod kernel {
     mod faults;
     mod forged;
     mod gap;
+    mod generated;
     mod given_maps;
     mod globals;
     mod hostile;

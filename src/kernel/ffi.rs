@@ -1,9 +1,11 @@
-//! The calls that libbpf-rs lacks, through libbpf-sys: the only file with `unsafe`.
+//! The calls that libbpf-rs lacks, through libbpf-sys: the only module with `unsafe`.
 //!
 //! Every function here is safe to call with any arguments: descriptors are borrowed, buffers are
 //! Rust's own, and what comes back is owned. Errors are the kernel's errno.
 
 #![allow(unsafe_code)]
+
+pub(super) mod generated;
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{MapCore as _, Object, OpenObject};
 
 use super::error::LoadError;
-use super::{ffi, globals, log, map, open, stamp};
+use super::{ffi, generated, globals, log, map, open, stamp};
 use crate::desired::Program;
 use crate::meta::{MapId, ProgramId};
 use crate::stamp::Stamp;
@@ -17,15 +17,15 @@ use crate::stamp::Stamp;
 /// A loaded program. It lives in the kernel as long as this or a link to it does.
 #[derive(Debug)]
 pub struct Loaded {
-    program: OwnedFd,
-    own_maps: BTreeMap<String, MapId>,
-    _maps: Holder,
+    pub(super) program: OwnedFd,
+    pub(super) own_maps: BTreeMap<String, MapId>,
+    pub(super) _maps: Holder,
 }
 
 /// What keeps the maps that only an iterator walks, and no program uses.
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are held, not used")]
-enum Holder {
+pub(super) enum Holder {
     Object(Object),
     Maps(Vec<OwnedFd>),
 }
@@ -73,19 +73,12 @@ pub fn load(
     maps: &BTreeMap<String, MapId>,
     bpffs: &Path,
 ) -> Result<Loaded, LoadError> {
-    let mut object = open::open(&program.object, bytes, Some(bpffs)).map_err(LoadError::Open)?;
-    // A sibling that does not load would sink the whole object.
-    for mut other in object.progs_mut() {
-        let wanted = other.name().to_str() == Some(program.name.as_str());
-        other.set_autoload(wanted);
+    if maps.is_empty()
+        && let Some(loaded) = generated::load(prepare(program, bytes, maps, bpffs)?)
+    {
+        return Ok(loaded);
     }
-    globals::patch(&mut object, &program.globals.patches).map_err(LoadError::Open)?;
-    for (name, id) in maps {
-        give(&mut object, name, *id)?;
-    }
-    if let Some((map, path)) = map_to_be_pinned(&object, maps) {
-        return Err(LoadError::MapNotPinned { map, path });
-    }
+    let object = prepare(program, bytes, maps, bpffs)?;
     let (loaded, messages) = log::collect(|| ffi::load(object));
     let object = loaded.map_err(|error| LoadError::new(&program.target, error, &messages))?;
     let found = object.progs().find(|one| one.name().to_str() == Some(program.name.as_str()));
@@ -97,6 +90,29 @@ pub fn load(
     let own_maps =
         own_maps(&object, maps).map_err(|error| LoadError::Other { error, message: None })?;
     Ok(Loaded { program: fd, own_maps, _maps: Holder::Object(object) })
+}
+
+/// The object, opened, with the program's values and maps, and with no other program.
+fn prepare(
+    program: &Program,
+    bytes: &[u8],
+    maps: &BTreeMap<String, MapId>,
+    bpffs: &Path,
+) -> Result<OpenObject, LoadError> {
+    let mut object = open::open(&program.object, bytes, Some(bpffs)).map_err(LoadError::Open)?;
+    // A sibling that does not load would sink the whole object.
+    for mut other in object.progs_mut() {
+        let wanted = other.name().to_str() == Some(program.name.as_str());
+        other.set_autoload(wanted);
+    }
+    globals::patch(&mut object, &program.globals.patches).map_err(LoadError::Open)?;
+    for (name, id) in maps {
+        give(&mut object, name, *id)?;
+    }
+    match map_to_be_pinned(&object, maps) {
+        Some((map, path)) => Err(LoadError::MapNotPinned { map, path }),
+        None => Ok(object),
+    }
 }
 
 /// A program that is loaded already, whose object came with these maps. `None` where one of them has
