@@ -66,7 +66,7 @@ impl Exit {
             return Some(Self::Locked);
         }
         if let Some(blocked) = cause.downcast_ref::<Blocked>() {
-            return Some(Self::of_obstacles(&blocked.0));
+            return Some(Self::of_obstacles(&blocked.obstacles));
         }
         if let Some(lacking) = cause.downcast_ref::<Lacking>() {
             return Some(Self::of_obstacles(&lacking.0));

@@ -95,7 +95,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     notes.extend(remove_stale_staging(&bpffs)?);
     let plan = (how.plan)(desired, &look(&bpffs, Some(desired))?);
     if !plan.obstacles.is_empty() {
-        return Err(Blocked(plan.obstacles).into());
+        let bpffs = bpffs.path().to_path_buf();
+        return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     let load_and_stamp = |program: &Program| {

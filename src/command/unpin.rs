@@ -70,7 +70,8 @@ fn carry_out(
     let note = remove_stale_staging(bpffs)?;
     let plan = plan(&look(bpffs, None)?);
     if !plan.obstacles.is_empty() {
-        return Err(Blocked(plan.obstacles).into());
+        let bpffs = bpffs.path().to_path_buf();
+        return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
     let load = |_: &Program| bail!("unpin loads nothing");
     let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))?;

@@ -47,6 +47,12 @@ pub(super) fn on_bpffs(bpffs: &Path, path: &PinPath, change: Change) -> Change {
     }
 }
 
+/// Every pin that something is in the way of, by path.
+pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
+    let plan = Plan { obstacles: obstacles.to_vec(), ..Plan::default() };
+    changes(&plan, None, bpffs, &[]).0
+}
+
 /// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.
 pub fn fill_in_ids(changes: &mut [Change], now: &BTreeMap<PinPath, ObservedPin>) {
     for change in changes {

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
+use super::build::blocked;
 use super::faults::{self, Faulty};
 use super::{Diagnostic, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
@@ -18,11 +20,16 @@ use crate::trust::Untrusted;
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]
-pub struct Blocked(pub Vec<Obstacle>);
+pub struct Blocked {
+    /// Why.
+    pub obstacles: Vec<Obstacle>,
+    /// The bpffs.
+    pub bpffs: PathBuf,
+}
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
+        match self.obstacles.len() {
             1 => write!(f, "nothing was changed: 1 thing is in the way"),
             number => write!(f, "nothing was changed: {number} things are in the way"),
         }
@@ -98,7 +105,7 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
     if let Some(faulty) = error.downcast_ref::<Faulty>() {
         return faults::diagnostics(faulty);
     }
-    if let Some(Blocked(obstacles)) = error.downcast_ref::<Blocked>() {
+    if let Some(Blocked { obstacles, .. }) = error.downcast_ref::<Blocked>() {
         let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
         all.push(plain(Severity::Note, "nothing was changed".to_owned()));
         return all;
@@ -168,7 +175,12 @@ pub fn report(error: &anyhow::Error) -> Report {
         (_, [only]) => format!("{error}: {}", in_one_line(only)),
         (_, [first, ..]) => format!("{error}; the first: {}", in_one_line(first)),
     };
-    Report { diagnostics, ..Report::new(comment) }
+    let mut report = Report { diagnostics, ..Report::new(comment) };
+    if let Some(Blocked { obstacles, bpffs }) = error.downcast_ref::<Blocked>() {
+        report.changes = blocked(obstacles, bpffs);
+        report.summary.blocked = report.changes.len();
+    }
+    report
 }
 
 /// Place, message and causes, without what is in further lines: a verifier's log, usage.

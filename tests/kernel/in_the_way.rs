@@ -181,3 +181,18 @@ fn the_comment_says_what_it_is() {
     assert_eq!(comment("plan"), format!("apply would change nothing: {both}"));
     assert_eq!(comment("apply"), format!("nothing was changed: {both}"));
 }
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_report_has_a_row_for_each_as_the_plan_has() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));
+    pin_foreign(&sandbox, "x");
+    let report =
+        |command: &str| sandbox.iterctl(&format!("-j {command} -f iters.toml")).exits(73).json();
+    let (plan, apply) = (report("plan"), report("apply"));
+    assert_eq!(apply["changes"].as_array().expect("a list").len(), 1);
+    assert_eq!(apply["changes"][0], plan["changes"][0]);
+    assert_eq!(apply["changes"][0]["action"], "blocked");
+    assert_eq!((&apply["summary"]["blocked"], &apply["summary"]["pin"]), (&1.into(), &0.into()));
+}

@@ -61,14 +61,14 @@ pub(super) fn carry_out_others(
 /// The error itself, where it concerns more than single entries.
 fn leave_out(error: anyhow::Error, left_out: &mut LeftOut) -> anyhow::Result<BTreeSet<PinPath>> {
     let error = match error.downcast::<Blocked>() {
-        Ok(Blocked(obstacles)) => {
+        Ok(Blocked { obstacles, bpffs }) => {
             let paths: Option<_> = obstacles.iter().map(|one| one.path().cloned()).collect();
             return match paths {
                 Some(paths) => {
                     left_out.obstacles.extend(obstacles);
                     Ok(paths)
                 }
-                None => Err(Blocked(obstacles).into()),
+                None => Err(Blocked { obstacles, bpffs }.into()),
             };
         }
         Err(error) => error,

@@ -90,7 +90,7 @@ fn is_to_come(error: &anyhow::Error) -> bool {
             }
         } else if let Some(faulty) = cause.downcast_ref::<Faulty>() {
             faulty.faults.iter().all(is_missing_object)
-        } else if let Some(Blocked(obstacles)) = cause.downcast_ref() {
+        } else if let Some(Blocked { obstacles, .. }) = cause.downcast_ref() {
             obstacles.iter().all(is_missing)
         } else if let Some(Failure { errors, left, .. }) = cause.downcast_ref() {
             left.is_empty() && errors.iter().all(|failed| is_to_come(&failed.error))

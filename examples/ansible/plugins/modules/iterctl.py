@@ -255,10 +255,11 @@ def parse(stdout):
 
 
 def reasons(report):
-    """Why it failed: every pin that something is in the way of, and every error with its place."""
-    for change in report["changes"]:
-        if change["action"] == "blocked":
-            yield f"{change['path']}: {explain(change)}"
+    """Why it failed: every error with its place; where there is none, as in a plan, what is in the way."""
+    if not any(diagnostic["severity"] == "error" for diagnostic in report["diagnostics"]):
+        for change in report["changes"]:
+            if change["action"] == "blocked":
+                yield f"{change['path']}: {explain(change)}"
     for diagnostic in report["diagnostics"]:
         yield sentence(diagnostic)
 
