@@ -1,10 +1,11 @@
 //! Parse, run, print the answer or the error once, exit.
 
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use anstream::{eprintln, stdout};
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::cli::{Cli, Command};
@@ -178,13 +179,19 @@ fn print_versions(form: Form) -> anyhow::Result<()> {
 }
 
 fn print_text(text: &str) -> io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
+    let mut out = io::stdout().lock();
+    // All in one go: anstream's own stream would write every line by itself.
+    match AutoStream::choice(&out) {
+        ColorChoice::Never => out.write_all(strip_str(text).to_string().as_bytes())?,
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
+            out.write_all(text.as_bytes())?;
+        }
+    }
     out.flush()
 }
 
 fn print_json(value: &impl Serialize, form: Form) -> io::Result<()> {
-    let mut out = stdout().lock();
+    let mut out = BufWriter::new(io::stdout().lock());
     match form {
         Form::PrettyJson => serde_json::to_writer_pretty(&mut out, value)?,
         Form::Text | Form::Json => serde_json::to_writer(&mut out, value)?,

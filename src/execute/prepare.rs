@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, anyhow};
+use rustix::process::geteuid;
 
 use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
 use crate::kernel::{IteratorLink, Loaded};
-use crate::meta::LinkId;
+use crate::meta::{LinkId, Meta};
 use crate::parallel;
 use crate::path::PinPath;
 use crate::plan::{Plan, Step, WantedParam};
@@ -113,8 +114,17 @@ fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::R
     let mut file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
     // Whoever cannot open it any more could neither verify it nor take it back.
-    IteratorLink::open(&file.proc_path())
-        .with_context(|| format!("a pin of mode {} cannot be opened again", wanted.pin.meta.mode))?
-        .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;
+    if !is_open_to_its_maker(wanted.pin.meta) {
+        let mode = wanted.pin.meta.mode;
+        IteratorLink::open(&file.proc_path())
+            .with_context(|| format!("a pin of mode {mode} cannot be opened again"))?
+            .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;
+    }
     Ok(made.id)
+}
+
+/// Whether this process can open such a pin without any privilege: for that, bpffs wants it to be readable and
+/// writable.
+fn is_open_to_its_maker(meta: Meta) -> bool {
+    meta.uid == geteuid().as_raw() && meta.mode.bits() & 0o600 == 0o600
 }

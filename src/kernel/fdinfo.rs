@@ -38,11 +38,17 @@ impl FdKind {
     /// Asks the kernel.
     pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
         // A third of what fdinfo costs, and all that is needed of nearly every pin (measured, 6.18).
-        if is_named_a_link(fd)
-            && let Ok(info) = ffi::link_info(fd)
-            && info.is_iterator
-        {
-            return Ok(Self::IteratorLink(info));
+        match named(fd) {
+            Some(Named::Link) => {
+                if let Ok(info) = ffi::link_info(fd)
+                    && info.is_iterator
+                {
+                    return Ok(Self::IteratorLink(info));
+                }
+            }
+            Some(Named::Map) => return Ok(Self::Map),
+            Some(Named::Program) => return Ok(Self::Other(Kind::Program)),
+            None => {}
         }
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
         Ok(match Told::parse(&text) {
@@ -62,14 +68,26 @@ impl FdKind {
     }
 }
 
-/// Whether the kernel has named what is behind the descriptor so as it names links: `bpf-link` where it
-/// was opened from a pin, `bpf_link` where it was made (`bpf_link_new_fd()` and `bpf_link_prime()` in
-/// kernel/bpf/syscall.c; the same in 5.10 and in 6.18).
-fn is_named_a_link(fd: BorrowedFd<'_>) -> bool {
+/// What the kernel names what is behind a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Link,
+    Map,
+    Program,
+}
+
+/// What the kernel has named what is behind the descriptor. A link is `bpf-link` where it was opened from a
+/// pin, and `bpf_link` where it was made (`bpf_link_new_fd()`, `bpf_link_prime()`, `bpf_map_new_fd()` and
+/// `bpf_prog_new_fd()` in kernel/bpf/syscall.c; the same in 5.10 and in 6.18).
+fn named(fd: BorrowedFd<'_>) -> Option<Named> {
     let mut name = [MaybeUninit::uninit(); 32];
-    let Ok(descriptors) = own_descriptors() else { return false };
-    let name = readlinkat_raw(descriptors, DecInt::from_fd(fd), &mut name[..]);
-    matches!(name.map(|(name, _)| &*name), Ok(b"anon_inode:bpf-link" | b"anon_inode:bpf_link"))
+    let name = readlinkat_raw(own_descriptors().ok()?, DecInt::from_fd(fd), &mut name[..]);
+    match &*name.ok()?.0 {
+        b"anon_inode:bpf-link" | b"anon_inode:bpf_link" => Some(Named::Link),
+        b"anon_inode:bpf-map" => Some(Named::Map),
+        b"anon_inode:bpf-prog" => Some(Named::Program),
+        _ => None,
+    }
 }
 
 impl Told {
