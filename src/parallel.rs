@@ -4,8 +4,8 @@ use std::thread;
 
 use rayon::prelude::*;
 
-/// What `work` makes of each item, in their order. Up to `few` items are not worth threads: starting
-/// them takes about as long as looking at 50 pins (measured). On one core, everything is done in order.
+/// What `work` makes of each item, in their order. Up to `few` items are not worth starting threads for. On
+/// one core, everything is done in order.
 pub fn map<T: Sync, R: Send>(items: &[T], few: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let has_several_cores = || thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     if items.len() > few && has_several_cores() {

@@ -22,7 +22,9 @@ impl Outcome {
         let report = &mut self.report;
         for change in earlier.changes {
             if !report.changes.iter().any(|later| later.path == change.path) {
-                report.summary.unchanged -= usize::from(change.action != Action::Unpin);
+                // It is in sync by now, but where somebody else has been there since.
+                let in_sync = usize::from(change.action != Action::Unpin);
+                report.summary.unchanged = report.summary.unchanged.saturating_sub(in_sync);
                 *report.summary.count(change.action) += 1;
                 report.changes.push(change);
             }
