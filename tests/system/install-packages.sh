@@ -6,7 +6,7 @@ set -eu
 case $1 in
 system)
 	packages="crun dropbear-bin golang-github-containers-common iproute2 lintian man-db mmdebstrap \
-		openssh-client puppet python3 python3-venv rpm ruby systemd util-linux"
+		openssh-client puppet python3 python3-dev python3-venv rpm ruby systemd util-linux"
 	# Another package's kubectl does as well, and would be in the way of Debian's.
 	command -v kubectl > /dev/null || packages="$packages kubernetes-client"
 	;;
