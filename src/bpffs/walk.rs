@@ -127,7 +127,9 @@ impl Bpffs {
         let below_root = path.as_ref().map_or(Path::new("."), |path| path.as_path());
         let open = || {
             let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
-                Err(error) if has_gone(&error) && path.is_some() => return Ok(None),
+                Err(error) if path.is_some() && self.is_no_directory(below_root, &error) => {
+                    return Ok(None);
+                }
                 other => other?,
             };
             let stat = fstat(&fd)?;
@@ -138,6 +140,19 @@ impl Bpffs {
         };
         let opened = open().map_err(|error| self.failed(path.as_ref(), error))?;
         Ok(opened.map(|(fd, is_own, names)| Directory { path, fd, is_own, names }))
+    }
+
+    /// Whether a directory could not be opened because it is none any more. Where fs.protected_symlinks is set,
+    /// a symbolic link in its place is `EACCES` in a directory that everybody may write to
+    /// (`may_follow_link()` in fs/namei.c), as is a directory that may not be read.
+    fn is_no_directory(&self, path: &Path, error: &io::Error) -> bool {
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        has_gone(error)
+            || is_denied
+                && match File::open(&self.root, path) {
+                    Ok(file) => file.kind != FileType::Directory,
+                    Err(error) => has_gone(&error),
+                }
     }
 
     fn visit<T>(
