@@ -9,6 +9,7 @@ from pathlib import Path
 from kernels import Kernel
 
 BUSYBOX = Path("/bin/busybox")
+SEARCH = "/usr/bin:/usr/sbin:/bin:/sbin"
 
 
 class Initramfs:
@@ -26,6 +27,19 @@ class Initramfs:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+
+    def add_program(self, program: str | Path, path: str | None = None) -> None:
+        """A program of this machine with the libraries that it is linked with; there it has the same path, or this one."""
+        found = shutil.which(program, path=SEARCH)
+        assert found, f"there is no {program} here"
+        self.add(Path(found), path or found.lstrip("/"))
+        linked = subprocess.run(["ldd", found], check=False, text=True, capture_output=True).stdout
+        for line in linked.splitlines():
+            for library in [word for word in line.split() if word.startswith("/")]:
+                self.add(Path(library), library.lstrip("/"))
+
+    def write(self, path: str, text: str) -> None:
+        (self._root / path).write_text(text)
 
     def add_modules(self, kernel: Kernel, *names: str) -> None:
         """Kernel modules and those that they need: /modules/00, /modules/01, … in the order of loading."""

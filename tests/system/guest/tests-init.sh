@@ -1,0 +1,20 @@
+#!/bin/busybox sh
+# /init of the initramfs that runs the tests: what they say goes to the second serial port. Then it powers off.
+export PATH=/usr/bin:/usr/sbin:/bin:/sbin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+ln -s /proc/self/fd /dev/fd
+chmod 1777 /tmp
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+for module in /modules/*; do
+	[ ! -e "$module" ] || insmod "$module"
+done
+stty -F /dev/ttyS1 raw -echo
+# The arguments are words.
+# shellcheck disable=SC2046
+/tests $(cat /arguments) > /dev/ttyS1 2>&1
+poweroff -f
