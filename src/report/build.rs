@@ -159,16 +159,20 @@ pub(super) fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
         Obstacle::NotPinned { path } => (path, "not-pinned", None),
         Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
     };
-    let change = Change {
+    Some((path, Change { before, ..nothing_done(vec![reason_of(kind, obstacle.to_string())]) }))
+}
+
+/// The row of a pin with which nothing is done, without its path.
+pub(super) fn nothing_done(reasons: Vec<Reason>) -> Change {
+    Change {
         path: String::new(),
         relative: String::new(),
         action: Action::Blocked,
-        reasons: vec![reason_of(kind, obstacle.to_string())],
-        before,
+        reasons,
+        before: None,
         after: None,
         source: None,
-    };
-    Some((path, change))
+    }
 }
 
 fn of_observed(pin: &ObservedPin) -> PinState {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::build::{of_obstacle, on_bpffs, reason_of};
+use super::Change;
+use super::build::{nothing_done, of_obstacle, on_bpffs, reason_of};
 use super::faults::{Faulty, Lines};
-use super::{Action, Change};
 use crate::execute::Failed;
 use crate::fault::{Fault, Faults};
 use crate::manifest::Source;
@@ -42,14 +42,14 @@ impl LeftOut {
             let reason = |fault: &Fault| reason_of("faulty", fault.problem.to_string());
             let place = faults.iter().find_map(|fault| fault.place.as_ref());
             let source = place.and_then(|place| lines.line_of(place));
-            (path, Change { source, ..blocked(faults.iter().map(reason).collect()) })
+            (path, Change { source, ..nothing_done(faults.iter().map(reason).collect()) })
         });
         let in_the_way = self.obstacles.iter().filter_map(of_obstacle);
         let failed = self.errors.iter().flat_map(|Failed { paths, error }| {
             // The first says what was tried, which the row need not; and a row is a line.
             let why = error.chain().nth(1).map_or_else(|| error.to_string(), ToString::to_string);
             let why = why.split(['\n', ';']).next().unwrap_or_default().to_owned();
-            let row = move |path| (path, blocked(vec![reason_of("failed", why.clone())]));
+            let row = move |path| (path, nothing_done(vec![reason_of("failed", why.clone())]));
             paths.iter().map(row)
         });
         let mut rows = BTreeMap::<&PinPath, Change>::new();
@@ -70,18 +70,6 @@ impl LeftOut {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
         let sources = || self.sources.clone();
         (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), sources: sources() })
-    }
-}
-
-fn blocked(reasons: Vec<super::Reason>) -> Change {
-    Change {
-        path: String::new(),
-        relative: String::new(),
-        action: Action::Blocked,
-        reasons,
-        before: None,
-        after: None,
-        source: None,
     }
 }
 
