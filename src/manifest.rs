@@ -6,11 +6,10 @@
 mod remove;
 pub mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use serde::Deserialize as _;
-use serde_spanned::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use crate::fault::{Fault, Place, Problem};
@@ -98,8 +97,14 @@ pub fn parse(input: &Input) -> Manifest {
 impl Manifest {
     /// The absolute paths of all objects that the entries name, each once.
     pub fn objects(&self) -> BTreeSet<PathBuf> {
-        self.entries()
-            .filter_map(|(_, file, entry)| Some(file.object(entry.obj.as_ref()?.get_ref())))
+        // Many entries share one object.
+        let written: HashSet<(usize, &str)> = self
+            .entries()
+            .filter_map(|(number, _, entry)| Some((number, entry.obj.as_ref()?.get_ref().as_str())))
+            .collect();
+        written
+            .iter()
+            .filter_map(|(number, object)| Some(self.files.get(*number)?.object(object)))
             .collect()
     }
 
@@ -151,42 +156,45 @@ impl File {
 
 fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    let syntax_is_broken = !errors.is_empty();
-    faults.extend(
-        errors
-            .iter()
-            .map(|error| fault(number, error, Problem::Syntax(error.message().to_owned()))),
-    );
     let mut file = File { base: source.base.clone(), ..File::default() };
     // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
-    if syntax_is_broken {
+    if !errors.is_empty() {
+        let syntax = |error: &toml::de::Error| Problem::Syntax(error.message().to_owned());
+        faults.extend(errors.iter().map(|error| fault(number, error, syntax(error))));
         file.incomplete.insert(table.span().start);
-    } else {
-        read_keys(number, table, &mut file, faults);
+        return file;
+    }
+    match wire::File::deserialize(Deserializer::from(table)) {
+        Ok(keys) => file.keys = keys,
+        Err(first) => leave_faulty_keys_out(number, &source.text, first, &mut file, faults),
     }
     file
 }
 
 // serde gives up at the first key that it does not understand. So that every fault is found, that
-// key is taken out and the rest is read again, as often as needed.
-fn read_keys<'text>(
+// key is taken out and the rest is read again, as often as needed. Reading uses a document up: it is
+// parsed again for that, as it rarely comes to it, and a copy of a large one takes as long.
+fn leave_faulty_keys_out(
     number: usize,
-    mut table: Spanned<DeTable<'text>>,
+    text: &str,
+    first: toml::de::Error,
     file: &mut File,
     faults: &mut Vec<Fault>,
 ) {
+    let (mut table, _) = DeTable::parse_recoverable(text);
+    let mut error = first;
     for _ in 0..MOST_SHAPES {
-        let error = match wire::File::deserialize(Deserializer::from(table.clone())) {
-            Ok(keys) => {
-                file.keys = keys;
-                return;
-            }
-            Err(error) => error,
-        };
         faults.push(fault(number, &error, Problem::Shape(shape_message(&error))));
         let Some(span) = error.span() else { return };
         let Some(owner) = remove::remove_at(&mut table, &span) else { return };
         file.incomplete.insert(owner);
+        match wire::File::deserialize(Deserializer::from(table.clone())) {
+            Ok(keys) => {
+                file.keys = keys;
+                return;
+            }
+            Err(next) => error = next,
+        }
     }
     faults.push(Fault { place: None, problem: Problem::TooManyShapes });
 }
