@@ -139,7 +139,7 @@ pub struct ObservedPin {
     /// Its link.
     pub link: Link,
     /// The program's name, as the kernel keeps it.
-    pub program_name: String,
+    pub program_name: Arc<str>,
     /// Whose it is.
     pub provenance: Provenance,
     /// Mode, owner and group.
@@ -159,10 +159,10 @@ pub enum Provenance {
 
 /// Understands what has been found.
 pub fn observe(scan: Scan) -> Observed {
-    let programs: BTreeMap<ProgramId, (String, Provenance)> = scan
+    let programs: BTreeMap<ProgramId, (Arc<str>, Provenance)> = scan
         .programs
         .into_iter()
-        .map(|(id, program)| (id, (program.name, provenance(&program.stamps))))
+        .map(|(id, program)| (id, (program.name.into(), provenance(&program.stamps))))
         .collect();
     let nodes = scan.nodes.into_iter().map(|(path, node)| {
         let node = match node {
@@ -172,7 +172,7 @@ pub fn observe(scan: Scan) -> Observed {
                 let (program_name, provenance) = programs
                     .get(&link.program)
                     .cloned()
-                    .unwrap_or_else(|| (String::new(), Provenance::Unstamped));
+                    .unwrap_or_else(|| ("".into(), Provenance::Unstamped));
                 Node::Iterator(ObservedPin { link, program_name, provenance, meta })
             }
         };

@@ -4,12 +4,11 @@
 //! may still be one of a newer kernel: it is tried, and the kernel's answer is believed.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::Serialize;
-
-/// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, …
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Target(String);
+/// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, … Thousands of pins share a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target(Arc<str>);
 
 /// The parameter that a target has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +63,7 @@ const fn known(name: &'static str, since: &'static str, takes: Takes) -> Known {
 
 impl Target {
     /// The target of that name, known or not.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
@@ -84,7 +83,7 @@ impl Target {
 
     /// What is known of it; `None` for one that a newer kernel may have.
     pub fn known(&self) -> Option<&'static Known> {
-        KNOWN.iter().find(|known| known.name == self.0)
+        KNOWN.iter().find(|known| known.name == &*self.0)
     }
 }
 

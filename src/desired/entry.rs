@@ -1,13 +1,13 @@
 //! Every entry of a manifest → the pin that it wants. Pure.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use super::resolver::{Resolver, Written};
+use super::resolver::{Meant, Resolver, Written};
 use super::{DesiredPin, Facts, ObjectFacts, Program, param};
 use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem};
 use crate::manifest::{Manifest, wire};
@@ -31,18 +31,41 @@ pub(super) fn entries(
     (bpffs, bpffs_is_known): (&Path, bool),
     faults: Vec<Fault>,
 ) -> Entries {
-    let programs = BTreeMap::new();
-    let mut resolver = Resolver { facts, bpffs, bpffs_is_known, faults, programs };
-    let (pins, faulty) = resolver.entries(manifest);
-    Entries { pins, faulty, faults: resolver.faults }
+    let mut resolver = Resolver {
+        facts,
+        bpffs,
+        bpffs_is_known,
+        faults,
+        programs: BTreeMap::new(),
+        plain: HashMap::new(),
+    };
+    let by_path = resolver.entries(manifest);
+    resolver.refuse_parents(&by_path);
+    let (mut pins, mut faulty) = (Vec::new(), Vec::new());
+    for (path, Entry { place, pin }) in by_path {
+        match pin {
+            Ok(pin) => pins.push((path, DesiredPin { place, ..pin })),
+            Err(faults) => faulty.push((path, faults)),
+        }
+    }
+    Entries {
+        pins: pins.into_iter().collect(),
+        faulty: faulty.into_iter().collect(),
+        faults: resolver.faults,
+    }
 }
 
-type PinsAndFaults = (BTreeMap<PinPath, DesiredPin>, BTreeMap<PinPath, Vec<Fault>>);
+/// An entry whose path can be read.
+struct Entry {
+    /// Where that stands.
+    place: Place,
+    /// The pin that it wants, or what is wrong with it alone.
+    pin: Result<DesiredPin, Vec<Fault>>,
+}
 
 impl<'a> Resolver<'a> {
-    fn entries(&mut self, manifest: &Manifest) -> PinsAndFaults {
-        let mut places: BTreeMap<PinPath, Place> = BTreeMap::new();
-        let (mut pins, mut faulty) = (BTreeMap::new(), BTreeMap::new());
+    fn entries(&mut self, manifest: &'a Manifest) -> BTreeMap<PinPath, Entry> {
+        let mut by_path = BTreeMap::new();
         for (number, file) in manifest.files.iter().enumerate() {
             // Where no entry says otherwise, a faulty default is complained about once, here.
             self.access(number, &file.keys.defaults, &wire::Access::default());
@@ -52,42 +75,36 @@ impl<'a> Resolver<'a> {
                 let before = self.faults.len();
                 let pin = self.pin(&written);
                 let Some((path, place)) = path else { continue };
-                match places.entry(path.clone()) {
+                match by_path.entry(path) {
                     Slot::Occupied(first) => {
-                        let at = first.get().clone();
-                        self.fault(place, Problem::DuplicatePath { path, at });
+                        let (path, Entry { place: at, .. }) = (first.key().clone(), first.get());
+                        self.fault(place, Problem::DuplicatePath { path, at: at.clone() });
                     }
                     Slot::Vacant(slot) => {
-                        slot.insert(place.clone());
                         let own = self.faults.split_off(before);
-                        match pin {
-                            Some(pin) if own.is_empty() => {
-                                pins.insert(path, DesiredPin { place, ..pin });
-                            }
-                            Some(_) | None => {
-                                faulty.insert(path, own);
-                            }
-                        }
+                        let pin = pin.filter(|_| own.is_empty()).ok_or(own);
+                        slot.insert(Entry { place, pin });
                     }
                 }
             }
         }
-        self.refuse_parents(&places);
-        (pins, faulty)
+        by_path
     }
 
-    fn refuse_parents(&mut self, places: &BTreeMap<PinPath, Place>) {
-        for (below, at) in places {
-            for parent in below.ancestors() {
-                if let Some(place) = places.get(&parent) {
-                    let problem = Problem::ParentOfAnother {
-                        path: parent,
-                        below: below.clone(),
-                        at: at.clone(),
-                    };
-                    self.fault(place.clone(), problem);
-                }
+    /// In the order of the paths, all that is below one follows right after it.
+    fn refuse_parents(&mut self, by_path: &BTreeMap<PinPath, Entry>) {
+        let mut above: Vec<(&PinPath, &Place)> = Vec::new();
+        for (below, Entry { place: at, .. }) in by_path {
+            while above.pop_if(|(path, _)| !below.is_below(path)).is_some() {}
+            for (path, place) in &above {
+                let problem = Problem::ParentOfAnother {
+                    path: (*path).clone(),
+                    below: below.clone(),
+                    at: at.clone(),
+                };
+                self.fault((*place).clone(), problem);
             }
+            above.push((below, at));
         }
     }
 
@@ -120,7 +137,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn pin(&mut self, written: &Written<'_>) -> Option<DesiredPin> {
+    fn pin(&mut self, written: &Written<'a>) -> Option<DesiredPin> {
         let entry = written.keys.get_ref();
         let own = wire::Access {
             mode: entry.mode.clone(),
@@ -134,24 +151,54 @@ impl<'a> Resolver<'a> {
             self.missing(written, "obj");
             return None;
         };
-        let facts = self.object(written, obj, sha256);
-        let globals = self.globals(written, facts);
-        let maps = self.maps(written, facts);
-        let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
+        let Meant { facts, candidate, program } = self.meant(written, obj);
+        if let (Some((wanted, place)), Some(ObjectFacts { sha256: found, .. })) = (sha256, facts)
+            && wanted != *found
+        {
+            self.fault(place, Problem::Sha256Differs { found: found.to_string() });
+        }
         let param = self.param(written, obj, facts, candidate.map(|one| &one.target));
-        let (facts, candidate) = (facts?, candidate?);
-        let program = self.share(Program {
-            object: written.file.object(obj.get_ref()),
-            sha256: facts.sha256.clone(),
-            name: candidate.program.clone(),
-            target: candidate.target.clone(),
-            globals: globals?,
-            maps: maps?,
-        });
+        let program = program?;
         let param = param::walked(param?, &program.maps);
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
         Some(DesiredPin { program, param, meta, dir_mode, place })
+    }
+
+    /// What the entry's `obj`, `program`, `globals` and `maps` come to. Many entries that say the same
+    /// are looked into once.
+    fn meant(&mut self, written: &Written<'a>, obj: &'a Spanned<String>) -> Meant<'a> {
+        let entry = written.keys.get_ref();
+        let name = entry.program.as_ref().map(|name| name.get_ref().as_str());
+        let words = (written.number, obj.get_ref().as_str(), name);
+        let is_plain = entry.globals.is_none() && entry.maps.is_none();
+        if is_plain && let Some(meant) = self.plain.get(&words) {
+            return meant.clone();
+        }
+        let found = self.object(written, obj);
+        let facts = found.map(|(_, facts)| facts);
+        let globals = self.globals(written, facts);
+        let maps = self.maps(written, facts);
+        let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
+        let (Some((object, facts)), Some(candidate), Some(globals), Some(maps)) =
+            (found, candidate, globals, maps)
+        else {
+            return Meant { facts, candidate, program: None };
+        };
+        let program = self.share(Program {
+            object: object.clone(),
+            sha256: facts.sha256.clone(),
+            name: candidate.program.clone(),
+            target: candidate.target.clone(),
+            globals,
+            maps,
+        });
+        let (facts, candidate, program) = (Some(facts), Some(candidate), Some(program));
+        let meant = Meant { facts, candidate, program };
+        if is_plain {
+            self.plain.insert(words, meant.clone());
+        }
+        meant
     }
 
     fn access(
@@ -218,34 +265,20 @@ impl<'a> Resolver<'a> {
         id
     }
 
-    /// What is known of the entry's object, if it can be used.
+    /// The entry's object and what is known of it, if it can be used.
     fn object(
         &mut self,
         written: &Written<'_>,
         obj: &Spanned<String>,
-        sha256: Option<(Sha256, Place)>,
-    ) -> Option<&'a ObjectFacts> {
+    ) -> Option<(&'a PathBuf, &'a ObjectFacts)> {
         let path = written.file.object(obj.get_ref());
-        let at_obj = written.place(obj.span());
-        match self.facts.objects.get(&path) {
-            Some(Ok(facts)) => {
-                if let Some((wanted, place)) = sha256
-                    && wanted != facts.sha256
-                {
-                    let found = facts.sha256.to_string();
-                    self.fault(place, Problem::Sha256Differs { found });
-                }
-                Some(facts)
-            }
-            Some(Err(fault)) => {
-                self.fault(at_obj, Problem::Object(fault.clone()));
-                None
-            }
-            None => {
-                self.fault(at_obj, Problem::Object(ObjectFault::Missing(path)));
-                None
-            }
-        }
+        let fault = match self.facts.objects.get_key_value(&path) {
+            Some((path, Ok(facts))) => return Some((path, facts)),
+            Some((_, Err(fault))) => fault.clone(),
+            None => ObjectFault::Missing(path),
+        };
+        self.fault(written.place(obj.span()), Problem::Object(fault));
+        None
     }
 
     /// The iterator that the entry means.

@@ -1,14 +1,14 @@
 //! What every entry is resolved with: the facts, and the faults so far. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use super::{Facts, Program};
-use crate::fault::{Fault, Place, Problem};
+use super::{Facts, ObjectFacts, Program};
+use crate::fault::{Candidate, Fault, Place, Problem};
 use crate::manifest::{File, wire};
 
 /// Resolves entries, one after the other.
@@ -20,6 +20,19 @@ pub(super) struct Resolver<'a> {
     pub(super) faults: Vec<Fault>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
+    /// What entries without `globals` and `maps` have come to, by their source, `obj` and `program`.
+    pub(super) plain: HashMap<(usize, &'a str, Option<&'a str>), Meant<'a>>,
+}
+
+/// What an entry says of its program, as far as it is right.
+#[derive(Clone)]
+pub(super) struct Meant<'a> {
+    /// What is known of the object.
+    pub(super) facts: Option<&'a ObjectFacts>,
+    /// The iterator in it.
+    pub(super) candidate: Option<&'a Candidate>,
+    /// That, with the entry's values and maps.
+    pub(super) program: Option<Arc<Program>>,
 }
 
 /// One entry, with what is needed to say where it is wrong.

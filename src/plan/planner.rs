@@ -246,6 +246,9 @@ impl Planner<'_> {
     fn remove_directories(&mut self, listed: &BTreeSet<&PinPath>) -> BTreeSet<PinPath> {
         let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
         let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
+        if above.is_empty() {
+            return above;
+        }
         let staying = self
             .observed
             .nodes

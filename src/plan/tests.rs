@@ -40,7 +40,7 @@ fn where_it_came_from_is_no_drift() {
     check(want(&[("a", task())]).have(&[("a", moved)]), &["= a"]);
     let older = ours_but(|_, stamp| stamp.version = "0.0.1".to_owned());
     check(want(&[("a", task())]).have(&[("a", older)]), &["= a"]);
-    let cut = ours_but(|pin, _| pin.program_name = "dump_a_long_nam".to_owned());
+    let cut = ours_but(|pin, _| pin.program_name = "dump_a_long_nam".into());
     check(want(&[("a", task())]).have(&[("a", cut)]), &["= a"]);
 }
 

@@ -180,7 +180,7 @@ fn of_observed(pin: &ObservedPin) -> PinState {
     PinState {
         target: pin.link.target.to_string(),
         parameter: parameter(pin.link.param),
-        program: stamp.map_or_else(|| pin.program_name.clone(), |stamp| stamp.program.clone()),
+        program: stamp.map_or_else(|| pin.program_name.to_string(), |stamp| stamp.program.clone()),
         program_id: Some(pin.link.program.0),
         link_id: Some(pin.link.id.0),
         set: stamp.map(|stamp| stamp.set.to_string()),

@@ -65,7 +65,7 @@ impl Loaded {
         };
         ObservedPin {
             link,
-            program_name: want.program.name.clone(),
+            program_name: want.program.name.as_str().into(),
             provenance: Provenance::Stamped(Arc::clone(&self.stamp)),
             meta: want.meta,
         }

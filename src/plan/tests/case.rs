@@ -240,7 +240,7 @@ fn unstamped_pin() -> ObservedPin {
     let DesiredPin { program, meta, .. } = task();
     let (id, target) = (LinkId(7), program.target.clone());
     let link = Link { id, program: ProgramId(70), target, param: LinkParam::None };
-    let program_name = program.name.clone();
+    let program_name = program.name.as_str().into();
     ObservedPin { link, program_name, provenance: Provenance::Unstamped, meta }
 }
 
