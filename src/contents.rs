@@ -22,12 +22,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub fn read(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
     // What comes out of a pipe or a terminal cannot be read again.
     if !file.metadata()?.is_file() {
-        return read_once(file, longest);
+        return read_once(file, longest, 0);
     }
     let start = (&*file).stream_position()?;
     let read = || {
         (&*file).seek(SeekFrom::Start(start))?;
-        read_once(file, longest)
+        // With as much room as it needs, it is read in one go.
+        let length = file.metadata()?.len().min(longest).saturating_add(1);
+        read_once(file, longest, usize::try_from(length).unwrap_or(0))
     };
     read_unchanged(|| Ok(version(&file.metadata()?)), read)
 }
@@ -48,8 +50,8 @@ fn read_unchanged<V: PartialEq, T>(
     Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is being read"))
 }
 
-fn read_once(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+fn read_once(file: &File, longest: u64, room: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(room);
     file.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= longest).then_some(bytes))
 }
