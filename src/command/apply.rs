@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use self::keep_going::Outcome;
+use self::reuse::LoadedAlready;
 use self::wait::Try;
 use super::{
     Answer, Entries, Resolved, Trust, add_left_out, count_changes, iterators, load, look, named_by,
@@ -99,8 +100,9 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    let loaded_already = LoadedAlready::new(desired, &plan);
     let load_and_stamp = |program: &Program| {
-        if let Some(loaded) = reuse::loaded_already(program, desired, &plan)? {
+        if let Some(loaded) = loaded_already.get(program)? {
             return Ok(loaded);
         }
         let (loaded, maps) = load(program, &plan, &resolved.objects, bpffs.path())?;

@@ -1,33 +1,58 @@
-//! A program that a pin of the set has already → the same for new pins: each is loaded once, also
+//! The programs that pins of the set have already → the same for new pins: each is loaded once, also
 //! where an apply adds to what another one has made, or finishes what one that was killed has begun.
+
+use std::collections::HashMap;
 
 use anyhow::Context as _;
 
 use crate::desired::{Desired, Program};
 use crate::kernel::{Loaded, reopen};
-use crate::meta::MapId;
+use crate::meta::{MapId, ProgramId};
 use crate::observed::ObservedPin;
 use crate::path::PinPath;
 use crate::plan::{Plan, Step};
+use crate::stamp::Stamp;
 
-/// The program as a pin that stays in place has it, if its stamp is what a new one's would be.
-pub(super) fn loaded_already(
-    program: &Program,
-    desired: &Desired,
-    plan: &Plan,
-) -> anyhow::Result<Option<Loaded>> {
-    let is_same =
-        |path: &PinPath| desired.pins.get(path).is_some_and(|pin| *pin.program == *program);
-    // The pin is in sync, or would be with another mode and owner: only where the program is from is
-    // not compared for that.
-    let stamped = staying(plan).filter(|(path, _)| is_same(path)).find_map(|(_, have)| {
-        let stamp = have.provenance.stamp()?;
-        let is_from_here = stamp.object == program.object && stamp.source == desired.set.source;
-        is_from_here.then_some((have.link.program, stamp))
-    });
-    let Some((id, stamp)) = stamped else { return Ok(None) };
-    let own_maps = stamp.own_maps.iter().map(|(name, id)| (name.clone(), MapId(*id))).collect();
-    reopen(id, own_maps).with_context(|| format!("failed to open the loaded program {}", id.0))
+/// What pins that stay in place have loaded.
+pub(super) struct LoadedAlready<'a>(HashMap<&'a Program, (ProgramId, &'a Stamp)>);
+
+impl<'a> LoadedAlready<'a> {
+    /// Those with the stamp that a new one would get.
+    pub(super) fn new(desired: &'a Desired, plan: &'a Plan) -> Self {
+        if !plan.steps.iter().any(needs_program) {
+            return Self(HashMap::new());
+        }
+        let stamped = staying(plan).filter_map(|(path, have)| {
+            // The pin is in sync, or would be with another mode and owner: only where the program is from
+            // is not compared for that.
+            let program = &*desired.pins.get(path)?.program;
+            let stamp = have.provenance.stamp()?;
+            let is_from_here = stamp.object == program.object && stamp.source == desired.set.source;
+            is_from_here.then_some((program, (have.link.program, &**stamp)))
+        });
+        Self(stamped.collect())
+    }
+
+    /// That program, if it is one of them.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn get(&self, program: &Program) -> anyhow::Result<Option<Loaded>> {
+        let Some((id, stamp)) = self.0.get(program) else { return Ok(None) };
+        let own_maps = stamp.own_maps.iter().map(|(name, id)| (name.clone(), MapId(*id)));
+        reopen(*id, own_maps.collect())
+            .with_context(|| format!("failed to open the loaded program {}", id.0))
+    }
+}
+
+fn needs_program(step: &Step) -> bool {
+    match step {
+        Step::Pin { .. } | Step::Replace { .. } => true,
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::SetMeta { .. } => false,
+    }
 }
 
 fn staying(plan: &Plan) -> impl Iterator<Item = (&PinPath, &ObservedPin)> {
