@@ -15,7 +15,7 @@ mod walk;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
@@ -27,6 +27,7 @@ pub use walk::{Found, PinFile};
 
 use crate::meta::{Meta, Mode};
 use crate::path::PinPath;
+use crate::procfs;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -159,7 +160,7 @@ impl File {
 
     /// A path that leads to this very file, for calls that take no descriptor.
     pub fn proc_path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
+        procfs::path(&self.fd)
     }
 
     /// Gives it a mode, owner and group; what is so already is left alone.
@@ -186,9 +187,7 @@ impl File {
 /// A name in an open directory, as a path for calls that take no descriptor: `BPF_OBJ_PIN` takes
 /// one only since Linux 6.5.
 fn proc_path(directory: &OwnedFd, name: &OsStr) -> PathBuf {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    path.push(name);
-    path
+    procfs::path(directory).join(name)
 }
 
 impl OpenError {

@@ -21,6 +21,7 @@ mod version;
 
 pub use capability::hint as permission_hint;
 pub use error::{AttachError, LoadError};
+pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
 pub use load::{Loaded, load, reopen};
 pub use log::show_all;

@@ -1,21 +1,39 @@
-//! `/proc/self/fd`: this process's descriptors as paths.
+//! `/proc/thread-self/fd`: descriptors as paths. Not every thread has those of the others:
+//! [`parallel`](crate::parallel).
 
+use std::cell::OnceCell;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
+use rustix::path::DecInt;
 
-/// The directory itself, opened once: on the way to it are four names that would be looked up each time.
+const DESCRIPTORS: &str = "/proc/thread-self/fd";
+
+/// A path that leads to what is behind a descriptor of this thread's, for calls that take none.
+pub fn path(fd: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("{DESCRIPTORS}/{}", fd.as_fd().as_raw_fd()))
+}
+
+/// What the kernel has named what is behind a descriptor of this thread's.
 ///
 /// # Errors
-/// The system's, where no procfs is mounted on /proc.
-pub fn own_descriptors() -> io::Result<BorrowedFd<'static>> {
-    static DIRECTORY: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(directory) = DIRECTORY.get() {
-        return Ok(directory.as_fd());
+/// The system's, for instance where no procfs is mounted on /proc.
+pub fn name(fd: impl AsFd) -> io::Result<Vec<u8>> {
+    thread_local! {
+        // On the way to it are names that would be looked up each time.
+        static DIRECTORY: OnceCell<OwnedFd> = const { OnceCell::new() };
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = openat(CWD, "/proc/self/fd", flags, Mode::empty())?;
-    Ok(DIRECTORY.get_or_init(|| opened).as_fd())
+    DIRECTORY.with(|directory| {
+        let directory = match directory.get() {
+            Some(directory) => directory,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let opened = openat(CWD, DESCRIPTORS, flags, Mode::empty())?;
+                directory.get_or_init(|| opened)
+            }
+        };
+        Ok(readlinkat(directory, DecInt::from_fd(fd), Vec::new())?.into_bytes())
+    })
 }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{BENEATH, Bpffs, File, open_directory, proc_path};
+use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, STAGING_PREFIX};
 
 /// A staging directory, mode 0700. Everything in it goes when it is removed; it also goes, as far as
@@ -70,6 +71,15 @@ impl<'a> Staging<'a> {
     /// The kernel's.
     pub fn make_directory(&self, staged: &Staged) -> io::Result<()> {
         Ok(fs::mkdirat(&self.directory, &staged.0, fs::Mode::from_raw_mode(0o700))?)
+    }
+
+    /// Mode, owner and group of something in it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn meta(&self, staged: &Staged) -> io::Result<Meta> {
+        let stat = fs::statat(&self.directory, &staged.0, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
     }
 
     /// Opens something in it.

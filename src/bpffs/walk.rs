@@ -1,9 +1,10 @@
 //! Every path of a bpffs.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
@@ -14,7 +15,6 @@ use super::{Bpffs, File, open_directory};
 use crate::meta::{Meta, Mode};
 use crate::parallel;
 use crate::path::{PinPath, Printable, STAGING_PREFIX};
-use crate::procfs::own_descriptors;
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct PinFile<'a> {
     /// Mode, owner and group.
     pub meta: Meta,
     directory: BorrowedFd<'a>,
-    name: CString,
+    name: Cow<'a, CStr>,
     /// Keeps what `name` says, where that is a descriptor.
     _file: Option<File>,
 }
@@ -46,23 +46,23 @@ impl PinFile<'_> {
         self.directory
     }
 
-    /// The file's name there.
+    /// The file's name there, or an absolute path that leads to it.
     pub fn name(&self) -> &CStr {
         &self.name
     }
 }
 
-/// So many entries are looked at one after the other.
+/// So many entries of a directory are looked at one after the other.
 const FEW: usize = 100;
 
-/// So many directories are open at the same time, however many there are, and however deep they are nested.
-const OPEN_AT_ONCE: usize = 8;
+/// So many directories are read one after the other.
+const FEW_DIRECTORIES: usize = 4;
 
 /// A directory that has been read.
 #[derive(Debug)]
-struct Directory {
+struct Directory<'a> {
     /// `None` is the bpffs root.
-    path: Option<PinPath>,
+    path: Option<&'a PinPath>,
     fd: OwnedFd,
     /// Whether nobody else can change what its names stand for.
     is_own: bool,
@@ -91,7 +91,8 @@ fn is_trusted(uid: u32) -> bool {
 
 impl Bpffs {
     /// Looks at everything below the root: directories before what they hold, in no other order. Gives
-    /// what `look` keeps of it. Where there are many entries, they are looked at side by side.
+    /// what `look` keeps of it. Where there is much, it is looked at side by side. Each thread has one
+    /// directory open, however many there are, and however deep they are nested.
     ///
     /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
     /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
@@ -103,28 +104,43 @@ impl Bpffs {
         look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
     ) -> anyhow::Result<Vec<(PinPath, T)>> {
         let mut all = Vec::new();
-        let mut paths: Vec<Option<PinPath>> = vec![None];
-        while !paths.is_empty() {
-            let batch = paths.split_off(paths.len().saturating_sub(OPEN_AT_ONCE)).into_iter();
-            let directories = batch.filter_map(|path| self.read(path).transpose());
-            let directories = directories.collect::<anyhow::Result<Vec<Directory>>>()?;
-            let entries: Vec<(&Directory, &CStr)> =
-                directories.iter().flat_map(Directory::entries).collect();
-            let visit = |entry: &(&Directory, &CStr)| self.visit(entry.0, entry.1, &look);
-            for visited in parallel::map(&entries, FEW, visit) {
-                let Some(Visited { path, is_directory, kept }) = visited? else { continue };
-                if is_directory {
-                    paths.push(Some(path.clone()));
+        let mut level: Vec<Option<PinPath>> = vec![None];
+        while !level.is_empty() {
+            // Those of many directories are not looked at side by side as well.
+            let few = if level.len() > FEW_DIRECTORIES { usize::MAX } else { FEW };
+            let walk_one = |path: &Option<PinPath>| self.walk_one(path.as_ref(), few, &look);
+            let mut below = Vec::new();
+            for visited in parallel::map(&level, FEW_DIRECTORIES, walk_one) {
+                for Visited { path, is_directory, kept } in visited? {
+                    if is_directory {
+                        below.push(Some(path.clone()));
+                    }
+                    all.extend(kept.map(|kept| (path, kept)));
                 }
-                all.extend(kept.map(|kept| (path, kept)));
             }
+            level = below;
         }
         Ok(all)
     }
 
+    /// Looks at every entry of a directory; more than `few` are looked at side by side.
+    fn walk_one<T: Send>(
+        &self,
+        path: Option<&PinPath>,
+        few: usize,
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
+    ) -> anyhow::Result<Vec<Visited<T>>> {
+        let Some(directory) = self.read(path)? else { return Ok(Vec::new()) };
+        let visit = |name: &CString| self.visit(&directory, name, &look);
+        parallel::map(&directory.names, few, visit)
+            .into_iter()
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
     /// Opens a directory and reads the names in it; `None` where it has gone.
-    fn read(&self, path: Option<PinPath>) -> anyhow::Result<Option<Directory>> {
-        let below_root = path.as_ref().map_or(Path::new("."), |path| path.as_path());
+    fn read<'a>(&self, path: Option<&'a PinPath>) -> anyhow::Result<Option<Directory<'a>>> {
+        let below_root = path.map_or(Path::new("."), |path| path.as_path());
         let open = || {
             let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
                 Err(error) if path.is_some() && self.is_no_directory(below_root, &error) => {
@@ -138,7 +154,7 @@ impl Bpffs {
             let names = entries.collect::<io::Result<_>>()?;
             Ok(Some((fd, is_own, names)))
         };
-        let opened = open().map_err(|error| self.failed(path.as_ref(), error))?;
+        let opened = open().map_err(|error| self.failed(path, error))?;
         Ok(opened.map(|(fd, is_own, names)| Directory { path, fd, is_own, names }))
     }
 
@@ -157,11 +173,11 @@ impl Bpffs {
 
     fn visit<T>(
         &self,
-        directory: &Directory,
+        directory: &Directory<'_>,
         name: &CStr,
         look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<Option<Visited<T>>> {
-        let parent = directory.path.as_ref();
+        let parent = directory.path;
         let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
             return Ok(None);
         };
@@ -189,13 +205,9 @@ fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
     is_trusted && name.to_bytes().starts_with(STAGING_PREFIX.as_bytes())
 }
 
-impl Directory {
-    fn entries(&self) -> impl Iterator<Item = (&Self, &CStr)> {
-        self.names.iter().map(move |name| (self, name.as_c_str()))
-    }
-
+impl Directory<'_> {
     /// What has that name; `None` where it has gone.
-    fn find(&self, name: &CStr) -> io::Result<Option<Found<'_>>> {
+    fn find<'a>(&'a self, name: &'a CStr) -> io::Result<Option<Found<'a>>> {
         let found = if self.is_own { self.find_by_name(name) } else { self.find_held(name) };
         match found {
             Err(error) if has_gone(&error) => Ok(None),
@@ -205,7 +217,7 @@ impl Directory {
 
     /// Where nobody else can put anything in its place, a name is as good as a descriptor, and takes half
     /// as long.
-    fn find_by_name(&self, name: &CStr) -> io::Result<Found<'_>> {
+    fn find_by_name<'a>(&'a self, name: &'a CStr) -> io::Result<Found<'a>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
         // Known since Linux 5.8.
@@ -215,7 +227,7 @@ impl Directory {
         let mode = u32::from(found.stx_mode);
         let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
         Found::new(FileType::from_raw_mode(mode), meta, |meta| {
-            Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.to_owned(), _file: None })
+            Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.into(), _file: None })
         })
     }
 
@@ -228,8 +240,9 @@ impl Directory {
             other => other?,
         };
         Found::new(file.kind, file.meta, |meta| {
-            let name = CString::new(file.fd.as_raw_fd().to_string())?;
-            Ok(PinFile { meta, directory: own_descriptors()?, name, _file: Some(file) })
+            // An absolute path leads there from any directory.
+            let name = CString::new(file.proc_path().into_os_string().into_vec())?.into();
+            Ok(PinFile { meta, directory: self.fd.as_fd(), name, _file: Some(file) })
         })
     }
 }

@@ -111,11 +111,15 @@ fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::R
     let name = &wanted.name;
     let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
+    let Meta { mode, .. } = wanted.pin.meta;
+    let is_open_to_its_maker = is_open_to_its_maker(wanted.pin.meta);
+    if is_open_to_its_maker && staging.meta(name).is_ok_and(|meta| meta == wanted.pin.meta) {
+        return Ok(made.id);
+    }
     let mut file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
     // Whoever cannot open it any more could neither verify it nor take it back.
-    if !is_open_to_its_maker(wanted.pin.meta) {
-        let mode = wanted.pin.meta.mode;
+    if !is_open_to_its_maker {
         IteratorLink::open(&file.proc_path())
             .with_context(|| format!("a pin of mode {mode} cannot be opened again"))?
             .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 
 use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenObject};
 use libbpf_sys as sys;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// The parameter with which an iterator is attached.
 #[derive(Clone, Copy, Debug)]
@@ -130,36 +131,42 @@ pub(super) fn attach_iter(prog: BorrowedFd<'_>, parameter: Attach<'_>) -> io::Re
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = sys::bpf_link_info::default();
     get_link_info(link, &mut info)?;
-    // SAFETY: every member of the union is plain numbers of which any value is valid, and it was zeroed
-    // before.
-    let iter = unsafe { info.__bindgen_anon_1.iter };
-    // SAFETY: as above.
-    let map_id = unsafe { iter.__bindgen_anon_1.map.map_id };
-    // SAFETY: as above.
-    let cgroup = unsafe { iter.__bindgen_anon_2.cgroup };
-    // SAFETY: as above.
-    let task = unsafe { iter.__bindgen_anon_2.task };
-    Ok(LinkInfo {
-        is_iterator: info.type_ == sys::BPF_LINK_TYPE_ITER,
-        id: info.id,
-        prog_id: info.prog_id,
-        map_id,
-        tid: task.tid,
-        pid: task.pid,
-        cgroup_id: cgroup.cgroup_id,
-        order: cgroup.order,
-    })
+    Ok(LinkInfo::of(&info))
 }
 
-/// The name of the target of a descriptor that is known to be an *iterator link*: of another kind of
-/// link the kernel would take the name's buffer for something else, and could write beyond it.
-pub(super) fn target_name(link: BorrowedFd<'_>) -> io::Result<String> {
+/// The same of a descriptor that is known to be an *iterator link*, with the name of its target: of another
+/// kind of link the kernel would take the name's buffer for something else, and could write beyond it.
+pub(super) fn iterator_info(link: BorrowedFd<'_>) -> io::Result<(LinkInfo, String)> {
     let mut name = [0_u8; 64];
     let mut info = sys::bpf_link_info::default();
     info.__bindgen_anon_1.iter.target_name = name.as_mut_ptr() as u64;
     info.__bindgen_anon_1.iter.target_name_len = name.len() as u32;
     get_link_info(link, &mut info)?;
-    Ok(text(&name))
+    Ok((LinkInfo::of(&info), text(&name)))
+}
+
+impl LinkInfo {
+    fn of(info: &sys::bpf_link_info) -> Self {
+        // SAFETY: every member of the union is plain numbers of which any value is valid, and it was zeroed
+        // before the kernel filled it in.
+        let iter = unsafe { info.__bindgen_anon_1.iter };
+        // SAFETY: as above.
+        let map_id = unsafe { iter.__bindgen_anon_1.map.map_id };
+        // SAFETY: as above.
+        let cgroup = unsafe { iter.__bindgen_anon_2.cgroup };
+        // SAFETY: as above.
+        let task = unsafe { iter.__bindgen_anon_2.task };
+        Self {
+            is_iterator: info.type_ == sys::BPF_LINK_TYPE_ITER,
+            id: info.id,
+            prog_id: info.prog_id,
+            map_id,
+            tid: task.tid,
+            pid: task.pid,
+            cgroup_id: cgroup.cgroup_id,
+            order: cgroup.order,
+        }
+    }
 }
 
 /// A pointer in `info` is one to a buffer, with its length, that the kernel may write to.
@@ -381,6 +388,14 @@ pub(super) fn libbpf_version() -> (u32, u32) {
     // SAFETY: as above.
     let minor = unsafe { sys::libbpf_minor_version() };
     (major, minor)
+}
+
+/// Has this thread open and close descriptors in a table of its own, which begins as a copy of the one that
+/// it has shared. Where that is not allowed, it goes on to share it.
+pub(crate) fn use_own_descriptors() {
+    // SAFETY: whoever calls this neither gives descriptors to other threads nor takes those that they have
+    // opened since: its only caller is `parallel::map`, whose results hold none.
+    let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
 }
 
 /// A path for a call that takes a C string.

@@ -2,9 +2,9 @@
 
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::AttachError;
@@ -15,6 +15,7 @@ use super::map;
 use crate::meta::{LinkId, MapId, ProgramId};
 use crate::observed::{Kind, Link, LinkParam};
 use crate::plan::WantedParam;
+use crate::procfs;
 use crate::target::{Takes, Target};
 
 /// An iterator link. It lives in the kernel as long as this or a pin of it does.
@@ -62,9 +63,9 @@ impl IteratorLink {
             LinkParam::Cgroup { id, order } => Attach::Cgroup(id, order),
         };
         let fd = ffi::attach_iter(program.as_fd(), attach).map_err(refused)?;
-        let info = ffi::link_info(fd.as_fd()).map_err(refused)?;
+        let (info, name) = ffi::iterator_info(fd.as_fd()).map_err(refused)?;
         let link = Self { fd, info };
-        let made = link.describe(link.target().map_err(refused)?);
+        let made = link.describe(Target::new(name));
         if made.target != *target || made.param != param {
             return Err(AttachError::Mismatch {
                 asked: format!("{target} {param}"),
@@ -98,8 +99,7 @@ impl IteratorLink {
                 other => return Self::of(other?),
             }
         }
-        let directory = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        Self::open(&directory.join(OsStr::from_bytes(name.to_bytes())))
+        Self::open(&procfs::path(directory).join(OsStr::from_bytes(name.to_bytes())))
     }
 
     fn of(fd: OwnedFd) -> io::Result<Result<Self, Kind>> {
@@ -125,7 +125,7 @@ impl IteratorLink {
     /// The kernel's.
     pub fn target(&self) -> io::Result<Target> {
         // Every way to make this type has made sure that the descriptor is an iterator link.
-        Ok(Target::new(ffi::target_name(self.fd.as_fd())?))
+        Ok(Target::new(ffi::iterator_info(self.fd.as_fd())?.1))
     }
 
     /// What the kernel says of it, with what it walks.
