@@ -8,6 +8,7 @@
  *	pin PATH	attaches the program that was loaded last, and pins it
  *	pin PATH MAP	the same, to walk a pinned map
  * floor look DIRECTORY: asks the kernel about every pin below. All of them must be links.
+ * floor fdinfo DIRECTORY: reads the fdinfo of every pin below instead.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -178,8 +179,33 @@ static void run(const char *script)
 	fclose(file);
 }
 
+static void ask_for_info(int fd)
+{
+	struct bpf_link_info info = {};
+	char target[64];
+	union bpf_attr attr = {
+		.info = { .bpf_fd = fd, .info_len = sizeof(info), .info = address(&info) },
+	};
+
+	info.iter.target_name = address(target);
+	info.iter.target_name_len = sizeof(target);
+	bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, "BPF_OBJ_GET_INFO_BY_FD");
+}
+
+static void read_fdinfo(int fd)
+{
+	char path[64], text[1024];
+	int file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0 || read(file, text, sizeof(text)) <= 0)
+		die(path);
+	close(file);
+}
+
 /* The buffer holds the directory's path, and has room for what is below. */
-static void look(char *path, size_t length)
+static void look(char *path, size_t length, void (*ask)(int fd))
 {
 	DIR *directory = opendir(path);
 	struct dirent *found;
@@ -195,22 +221,12 @@ static void look(char *path, size_t length)
 		path[length] = '/';
 		memcpy(path + length + 1, found->d_name, name + 1);
 		if (found->d_type == DT_DIR) {
-			look(path, length + 1 + name);
+			look(path, length + 1 + name, ask);
 		} else {
-			struct bpf_link_info info = {};
-			char target[64];
-			union bpf_attr attr = {
-				.info = {
-					.bpf_fd = obj_get(path),
-					.info_len = sizeof(info),
-					.info = address(&info),
-				},
-			};
+			int fd = obj_get(path);
 
-			info.iter.target_name = address(target);
-			info.iter.target_name_len = sizeof(target);
-			bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, path);
-			close(attr.info.bpf_fd);
+			ask(fd);
+			close(fd);
 		}
 		path[length] = '\0';
 	}
@@ -223,11 +239,11 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "pin") == 0) {
 		run(argv[2]);
-	} else if (argc == 3 && strcmp(argv[1], "look") == 0) {
+	} else if (argc == 3 && (strcmp(argv[1], "look") == 0 || strcmp(argv[1], "fdinfo") == 0)) {
 		snprintf(path, sizeof(path), "%s", argv[2]);
-		look(path, strlen(path));
+		look(path, strlen(path), argv[1][0] == 'l' ? ask_for_info : read_fdinfo);
 	} else {
-		fprintf(stderr, "usage: floor pin SCRIPT | floor look DIRECTORY\n");
+		fprintf(stderr, "usage: floor pin SCRIPT | floor look DIRECTORY | floor fdinfo DIRECTORY\n");
 		return 1;
 	}
 	return 0;

@@ -11,7 +11,6 @@ mod own_bpffs;
 
 /// Not at the root, so that the modules are looked for in `benches/pinning/`.
 mod pinning {
-    mod calls;
     mod cold;
     mod idle;
     mod machine;
