@@ -26,7 +26,9 @@ const SOMETIMES: &[Capability] = &[
 /// The way out for a process that may not do something.
 pub fn hint() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    hint_for(effective(&status))
+    // securityfs need not be mounted.
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    hint_for(effective(&status), mode(&lockdown))
 }
 
 /// The effective capabilities in the text of `/proc/self/status`.
@@ -51,16 +53,35 @@ fn lacking(effective: u64, of: &[Capability]) -> Vec<String> {
         .collect()
 }
 
-fn hint_for(effective: Option<u64>) -> String {
+/// How much the kernel is locked down, in the text of its file: `none [integrity] confidentiality`.
+/// Nothing where it is not.
+fn mode(lockdown: &str) -> Option<&str> {
+    let (_, rest) = lockdown.split_once('[')?;
+    let (mode, _) = rest.split_once(']')?;
+    (mode != "none").then_some(mode)
+}
+
+fn forbidden_by(lockdown: Option<&str>) -> String {
+    match lockdown {
+        Some(mode) => format!(
+            "kernel lockdown may forbid it, which is in the mode `{mode}` \
+             (/sys/kernel/security/lockdown); or a security module does (see `dmesg`), or it runs in a \
+             user namespace"
+        ),
+        None => "a security module or kernel lockdown may forbid it (see `dmesg`), or it runs in a user \
+                 namespace"
+            .to_owned(),
+    }
+}
+
+fn hint_for(effective: Option<u64>, lockdown: Option<&str>) -> String {
     let Some(effective) = effective else { return "run it as root".to_owned() };
     let mut lacks = lacking(effective, NEEDED);
     if lacks.is_empty() {
         lacks = lacking(effective, SOMETIMES);
     }
     match lacks.as_slice() {
-        [] => "it has every capability that it needs: a security module or kernel lockdown may \
-               forbid it (see `dmesg`), or it runs in a user namespace"
-            .to_owned(),
+        [] => format!("it has every capability that it needs: {}", forbidden_by(lockdown)),
         some => format!("run it as root; it lacks {}", some.join("; ")),
     }
 }
@@ -71,8 +92,32 @@ mod tests {
 
     #[track_caller]
     fn check(status: &str, expected: &str) {
-        let hint = hint_for(effective(status));
+        check_locked(status, "", expected);
+    }
+
+    #[track_caller]
+    fn check_locked(status: &str, lockdown: &str, expected: &str) {
+        let hint = hint_for(effective(status), mode(lockdown));
         assert!(hint.starts_with(expected), "{hint}");
+    }
+
+    #[test]
+    fn the_mode_of_a_locked_down_kernel_is_named() {
+        let (all, begin) =
+            ("CapEff:\t000001ffffffffff\n", "it has every capability that it needs: ");
+        let free = format!("{begin}a security module or kernel lockdown may forbid it");
+        let locked = |mode: &str| {
+            format!("{begin}kernel lockdown may forbid it, which is in the mode `{mode}`")
+        };
+        check_locked(all, "[none] integrity confidentiality\n", &free);
+        check_locked(all, "", &free);
+        check_locked(all, "none [integrity] confidentiality\n", &locked("integrity"));
+        check_locked(all, "none integrity [confidentiality]\n", &locked("confidentiality"));
+        check_locked(
+            "CapEff:\t0\n",
+            "none [integrity] confidentiality\n",
+            "run it as root; it lacks",
+        );
     }
 
     #[test]
