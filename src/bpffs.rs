@@ -7,6 +7,7 @@
 //! the root is resolved with `openat2(2)` so that no path leaves the mount or follows a link, and
 //! reached through descriptors from there.
 
+mod exchange;
 mod lock;
 mod mount;
 mod staging;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
 
+pub use exchange::try_exchange;
 pub use lock::{Lock, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};

@@ -66,8 +66,10 @@ const STATUSES: &str = "Exit statuses:
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check manifests and the objects that they name: no privilege, no kernel
-    #[command(after_help = "Example:\n  iterctl check -f iters.toml")]
+    /// Check manifests and the objects that they name, without privilege; or ask what the kernel has
+    #[command(
+        after_help = "Examples:\n  iterctl check -f iters.toml\n  iterctl check --kernel\n  iterctl check --kernel -f iters.toml"
+    )]
     Check(CheckArgs),
     /// Show what apply would change, and why
     #[command(
@@ -175,10 +177,21 @@ pub struct LockArgs {
 
 /// `check`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["file", "kernel"]))]
 pub struct CheckArgs {
-    /// Which manifest.
-    #[command(flatten)]
-    pub manifest: ManifestArgs,
+    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: what one call
+    /// is given is one manifest and one set
+    #[arg(short, long = "file", value_name = "MANIFEST")]
+    pub file: Vec<PathBuf>,
+
+    /// The name of the set, whatever the manifest says
+    #[arg(long, value_name = "NAME", requires = "file")]
+    pub set: Option<String>,
+
+    /// Ask the kernel which targets, parameters and other features it has; with a manifest, also
+    /// whether it has what each entry needs
+    #[arg(long)]
+    pub kernel: bool,
 }
 
 /// `plan`.

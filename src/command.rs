@@ -123,11 +123,6 @@ struct Resolved {
     desired: Desired,
 }
 
-/// `-f` → manifest → desired.
-fn resolve(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Resolved> {
-    resolve_input(read_input(args, trust)?, trust)
-}
-
 fn read_input(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Input> {
     sources::read(&args.file, args.set.clone(), |file| trust.check(file))
 }

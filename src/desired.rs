@@ -23,7 +23,7 @@ pub use crate::manifest::wire::Order;
 use crate::manifest::{File, Manifest};
 use crate::meta::{MapId, Meta, Mode};
 use crate::path::{MapName, PinPath, SetName, Sha256};
-use crate::target::Target;
+use crate::target::{Sleep, Target};
 
 /// What has been found out about the files and names of a manifest.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +121,8 @@ pub struct Program {
     pub name: String,
     /// What it walks.
     pub target: Target,
+    /// Whether it may sleep.
+    pub sleep: Sleep,
     /// Initial values of its object's variables.
     pub globals: Globals,
     /// Existing maps for its object's own ones, by the names of these.

@@ -4,12 +4,15 @@ use std::io;
 
 use crate::bpffs::{Locked, MountError, OpenError};
 use crate::execute::{Failed, Failure};
-use crate::kernel::LoadError;
+use crate::kernel::{AttachError, LoadError};
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty, Lacking, Usage};
+use crate::report::{Blocked, Faulty, Lacking, Lacks, Usage};
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
+
+const EINVAL: i32 = 22;
+const ENOSYS: i32 = 38;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<LoadError>() {
             return match error {
                 LoadError::NotPermitted => Some(Self::NotPermitted),
-                LoadError::NoBtf | LoadError::UnknownTarget(_) => Some(Self::Unavailable),
+                LoadError::Lacks(_) | LoadError::UnknownTarget(_) => Some(Self::Unavailable),
                 LoadError::Open(_)
                 | LoadError::NoProgram
                 | LoadError::Memlock
@@ -97,8 +100,17 @@ impl Exit {
                 | LoadError::MapDiffers { .. }
                 | LoadError::GivenMap { .. }
                 | LoadError::Other { .. } => None,
+                LoadError::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
+                    Some(Self::Unavailable)
+                }
                 LoadError::Stamp(error) => Self::of_io(error),
             };
+        }
+        if cause.is::<Lacks>() {
+            return Some(Self::Unavailable);
+        }
+        if let Some(AttachError::Lacks(_)) = cause.downcast_ref::<AttachError>() {
+            return Some(Self::Unavailable);
         }
         cause.downcast_ref::<io::Error>().and_then(Self::of_io)
     }
@@ -111,7 +123,11 @@ impl Exit {
     }
 
     fn of_io(error: &io::Error) -> Option<Self> {
-        (error.kind() == io::ErrorKind::PermissionDenied).then_some(Self::NotPermitted)
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Some(Self::NotPermitted);
+        }
+        // A call that is not there. Not `ErrorKind::Unsupported`, which EOPNOTSUPP is, too.
+        (error.raw_os_error() == Some(ENOSYS)).then_some(Self::Unavailable)
     }
 
     /// The status of a plan that cannot be carried out.

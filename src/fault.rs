@@ -14,7 +14,7 @@ pub use object::ObjectFault;
 
 use crate::globals::Misfit;
 use crate::path::{InvalidMapName, InvalidPinPath, InvalidSetName, PinPath};
-use crate::target::Target;
+use crate::target::{Sleep, Target};
 
 /// Where something stands: a source by its number in [`Input`](crate::manifest::Input), and bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,4 +205,6 @@ pub struct Candidate {
     pub program: String,
     /// What it walks.
     pub target: Target,
+    /// Whether it may sleep.
+    pub sleep: Sleep,
 }

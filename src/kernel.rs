@@ -7,6 +7,7 @@
 mod capability;
 mod error;
 mod fdinfo;
+mod features;
 mod ffi;
 mod generated;
 mod globals;
@@ -17,10 +18,12 @@ mod map;
 mod open;
 mod scan;
 mod stamp;
+mod verdict;
 mod version;
 
 pub use capability::hint as permission_hint;
 pub use error::{AttachError, LoadError};
+pub use features::features;
 pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
 pub use load::{Loaded, load, reopen};

@@ -21,6 +21,7 @@
 //! | [`globals`] | values of variables → bytes |
 //! | [`manifest`] | text → keys with their places |
 //! | [`desired`] | keys and facts → what every pin is to be, or all [faults](fault) |
+//! | [`feature`] | what kernels have and lack; what a desired needs of that |
 //! | [`stamp`] | what a loaded program says of itself ↔ JSON |
 //! | [`observed`] | what was found → what every pin is, and whose |
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
@@ -37,10 +38,10 @@
 //!
 //! # Invariants
 //!
-//! - The first seven rows are pure: no files, clock, environment, printing or libbpf. The same inputs
+//! - The first eight rows are pure: no files, clock, environment, printing or libbpf. The same inputs
 //!   give the same plan, byte for byte.
 //! - Only [`kernel`] speaks to libbpf, and none of libbpf's types leave it. All `unsafe` is in
-//!   `kernel/ffi.rs` and its part `kernel/ffi/generated.rs`.
+//!   `kernel/ffi.rs` and its parts in `kernel/ffi/`.
 //! - The kernel is the state. There is no state file: a pin's owner is told by the stamp bound to
 //!   its program.
 //! - Nothing is visible on bpffs before everything has been loaded, attached and checked.
@@ -56,6 +57,7 @@ pub mod desired;
 pub mod execute;
 pub mod exit;
 pub mod fault;
+pub mod feature;
 pub mod globals;
 pub mod kernel;
 pub mod man;

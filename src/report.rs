@@ -5,6 +5,7 @@
 mod build;
 pub mod error;
 pub mod faults;
+mod kernel;
 mod left_out;
 pub mod text;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 pub use build::{changes, fill_in_ids, pins};
 pub use error::{Blocked, Lacking, Usage};
 pub use faults::Faulty;
+pub use kernel::{FeatureRow, FeatureState, KernelReport, Lacks};
 pub use left_out::LeftOut;
 
 /// The version of the report's form. Keys may be added within one version.
@@ -42,6 +44,9 @@ pub struct Report {
     /// `pin` and `export` only: a manifest that says the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// `check --kernel` only: what the kernel has and lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelReport>,
     /// What people see of all this.
     #[serde(skip)]
     pub shown: Shown,
@@ -225,6 +230,7 @@ impl Report {
             changes: Vec::new(),
             pins: None,
             manifest: None,
+            kernel: None,
             shown: Shown::Changes,
             output: None,
             diagnostics: Vec::new(),

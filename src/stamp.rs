@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::desired::{Globals, MapRef, Naming};
     use crate::globals::Patch;
-    use crate::target::Target;
+    use crate::target::{Sleep, Target};
 
     fn stamp() -> Stamp {
         Stamp {
@@ -188,6 +188,7 @@ mod tests {
             sha256: Sha256::from([7; 32]),
             name: "dump_task".to_owned(),
             target: Target::new("task"),
+            sleep: Sleep::Never,
             globals: globals.clone(),
             maps: [("seen".to_owned(), pinned)].into(),
         };

@@ -23,6 +23,15 @@ pub enum Takes {
     Cgroup,
 }
 
+/// Whether a program may sleep while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sleep {
+    /// It is in `SEC("iter/…")`.
+    Never,
+    /// It is in `SEC("iter.s/…")`.
+    Allowed,
+}
+
 /// A target that this program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -87,6 +96,14 @@ impl Target {
     }
 }
 
+impl Sleep {
+    /// Of a program in an ELF section that names a [target](Target::of_section).
+    pub fn of_section(section: &str) -> Self {
+        let section = section.strip_prefix('?').unwrap_or(section);
+        if section.starts_with("iter.s/") { Self::Allowed } else { Self::Never }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -110,6 +127,13 @@ mod tests {
         check("iter/", None);
         check("iter", None);
         check("fentry/iter", None);
+    }
+
+    #[test]
+    fn sections_say_who_may_sleep() {
+        assert_eq!(Sleep::of_section("iter/task"), Sleep::Never);
+        assert_eq!(Sleep::of_section("iter.s/task"), Sleep::Allowed);
+        assert_eq!(Sleep::of_section("?iter.s/task"), Sleep::Allowed);
     }
 
     #[test]

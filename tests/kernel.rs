@@ -11,6 +11,7 @@ mod kernel {
     mod attempts;
     mod bpf;
     mod census;
+    mod needs;
     mod sandbox;
     mod strace;
     mod walked;
@@ -21,6 +22,7 @@ mod kernel {
     mod errors;
     mod export;
     mod faults;
+    mod features;
     mod forged;
     mod gap;
     mod generated;

@@ -13,7 +13,7 @@ use iterctl::manifest::{self, Input, Source};
 use iterctl::path::Sha256;
 use iterctl::report::Report;
 use iterctl::schema;
-use iterctl::target::Target;
+use iterctl::target::{Sleep, Target};
 use regex::Regex;
 use schemars::Schema;
 use serde_json::Value;
@@ -147,7 +147,8 @@ fn check_entry(obj: &str, keys: &str, good: bool) {
 #[track_caller]
 fn check(text: &str, good: bool) {
     let object = |target| {
-        let program = Candidate { program: "dump".to_owned(), target: Target::new(target) };
+        let target = Target::new(target);
+        let program = Candidate { program: "dump".to_owned(), target, sleep: Sleep::Never };
         let sha256 = Sha256::from([0x0a; 32]);
         Ok(ObjectFacts { sha256, iterators: vec![program], maps: Vec::new(), globals: Vec::new() })
     };

@@ -190,6 +190,7 @@ impl<'a> Resolver<'a> {
             sha256: facts.sha256.clone(),
             name: candidate.program.clone(),
             target: candidate.target.clone(),
+            sleep: candidate.sleep,
             globals,
             maps,
         });

@@ -1,18 +1,24 @@
 //! The kernel's and libbpf's errors, translated: what happened, and the way out.
 
+mod attach;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::capability;
+pub use attach::AttachError;
+
+use super::{capability, verdict};
+use crate::feature::Feature;
 use crate::meta::MapId;
-use crate::observed::LinkParam;
-use crate::target::{Takes, Target};
+use crate::target::Target;
 
 const EBADF: i32 = 9;
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 const EPERM: i32 = 1;
+const E2BIG: i32 = 7;
+const ENOSYS: i32 = 38;
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
 
@@ -27,8 +33,8 @@ pub enum LoadError {
     NotPermitted,
     /// RLIMIT_MEMLOCK is too low, on a kernel that counts BPF memory against it.
     Memlock,
-    /// This kernel has no BTF.
-    NoBtf,
+    /// This kernel lacks something.
+    Lacks(Feature),
     /// This kernel has no such target.
     UnknownTarget(Target),
     /// The verifier said no.
@@ -76,39 +82,15 @@ pub enum LoadError {
     },
 }
 
-/// Why a loaded program could not be attached.
-#[derive(Debug)]
-pub enum AttachError {
-    /// The kernel said no.
-    Refused {
-        /// What the iterator walks.
-        target: Target,
-        /// With what.
-        param: LinkParam,
-        /// The kernel's error.
-        error: io::Error,
-    },
-    /// There is no such thread.
-    NoThread(u32),
-    /// There is no such process; a thread of that number may be there.
-    NoProcess(u32),
-    /// The program's object has no such map of its own.
-    NoOwnMap(String),
-    /// The map went away.
-    MapGone(io::Error),
-    /// The kernel made another link than it was asked for.
-    Mismatch {
-        /// What was asked for.
-        asked: String,
-        /// What the link says of itself.
-        got: String,
-    },
-}
-
 impl LoadError {
     /// Understands a failed load from its errno and what libbpf said.
     pub(super) fn new(target: &Target, error: io::Error, messages: &[String]) -> Self {
-        if let Some(log) = messages.iter().find_map(|message| verifier_log(message)) {
+        if let Some(log) = messages.iter().find_map(|message| verdict::log(message)) {
+            // What every kernel says of kinds of programs that may not sleep (`check_attach_btf_id()` in
+            // kernel/bpf/verifier.c); which those are differs.
+            if log.iter().any(|line| line.contains("programs can be sleepable")) {
+                return Self::Lacks(Feature::Sleepable);
+            }
             return Self::Rejected { log };
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
@@ -122,8 +104,9 @@ impl LoadError {
             Some(ESRCH)
                 if said("kernel BTF is missing") || said("failed to find valid kernel BTF") =>
             {
-                Self::NoBtf
+                Self::Lacks(Feature::Btf)
             }
+            Some(ENOSYS) => Self::Lacks(Feature::Bpf),
             _ => Self::Other { error, message: messages.last().cloned() },
         }
     }
@@ -132,28 +115,27 @@ impl LoadError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotPermitted => Some(capability::hint()),
-            Self::Memlock => Some(
-                "raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`: kernels before \
-                 5.11 count BPF memory against it"
-                    .to_owned(),
-            ),
-            Self::NoBtf => Some("use a kernel with CONFIG_DEBUG_INFO_BTF=y".to_owned()),
+            Self::Memlock => Some(format!(
+                "raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`: kernels before {} count \
+                 BPF memory against it",
+                Feature::MemoryCgroup.since()
+            )),
+            Self::Lacks(feature) => Some(feature.hint()),
             Self::UnknownTarget(target) => Some(match target.known() {
-                Some(known) => format!("`{target}` is there since Linux {}", known.since),
+                Some(known) => Feature::Target(known).hint(),
                 None => "check the program's SEC(\"iter/…\")".to_owned(),
             }),
-            Self::Rejected { log } => {
-                log.iter().any(|line| line.contains("ptr_or_null_")).then(|| {
-                    "a pointer in the context may be NULL: read it once into a local variable, and \
-                 check that"
-                        .to_owned()
-                })
-            }
+            Self::Rejected { log } if log.iter().any(|line| line.contains("ptr_or_null_")) => Some(
+                "a pointer in the context may be NULL: read it once into a local variable, and check \
+                 that"
+                    .to_owned(),
+            ),
+            Self::Rejected { log } => verdict::suggestion(log),
             Self::MapNotPinned { path, .. } => {
                 Some(format!("start whatever pins {} before", path.display()))
             }
             Self::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
-                Some("stamps need Linux 5.10".to_owned())
+                Some(Feature::Stamps.hint())
             }
             Self::Stamp(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some(capability::hint())
@@ -170,16 +152,6 @@ impl LoadError {
     }
 }
 
-/// The verifier's log, if that is what the message holds.
-fn verifier_log(message: &str) -> Option<Vec<String>> {
-    let (_, log) = message.split_once("-- BEGIN PROG LOAD LOG --\n")?;
-    let log = log.split("-- END PROG LOAD LOG --").next().unwrap_or(log);
-    Some(log.lines().map(str::to_owned).collect())
-}
-
-/// How much of the verifier's log an error shows.
-const LAST_LINES: usize = 4;
-
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -187,18 +159,14 @@ impl fmt::Display for LoadError {
             Self::NoProgram => write!(f, "the object has no such program"),
             Self::NotPermitted => write!(f, "not permitted to load BPF programs"),
             Self::Memlock => write!(f, "not enough memory may be locked"),
-            Self::NoBtf => write!(f, "this kernel has no BTF, which iterators need"),
+            Self::Lacks(feature) => f.write_str(&feature.lacking()),
             Self::UnknownTarget(target) => write!(f, "this kernel has no target `{target}`"),
             Self::Rejected { log } => {
                 write!(
                     f,
                     "the verifier rejected it; the last lines of its log (all with --debug):"
                 )?;
-                // The very last line counts instructions.
-                let lines: Vec<&String> =
-                    log.iter().filter(|line| !line.starts_with("processed ")).collect();
-                let first = lines.len().saturating_sub(LAST_LINES);
-                lines.iter().skip(first).try_for_each(|line| write!(f, "\n    {line}"))
+                verdict::last_lines(log).iter().try_for_each(|line| write!(f, "\n    {line}"))
             }
             Self::MapNotPinned { map, path } => write!(
                 f,
@@ -221,67 +189,35 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-impl AttachError {
-    /// The way out, where there is one.
-    pub fn hint(&self) -> Option<String> {
-        let Self::Refused { target, error, .. } = self else { return None };
-        let takes = target.known().map(|known| known.takes);
-        match (error.raw_os_error(), takes) {
-            (Some(EACCES), Some(Takes::Map)) => Some(
-                "give it a map whose keys and values are as large as those that the program reads"
-                    .to_owned(),
-            ),
-            (Some(EPERM), _) => Some(capability::hint()),
-            _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_load(errno: i32, said: &str, message: &str) {
+        let error = io::Error::from_raw_os_error(errno);
+        let error = LoadError::new(&Target::new("unix"), error, &[said.to_owned()]);
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_told_by_libbpfs_words() {
+        check_load(ENOSYS, "Couldn't load trivial BPF program.", "this kernel has no bpf(2)");
+        check_load(
+            ESRCH,
+            "kernel BTF is missing at '/sys/kernel/btf/vmlinux'",
+            "this kernel has no BTF",
+        );
+        let target = "prog 'dump': failed to find kernel BTF type ID of 'unix': -ESRCH";
+        check_load(ESRCH, target, "this kernel has no target `unix`");
+        let frame = |log: &str| {
+            format!("prog 'dump': -- BEGIN PROG LOAD LOG --\n{log}-- END PROG LOAD LOG --\n")
+        };
+        for kinds in ["fentry/fexit/fmod_ret and lsm", "fentry/fexit/fmod_ret, lsm, and struct_ops"]
+        {
+            let log =
+                frame(&format!("Only {kinds} programs can be sleepable\nprocessed 0 insns\n"));
+            check_load(EINVAL, &log, "this kernel has no sleepable iterators (`iter.s/…`)");
         }
     }
 }
-
-impl fmt::Display for AttachError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { target, param, error } => {
-                // Sources: the attach_target functions in kernel/bpf/map_iter.c,
-                // net/core/bpf_sk_storage.c and net/core/sock_map.c, and measured on 6.18.
-                let takes = target.known().map(|known| known.takes);
-                match (error.raw_os_error(), takes) {
-                    (Some(EBADF), Some(Takes::Map)) => write!(f, "`{target}` needs a map"),
-                    (Some(EACCES), Some(Takes::Map)) => {
-                        write!(f, "{param} has smaller keys or values than the program reads")
-                    }
-                    (Some(EINVAL), Some(Takes::Map)) => {
-                        write!(f, "`{target}` cannot walk a map of the type of {param}")
-                    }
-                    (Some(ENOENT), Some(Takes::Cgroup)) => match param {
-                        LinkParam::Cgroup { id, .. } => {
-                            write!(f, "no cgroup with the id {id} can be seen from here")
-                        }
-                        LinkParam::None
-                        | LinkParam::Map(_)
-                        | LinkParam::Thread(_)
-                        | LinkParam::Process(_) => write!(f, "{error}"),
-                    },
-                    (Some(EINVAL), Some(Takes::Cgroup | Takes::Task)) => {
-                        write!(f, "this kernel's `{target}` does not take {param}")
-                    }
-                    (Some(ENOENT | EINVAL), _) => {
-                        write!(f, "this kernel does not attach `{target}` so: {error}")
-                    }
-                    _ => write!(f, "failed to attach `{target}`: {error}"),
-                }
-            }
-            Self::NoThread(tid) => write!(f, "there is no thread {tid}"),
-            Self::NoProcess(pid) => write!(f, "there is no process {pid}"),
-            Self::NoOwnMap(name) => write!(f, "its object came without a map `{name}`"),
-            Self::MapGone(error) => write!(f, "the map went away: {error}"),
-            Self::Mismatch { asked, got } => {
-                write!(
-                    f,
-                    "the kernel made another iterator than it was asked for: {got}, not {asked}"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for AttachError {}

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub(super) mod generated;
+pub(super) mod probe;
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;

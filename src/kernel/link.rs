@@ -44,7 +44,7 @@ impl IteratorLink {
                 LinkParam::Map(id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
             }
         };
-        let refused = |error| AttachError::Refused { target: target.clone(), param, error };
+        let refused = |error| AttachError::refused(target, param, error);
         let map;
         let attach = match param {
             LinkParam::None => Attach::Plain,
@@ -67,10 +67,7 @@ impl IteratorLink {
         let link = Self { fd, info };
         let made = link.describe(Target::new(name));
         if made.target != *target || made.param != param {
-            return Err(AttachError::Mismatch {
-                asked: format!("{target} {param}"),
-                got: format!("{} {}", made.target, made.param),
-            });
+            return Err(AttachError::mismatch((target, param), (&made.target, made.param)));
         }
         Ok((link, made))
     }

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{MapCore as _, Object, OpenObject};
 
 use super::error::LoadError;
+use super::features::lacks_sleepable;
 use super::{ffi, generated, globals, log, map, open, stamp};
 use crate::desired::Program;
+use crate::feature::Feature;
 use crate::meta::{MapId, ProgramId};
 use crate::stamp::Stamp;
+use crate::target::Sleep;
 
 /// A loaded program. It lives in the kernel as long as this or a link to it does.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ pub fn load(
     maps: &BTreeMap<String, MapId>,
     bpffs: &Path,
 ) -> Result<Loaded, LoadError> {
+    if program.sleep == Sleep::Allowed && lacks_sleepable() {
+        return Err(LoadError::Lacks(Feature::Sleepable));
+    }
     if maps.is_empty()
         && let Some(loaded) = generated::load(prepare(program, bytes, maps, bpffs)?)
     {

@@ -7,7 +7,7 @@ use libbpf_rs::{ObjectBuilder, OpenObject};
 use super::{globals, log};
 use crate::fault::Candidate;
 use crate::globals::Global;
-use crate::target::Target;
+use crate::target::{Sleep, Target};
 
 /// What an object holds.
 #[derive(Debug)]
@@ -27,8 +27,9 @@ pub struct Contents {
 pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
     let object = open(path, bytes, None)?;
     let iterators = object.progs().filter_map(|program| {
-        let target = Target::of_section(program.section().to_str()?)?;
-        Some(Candidate { program: program.name().to_str()?.to_owned(), target })
+        let section = program.section().to_str()?;
+        let (target, sleep) = (Target::of_section(section)?, Sleep::of_section(section));
+        Some(Candidate { program: program.name().to_str()?.to_owned(), target, sleep })
     });
     let maps = object.maps().filter_map(|map| {
         let name = map.name().to_str()?;

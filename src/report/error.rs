@@ -10,13 +10,16 @@ use anstyle::{AnsiColor, Style};
 
 use super::build::blocked;
 use super::faults::{self, Faulty};
-use super::{Diagnostic, LeftOut, Report, Severity, SourceLine};
+use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
 use crate::execute::Failure;
+use crate::feature::Feature;
 use crate::kernel::{self, AttachError, LoadError};
 use crate::plan::Obstacle;
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
+
+const ENOSYS: i32 = 38;
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]
@@ -123,6 +126,9 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         };
         return obstacles.iter().map(diagnostic).collect();
     }
+    if let Some(lacks) = error.downcast_ref::<Lacks>() {
+        return lacks.diagnostics();
+    }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         let mut all: Vec<Diagnostic> =
             failure.errors.iter().map(|failed| of_chain(&failed.error)).collect();
@@ -215,7 +221,7 @@ fn of_chain(error: &anyhow::Error) -> Diagnostic {
     }
 }
 
-fn plain(severity: Severity, message: String) -> Diagnostic {
+pub(super) fn plain(severity: Severity, message: String) -> Diagnostic {
     Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None, also: None }
 }
 
@@ -240,8 +246,11 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return Some(hint);
     }
     let error = cause.downcast_ref::<io::Error>()?;
-    let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    denied.then(kernel::permission_hint)
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Some(kernel::permission_hint());
+    }
+    // Every other call that is used is older than the oldest kernel that this is made for.
+    (error.raw_os_error() == Some(ENOSYS)).then(|| Feature::Bpf.hint())
 }
 
 fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
-use super::{Action, Change, ListedPin, Report, Shown};
+use super::{Action, Change, ListedPin, Report, Shown, kernel};
 use crate::path::Printable;
 
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -18,6 +18,7 @@ const HEADER: Style = Style::new().bold();
 /// left out.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
+    text.extend(report.kernel.as_ref().map(kernel::render));
     text.extend(report.changes.iter().map(change_line));
     match report.pins.as_deref() {
         None | Some([]) => text.push_str(&format!("{}\n", report.comment)),

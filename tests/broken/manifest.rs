@@ -11,7 +11,7 @@ use iterctl::globals::{Global, Type};
 use iterctl::manifest::{self, Argument, Input, Source};
 use iterctl::path::Sha256;
 use iterctl::report::{Faulty, error, faults};
-use iterctl::target::Target;
+use iterctl::target::{Sleep, Target};
 
 /// A known object and an unknown one.
 pub(crate) fn facts() -> Facts {
@@ -21,8 +21,11 @@ pub(crate) fn facts() -> Facts {
         offset: 0,
         kind: Type::Int { size: 1, signed: false },
     };
-    let iterator =
-        |name: &str| Candidate { program: name.to_owned(), target: Target::new("bpf_map_elem") };
+    let iterator = |name: &str| Candidate {
+        program: name.to_owned(),
+        target: Target::new("bpf_map_elem"),
+        sleep: Sleep::Never,
+    };
     let object = ObjectFacts {
         sha256: Sha256::from([1; 32]),
         iterators: vec![iterator("dump"), iterator("other")],

@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use iterctl::feature::Feature;
+
+use super::needs::{has, needs, target};
 use super::sandbox::{Sandbox, entry_with};
 use super::walked::{Cgroup, Process, Thread};
 
@@ -50,6 +53,7 @@ fn cgroup_keys(path: &Path, order: &str) -> String {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn one_process_is_walked() {
+    needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
     let pid = process.pid();
     applies(&sandbox, TASK, &format!("task.pid = {pid}"), &format!("+ x  task pid {pid}"));
@@ -60,6 +64,7 @@ fn one_process_is_walked() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn every_thread_of_a_process_is_walked() {
+    needs(Feature::TaskParameters);
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
     let pid = std::process::id();
     applies(&sandbox, TASK, &format!("task.pid = {pid}"), &format!("+ x  task pid {pid}"));
@@ -72,6 +77,7 @@ fn every_thread_of_a_process_is_walked() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn one_thread_is_walked() {
+    needs(Feature::TaskParameters);
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
     let tid = thread.tid();
     assert_ne!(tid, std::process::id());
@@ -92,6 +98,7 @@ fn a_thread_is_no_process() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_task_that_is_not_there_is_refused() {
+    needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
     let pid = process.pid();
     applies(&sandbox, TASK, &format!("task.pid = {pid}"), &format!("+ x  task pid {pid}"));
@@ -105,6 +112,7 @@ fn a_task_that_is_not_there_is_refused() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_task_that_has_ended_stays_in_sync_and_prints_nothing() {
+    needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
     let pid = process.pid();
     applies(&sandbox, TASK, &format!("task.pid = {pid}"), &format!("+ x  task pid {pid}"));
@@ -116,6 +124,7 @@ fn a_task_that_has_ended_stays_in_sync_and_prints_nothing() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn another_task_is_drift() {
+    needs(Feature::TaskParameters);
     let (sandbox, process, other) = (Sandbox::new(), Process::start(), Process::start());
     let (pid, other) = (process.pid(), other.pid());
     let changes = |from: String, to: String| format!("~ x  parameter changed: {from} -> {to}");
@@ -141,6 +150,7 @@ fn family(sandbox: &Sandbox) -> Cgroup {
 /// An iterator that walks from `child` in this order prints these.
 #[track_caller]
 fn walks(order: &str, expected: &[&str]) {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = family(&sandbox);
     let line = format!("+ x  cgroup cgroup {} {order}", cgroup.id("child"));
@@ -184,13 +194,15 @@ fn ancestors_are_walked_up_to_the_root() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn children_are_walked_or_the_kernel_does_not_have_them() {
+fn children_are_walked_or_the_kernel_says_that_it_does_not_have_them() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = family(&sandbox);
     cgroup.make("other");
     write(&sandbox, CGROUP, &cgroup_keys(&cgroup.path(""), "children"));
     let run = sandbox.iterctl("apply -f iters.toml");
-    if run.succeeded() {
+    if has(Feature::CgroupChildren) {
+        run.exits(0);
         let output = sandbox.read("x");
         let mut found: Vec<&str> = output.lines().skip(1).collect();
         found.sort_unstable();
@@ -198,9 +210,9 @@ fn children_are_walked_or_the_kernel_does_not_have_them() {
         expected.sort_unstable();
         assert_eq!(found, expected);
     } else {
-        println!("skipped: this kernel does not walk the children of a cgroup only");
-        let param = format!("cgroup {} children", cgroup.id(""));
-        run.exits(1).says(&format!("this kernel's `cgroup` does not take {param}"));
+        run.exits(69)
+            .says("caused by: this kernel has no order `children` of cgroups")
+            .says("hint: it is there since Linux 7.0; before, the other orders can be used");
         assert_eq!(sandbox.paths(), [] as [&str; 0]);
     }
 }
@@ -208,6 +220,7 @@ fn children_are_walked_or_the_kernel_does_not_have_them() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn another_order_is_drift() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = family(&sandbox);
     let (path, id) = (cgroup.path(""), cgroup.id(""));
@@ -220,6 +233,7 @@ fn another_order_is_drift() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_cgroup_that_was_made_again_is_drift() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = Cgroup::new(&sandbox);
     cgroup.make("service");
@@ -238,6 +252,7 @@ fn a_cgroup_that_was_made_again_is_drift() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_cgroup_that_is_not_there_is_refused() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = family(&sandbox);
     let keys = cgroup_keys(&cgroup.path(""), "self-only");

@@ -14,7 +14,7 @@ use iterctl::observed::{Kind, LinkParam, MapProblem, Node, Observed, ObservedPin
 use iterctl::path::{PinPath, Sha256};
 use iterctl::plan::Foreign;
 use iterctl::stamp::InvalidStamp;
-use iterctl::target::Target;
+use iterctl::target::{Sleep, Target};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -98,6 +98,7 @@ fn programs() -> impl Strategy<Value = Program> {
         sha256: Sha256::from([digest; 32]),
         name: name.to_owned(),
         target: Target::new(target),
+        sleep: Sleep::Never,
         globals: Globals::default(),
         maps: BTreeMap::new(),
     };

@@ -11,7 +11,7 @@ use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
 use crate::globals::{Global, Member, Patch, Type};
 use crate::manifest::{Argument, Input, Source, parse};
 use crate::path::{PinPath, Sha256};
-use crate::target::Target;
+use crate::target::{Sleep, Target};
 
 /// What one call is given: by default each file is a `-f` argument of its own.
 pub(super) struct Call(pub(super) Input);
@@ -215,7 +215,8 @@ fn in_base(name: &str) -> PathBuf {
 fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
     let candidate = |text: &&str| {
         let (target, program) = text.split_once('/').expect("TARGET/PROGRAM");
-        Candidate { program: program.to_owned(), target: Target::new(target) }
+        let (program, target) = (program.to_owned(), Target::new(target));
+        Candidate { program, target, sleep: Sleep::Never }
     };
     let iterators = iterators.iter().map(candidate).collect();
     let maps = ["seen", "counts"].map(str::to_owned).to_vec();

@@ -13,7 +13,7 @@ use crate::plan::{
     Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, pin, plan, unpin, unpin_set,
 };
 use crate::stamp::Stamp;
-use crate::target::Target;
+use crate::target::{Sleep, Target};
 
 /// A plan's inputs. The set is `observe`, its name is written, and nothing may be done unasked.
 pub(super) struct Case {
@@ -169,6 +169,7 @@ pub(super) fn task() -> DesiredPin {
         sha256: Sha256::from([1; 32]),
         name: "dump_task".to_owned(),
         target: Target::new("task"),
+        sleep: Sleep::Never,
         globals: Globals::default(),
         maps: BTreeMap::new(),
     };

@@ -1,0 +1,255 @@
+//! `check --kernel`: what the kernel has, what it lacks of a manifest, and what could not be asked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+
+use iterctl::feature::{Feature, Group};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use serde_json::Value;
+
+use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
+use super::strace;
+
+const BTF: &str = "/sys/kernel/btf";
+
+/// What is mounted in the test's own namespace, until it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Nothing where the kernel's BTF is.
+    #[track_caller]
+    fn no_btf() -> Self {
+        mount("none", BTF, "tmpfs", MountFlags::empty(), None).expect("root may");
+        Self(PathBuf::from(BTF))
+    }
+
+    /// The kernel's BTF as it would be without these names.
+    #[track_caller]
+    fn btf_without(sandbox: &Sandbox, names: &[&str]) -> Self {
+        let vmlinux = PathBuf::from(BTF).join("vmlinux");
+        let mut btf = fs::read(&vmlinux).expect("everybody may read it");
+        for name in names {
+            let whole = [b"\0", name.as_bytes(), b"\0"].concat();
+            let at = btf.windows(whole.len()).position(|bytes| bytes == whole);
+            btf[at.unwrap_or_else(|| panic!("no {name} in the BTF")) + 1] = b'X';
+        }
+        fs::write(sandbox.file("btf"), btf).expect("own folder");
+        mount_bind(sandbox.file("btf"), &vmlinux).expect("root may");
+        Self(vmlinux)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// The states of all features, by their names.
+#[track_caller]
+fn states(run: &Run) -> BTreeMap<String, String> {
+    let report = run.json();
+    let rows = report["kernel"]["features"].as_array().unwrap_or_else(|| panic!("no rows: {run}"));
+    let text = |row: &Value, key: &str| row[key].as_str().expect("a text").to_owned();
+    rows.iter().map(|row| (text(row, "name"), text(row, "state"))).collect()
+}
+
+/// The numbers of a release: 6.18 of `6.18.1-amd64`.
+fn numbers(release: &str) -> (u32, u32) {
+    let mut parts =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+    (parts.next().expect("a number"), parts.next().expect("another"))
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_kernel_has_what_its_release_has() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.iterctl("-j check --kernel").exits(0);
+    let states = states(&run);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("proc is mounted");
+    assert_eq!(run.json()["kernel"]["release"], release.trim());
+    let btf = sandbox.run("bpftool", "btf dump file /sys/kernel/btf/vmlinux").exits(0).stdout;
+    for feature in Feature::all() {
+        let state = states.get(feature.name()).map(String::as_str);
+        let is_there = match feature.group() {
+            // Which targets there are depends on the configuration, too.
+            Group::Targets => btf.contains(&format!("FUNC 'bpf_iter_{}'", feature.name())),
+            Group::Base | Group::Parameters | Group::Loading | Group::Pins => {
+                numbers(release.trim()) >= numbers(feature.since())
+            }
+        };
+        let expected = if is_there { "present" } else { "absent" };
+        assert_eq!(state, Some(expected), "{}: {run}", feature.name());
+    }
+    // Those of a kernel that is newer than the table are targets, too.
+    for other in states.keys().filter(|name| !Feature::all().any(|one| one.name() == **name)) {
+        assert!(btf.contains(&format!("STRUCT 'bpf_iter__{other}'")), "{other}: {run}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn people_see_the_same_in_groups() {
+    let run = Sandbox::new().iterctl("check --kernel").exits(0);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let groups = lines.iter().filter(|line| !line.starts_with("  ") && !line.is_empty());
+    let groups: Vec<&str> = groups.copied().collect();
+    assert_eq!(groups[..5], ["base", "targets", "parameters", "loading", "pins"], "{run}");
+    assert!(groups[5].starts_with("Linux ") && groups[5].contains(" features present"), "{run}");
+    assert!(lines.contains(&"  task                 present  takes a task, or none"), "{run}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn asking_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    let before = sandbox.tree();
+    let mounts = || fs::read_to_string("/proc/thread-self/mounts").expect("proc is mounted");
+    let mounted = mounts();
+    let calls = "-e trace=bpf,move_mount,renameat2";
+    let (run, calls) = strace::trace(&sandbox, calls, "check --kernel -f iters.toml");
+    let run = run.exits(0);
+    assert!(run.stdout.contains("set iters: 1 iterator, no faults; Linux "), "{run}");
+    assert_eq!(sandbox.tree(), before);
+    assert_eq!(mounts(), mounted);
+    // What is neither pinned nor attached goes with the process.
+    let calls = |name: &str| calls.iter().filter(|call| call.contains(name)).count();
+    assert_eq!(["BPF_PROG_LOAD", "RENAME_EXCHANGE"].map(|name| calls(name) > 0), [true; 2]);
+    assert_eq!(["BPF_OBJ_PIN", "BPF_LINK_CREATE", "move_mount"].map(calls), [0; 3]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_nobody_may_ask_is_unknown() {
+    let sandbox = Sandbox::new();
+    sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
+    let program = sandbox.file("iterctl").display().to_string();
+    let as_nobody =
+        |arguments: &str| Run::of(sandbox.command(&program, arguments).uid(65534).gid(65534));
+    let states = states(&as_nobody("-j check --kernel").exits(0));
+    assert_eq!(states["exchange"], "unknown");
+    // What is told by BTF needs no privilege.
+    for name in ["btf", "task", "tcp"] {
+        assert_eq!(states[name], "present", "{name}");
+    }
+    let run = as_nobody("check --kernel").exits(0);
+    let row = "  exchange             unknown  exchange of two pins in one step: not permitted to ask \
+               (since Linux 5.16)";
+    assert!(run.stdout.lines().any(|line| line == row), "{run}");
+    assert!(run.stdout.contains(" unknown\n"), "{run}");
+}
+
+const NO_BPF: &str = "error: this kernel has no bpf(2)\n  hint: use a kernel with CONFIG_BPF_SYSCALL=y; \
+    on one that has it, a seccomp filter forbids the call\n";
+
+const ENOSYS: &str = "-e trace=bpf -e inject=bpf:error=ENOSYS";
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_kernel_without_bpf_is_told() {
+    let sandbox = Sandbox::new();
+    let (run, _) = strace::trace(&sandbox, ENOSYS, "check --kernel");
+    let run = run.exits(69);
+    assert_eq!(run.stderr, NO_BPF);
+    let (run, _) = strace::trace(&sandbox, ENOSYS, "-j check --kernel");
+    let run = run.exits(69);
+    let states = states(&run);
+    assert_eq!((states["bpf"].as_str(), states["task"].as_str()), ("absent", "unknown"), "{run}");
+    assert_eq!(run.json()["diagnostics"][0]["message"], "this kernel has no bpf(2)");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn nothing_is_applied_where_there_is_no_bpf() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    let (run, _) = strace::trace(&sandbox, ENOSYS, "apply -f iters.toml");
+    run.exits(69)
+        .says(
+            "caused by: this kernel has no bpf(2)\n  hint: use a kernel with CONFIG_BPF_SYSCALL=y",
+        )
+        .says("nothing was changed");
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    // A pin cannot be looked at either.
+    for command in ["apply -f iters.toml", "list --bpffs bpf"] {
+        let (run, _) = strace::trace(&sandbox, ENOSYS, command);
+        run.exits(69).says("`a`").says("hint: use a kernel with CONFIG_BPF_SYSCALL=y");
+    }
+}
+
+const NO_BTF: &str = "this kernel has no BTF\n  hint: use a kernel with CONFIG_DEBUG_INFO_BTF=y; on one \
+    that has it, /sys/kernel/btf/vmlinux must be there\n";
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_kernel_without_btf_is_told() {
+    let sandbox = Sandbox::new();
+    let _mounted = Mounted::no_btf();
+    let run = sandbox.iterctl("check --kernel").exits(69);
+    assert_eq!(run.stderr, format!("error: {NO_BTF}"));
+    let states = states(&sandbox.iterctl("-j check --kernel").exits(69));
+    let [btf, task, stamps] = ["btf", "task", "stamps"].map(|name| states[name].as_str());
+    assert_eq!([btf, task, stamps], ["absent", "unknown", "present"]);
+}
+
+/// A generated loader finds types in the kernel itself, which still has them: `--debug` does without it.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn nothing_is_applied_where_libbpf_finds_no_btf() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    let _mounted = Mounted::no_btf();
+    let run = sandbox.iterctl("-d apply -f iters.toml").exits(69);
+    run.says(&format!("caused by: {NO_BTF}")).says("nothing was changed");
+    assert_eq!(sandbox.paths(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn every_entry_is_told_what_this_kernel_lacks() {
+    let sandbox = Sandbox::new();
+    let text = entry("target_unix.bpf.o", "x/sockets")
+        + &entry("sleepable.bpf.o", "x/sleeps")
+        + &entry_with("future.bpf.o", "x/future", "")
+        + &entry("tasks_v1.bpf.o", "x/tasks");
+    sandbox.manifest("iters.toml", &text);
+    let without = ["bpf_iter_unix", "BPF_FUNC_copy_from_user_task"];
+    let _mounted = Mounted::btf_without(&sandbox, &without);
+    let run = sandbox.iterctl("check --kernel -f iters.toml").exits(69);
+    assert_eq!(
+        run.stderr,
+        "\
+error: `x/future`: this kernel has no target `no_such_target`
+  hint: check the program's SEC(\"iter/…\")
+error: `x/sleeps`: this kernel has no sleepable iterators (`iter.s/…`)
+  hint: it is there since Linux 5.18; before, programs in `iter/…` can be loaded
+error: `x/sockets`: this kernel has no target `unix`
+  hint: `unix` is there since Linux 5.15
+"
+    );
+    let report = sandbox.iterctl("-j check --kernel -f iters.toml").exits(69).json();
+    assert_eq!(report["diagnostics"].as_array().map(Vec::len), Some(3), "{report}");
+    // Without the manifest, nobody needs them.
+    let states = states(&sandbox.iterctl("-j check --kernel").exits(0));
+    assert_eq!((&*states["unix"], &*states["sleepable-iterators"]), ("absent", "absent"));
+}
+
+/// Before Linux 5.18 the kernel would load it.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_could_not_sleep_is_not_loaded() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("sleepable.bpf.o", "a"));
+    let _mounted = Mounted::btf_without(&sandbox, &["BPF_FUNC_copy_from_user_task"]);
+    sandbox
+        .iterctl("apply -f iters.toml")
+        .exits(69)
+        .says("caused by: this kernel has no sleepable iterators (`iter.s/…`)")
+        .says("hint: it is there since Linux 5.18")
+        .says("nothing was changed");
+    assert_eq!(sandbox.paths(), [""; 0]);
+}
