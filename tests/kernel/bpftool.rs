@@ -4,9 +4,11 @@
 use std::fs;
 use std::process::id as own_pid;
 
+use iterctl::feature::Feature;
 use serde_json::Value;
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{Run, Sandbox, entry_with};
 use super::walked::{Cgroup, Process};
 
@@ -145,6 +147,7 @@ fn flags_and_help_are_the_same() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_map_for_a_task_iterator_becomes_a_thread_id() {
+    needs(Feature::TaskParameters);
     let sandbox = Sandbox::new();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
     let map = format!("map pinned {}", sandbox.pin("map").display());
@@ -164,6 +167,7 @@ fn a_map_for_a_task_iterator_becomes_a_thread_id() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_map_for_a_cgroup_iterator_becomes_an_order() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
     let map = format!("map pinned {}", sandbox.pin("map").display());
@@ -264,6 +268,8 @@ fn parent_directories_are_not_made() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn words_that_bpftool_does_not_have() {
+    needs(Feature::TaskParameters);
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let (process, cgroup) = (Process::start(), Cgroup::new(&sandbox));
     let grammar = sandbox.run("bpftool", "iter help").exits(0);

@@ -3,6 +3,7 @@
 use libbpf_rs::{MapHandle, MapType};
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
@@ -77,7 +78,8 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     let sandbox = Sandbox::new();
     let few = sandbox.iterctl(&pin(&sandbox, "rejected.bpf.o x")).exits(1);
     let shown: Vec<&str> = few.stderr.lines().filter(|line| line.starts_with("    ")).collect();
-    assert_eq!(shown.len(), 4, "{few}");
+    // Newer kernels give a report besides, whose reason is shown, too.
+    assert!(shown.len() >= 4, "{few}");
     assert!(shown[3].contains("ptr_or_null_"), "{few}");
     let all = sandbox.iterctl(&pin(&sandbox, "rejected.bpf.o x --debug")).exits(1);
     let (_, log) = all.stderr.split_once("-- BEGIN PROG LOAD LOG --").expect("libbpf's frame");
@@ -218,6 +220,7 @@ note: nothing was changed
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_cgroup_that_is_not_there() {
+    needs(target("cgroup"));
     check(
         "target_cgroup.bpf.o x --cgroup 18446744073709551615 --order self-only",
         1,

@@ -1,8 +1,10 @@
 //! `export`: a manifest of what is pinned, which `plan` finds in sync.
 
+use iterctl::feature::Feature;
 use libbpf_rs::MapType;
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{Sandbox, entry, entry_with};
 use super::walked::{Cgroup, Process};
 
@@ -71,6 +73,8 @@ fn maps_of_the_objects_own() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn tasks_and_cgroups() {
+    needs(Feature::TaskParameters);
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let (process, cgroup) = (Process::start(), Cgroup::new(&sandbox));
     let pid = process.pid();

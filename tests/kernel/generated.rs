@@ -1,5 +1,8 @@
 //! libbpf's generated loaders: used where the kernel knows them; where it does not, nobody notices.
 
+use iterctl::feature::Feature;
+
+use super::needs::needs;
 use super::sandbox::{Sandbox, entry};
 use super::strace;
 
@@ -17,6 +20,8 @@ fn load_of_the_loader(sandbox: &Sandbox) -> usize {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn where_the_kernel_knows_none_libbpf_loads() {
+    needs(Feature::Loader);
+    needs(Feature::KernelCore);
     let sandbox = Sandbox::new();
     let entries = entry("tasks_v1.bpf.o", "a") + &entry("own_map.bpf.o", "b");
     let entries = entries + "map = { own = 'own_elems' }\n" + &entry("globals.bpf.o", "c");

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use iterctl::feature::Feature;
 use libbpf_rs::MapType;
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{Run, Sandbox, entry};
 use super::walked::{Cgroup, Process, Thread};
 
@@ -111,6 +113,7 @@ fn several_iterators_are_listed() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_task_or_a_thread_is_walked() {
+    needs(Feature::TaskParameters);
     let (sandbox, process, thread) = (Sandbox::new(), Process::start(), Thread::start());
     let (pid, tid) = (process.pid(), thread.tid());
     let line = format!("+ pid  task pid {pid}");
@@ -124,6 +127,7 @@ fn a_task_or_a_thread_is_walked() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_cgroup_is_walked() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = Cgroup::new(&sandbox);
     cgroup.make("child");

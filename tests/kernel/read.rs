@@ -2,9 +2,11 @@
 
 use std::io::{BufRead as _, BufReader};
 
+use iterctl::feature::Feature;
 use libbpf_rs::{MapHandle, MapType};
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{Run, Sandbox, finish};
 use super::walked::{Cgroup, Process};
 
@@ -56,6 +58,8 @@ fn an_object_is_run_once_and_leaves_nothing() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn an_object_is_given_whatever_an_entry_is() {
+    needs(Feature::TaskParameters);
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let (process, cgroup) = (Process::start(), Cgroup::new(&sandbox));
     let map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
@@ -177,6 +181,7 @@ fn an_element_that_is_too_large_is_explained() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = Cgroup::new(&sandbox);
     // 4 KiB for each, and the kernel's buffer holds seven.

@@ -1,13 +1,18 @@
 //! All or nothing: what an apply says and leaves where an undo fails, where names cannot be exchanged,
 //! and where it is stopped in between. See also `faults` and `kills`.
 
+use iterctl::feature::Feature;
+
 use super::attempts::{APPLY, small};
+use super::needs::needs;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn what_cannot_be_taken_back_is_told_and_kept() {
+    // Where names cannot be exchanged, a pin is put back by another call.
+    needs(Feature::Exchange);
     let attempts = small();
     let sandbox = &attempts.sandbox;
     let old = sandbox.link("changes");

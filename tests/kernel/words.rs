@@ -1,6 +1,7 @@
 //! What is easily said wrongly: the right words where a riddle was once.
 
 use super::bpf;
+use super::needs::{needs, target};
 use super::sandbox::{ITERCTL, Sandbox, entry_with};
 use super::walked::Cgroup;
 
@@ -51,6 +52,7 @@ fn an_owner_that_may_not_be_set_names_the_capability() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_relative_cgroup_is_relative_to_the_current_folder() {
+    needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = Cgroup::new(&sandbox);
     let path = cgroup.path("");
