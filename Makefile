@@ -1,7 +1,7 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
-.PHONY: help deps deps-packages deps-system deps-boot objects build static deb rpm demo test test-system test-boot ruff torture \
-	fuzz bench fmt clippy doc clean
+.PHONY: help deps deps-packages deps-system deps-boot objects build static deb rpm demo test test-system test-boot test-kernels ruff \
+	torture fuzz bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -38,7 +38,7 @@ deps-packages: deps ## install what is missing for static, deb and rpm
 deps-system: deps ## install what is missing for test-system
 	@sh tests/system/install-packages.sh system
 
-deps-boot: deps ## install what is missing for test-boot
+deps-boot: deps ## install what is missing for test-boot and test-kernels
 	@sh tests/system/install-packages.sh boot
 
 objects: $(OBJECTS) ## compile the BPF programs of examples/ and tests/objects/
@@ -74,6 +74,9 @@ test-system: deps-system objects deb rpm build $(VENV)/ready ## test what is aro
 
 test-boot: deps-boot objects build $(VENV)/ready ## boot a virtual machine with the units, reboot it (three minutes; needs root)
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -rP --durations=3 tests/system/test_boot.py
+
+test-kernels: deps-boot objects ## run the tests on other kernels, in virtual machines, and write docs/kernels.md (eight minutes)
+	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/system/matrix.py
 
 ruff:     $(VENV)/ready ## lint the Python code, and check its format
 	$(VENV)/bin/ruff check

@@ -38,6 +38,10 @@ class Initramfs:
             for library in [word for word in line.split() if word.startswith("/")]:
                 self.add(Path(library), library.lstrip("/"))
 
+    def link(self, path: str, target: Path) -> None:
+        """A symbolic link."""
+        (self._root / path).symlink_to(target)
+
     def write(self, path: str, text: str) -> None:
         (self._root / path).write_text(text)
 

@@ -1,108 +1,92 @@
-"""The tests on the real kernel, on Debian's kernels: each boots with them in its initramfs; `make test-kernels`."""
+"""The tests on the real kernel, on Debian's kernels, each in a virtual machine; `make test-kernels`.
 
-import json
+Arguments: which suites, joined by commas, and further ones for the test binary, such as a part of tests' names.
+Without any, all are run, and docs/kernels.md is written.
+"""
+
 import os
-import re
-import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from initramfs import Initramfs
+from kernel_image import Tests
 from kernels import Kernel, fetch
+from kernels_page import page, table
+from outcome import Outcome
 from vm import Machine
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "target/system-cache"
-INIT = Path(__file__).parent / "guest/tests-init.sh"
+PAGE = ROOT / "docs/kernels.md"
+
+# The oldest that is supported, those of Debian's releases since, and the newest that Debian has.
 SUITES = ["bullseye-security", "bookworm", "trixie", "trixie-backports"]
-LONGEST_SECONDS = int(os.environ.get("ITERCTL_KERNEL_SECONDS", "600"))
 
-# What the tests run. Busybox has the rest; of these it has other ones, or none.
-PROGRAMS = [
-    *["bash", "bpftool", "cat", "cp", "dash", "find", "mkfifo", "nsenter", "prlimit", "rm", "setpriv", "sh"],
-    *["sleep", "stat", "strace", "taskset", "timeout", "unshare"],
-]
+# What takes minutes where the processor is emulated, and asks more of iterctl than of the kernel.
+LEFT_OUT = ["faults::", "kills::", "hostile_races::", "many::", "rivals::", "soak::"]
 
-ACCOUNTS = [Path("/etc/passwd"), Path("/etc/group"), Path("/etc/nsswitch.conf")]
-
-RESULT = re.compile(r"test (\S+) \.\.\. (ok|FAILED|ignored)")
+LONGEST_SECONDS = int(os.environ.get("ITERCTL_KERNEL_SECONDS", "480"))
 
 
-def build() -> tuple[Path, Path]:
-    """The test binary and the program that it tests, without what a debugger needs."""
-    command = [
-        "cargo",
-        "test",
-        "--locked",
-        "--no-run",
-        "--release",
-        "--test",
-        "kernel",
-        "--message-format=json",
-    ]
-    built = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
-    artifacts = [json.loads(line) for line in built.splitlines()]
-    binaries = {a["target"]["name"]: Path(a["executable"]) for a in artifacts if a.get("executable")}
-    return binaries["kernel"], binaries["iterctl"]
+@dataclass(frozen=True)
+class Run:
+    """What the tests came to on a kernel."""
+
+    kernel: Kernel
+    outcome: Outcome
+    seconds: float
+    log: Path
+    """All that the machine has said."""
 
 
-def pack(folder: Path, tests: Path, iterctl: Path, arguments: list[str]) -> Path:
-    initramfs = Initramfs(folder / "initramfs", INIT)
-    for program, path in [(tests, "tests"), (iterctl, str(iterctl).lstrip("/"))]:
-        stripped = folder / program.name
-        subprocess.run(["strip", "-o", stripped, program], check=True)
-        initramfs.add_program(stripped, path)
-    for program in PROGRAMS:
-        initramfs.add_program(program)
-    # The tests look for the objects, and for their sources, where they were built.
-    for file in [*ROOT.glob("tests/objects/*.bpf.[co]"), *ACCOUNTS]:
-        initramfs.add(file, str(file).lstrip("/"))
-    initramfs.write("arguments", " ".join(arguments))
-    return initramfs.pack(folder / "initramfs.cpio")
-
-
-def run(kernel: Kernel, initramfs: Path, folder: Path) -> tuple[dict[str, str], str]:
-    """How each test ended, and all that was said."""
-    said, results = [], {}
-    deadline = time.monotonic() + LONGEST_SECONDS
-    with Machine(kernel, initramfs, folder, memory=1024, cpus=2) as machine:
+def run(kernel: Kernel, initramfs: Path, folder: Path) -> Run:
+    began, said = time.monotonic(), []
+    folder.mkdir()
+    with Machine(kernel, initramfs, folder, memory=1024) as machine:
         try:
-            while line := machine.line(deadline):
+            while line := machine.line(began + LONGEST_SECONDS):
                 said.append(line)
-                if found := RESULT.match(line):
-                    results[found[1]] = found[2]
         except AssertionError as error:
-            said.append(str(error))
-        said.append(machine.console())
-    return results, "".join(said)
+            said.append(f"{error}\n")
+        console = machine.console()
+    log = CACHE / f"tests-on-{kernel.suite}.log"
+    log.write_text("".join([*said, "--- console\n", console]))
+    outcome = Outcome("".join(said))
+    return Run(kernel, outcome, time.monotonic() - began, log)
 
 
 def main() -> int:
-    arguments = sys.argv[2:] or ["--include-ignored"]
     suites = sys.argv[1].split(",") if len(sys.argv) > 1 else SUITES
-    failed = 0
+    arguments = [
+        "--include-ignored",
+        *(word for name in LEFT_OUT for word in ("--skip", name)),
+        *sys.argv[2:],
+    ]
+    tests = Tests()
+    expected = tests.names(arguments)
+    kernels = [fetch(suite, CACHE) for suite in suites]
     with TemporaryDirectory(prefix="iterctl-kernels-") as name:
         folder = Path(name)
-        image = pack(folder, *build(), arguments)
-        for suite in suites:
-            kernel = fetch(suite, CACHE)
-            began = time.monotonic()
-            results, said = run(kernel, image, folder)
-            log = CACHE / f"kernels-{suite}.log"
-            log.write_text(said)
-            bad = sorted(test for test, result in results.items() if result == "FAILED")
-            is_over = "test result: " in said
-            seconds = time.monotonic() - began
-            print(
-                f"{kernel.release}: {len(results) - len(bad)} ok, {len(bad)} failed, {seconds:.0f} s, {log}"
-            )
-            print("".join(f"  {test}\n" for test in bad), end="", flush=True)
-            if not is_over:
-                print("  it did not come to its end")
-            failed += bool(bad) or not is_over
-    return 1 if failed else 0
+        image = tests.pack(folder, arguments)
+        # A processor that is emulated is one of the host's.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            runs = list(pool.map(lambda kernel: run(kernel, image, folder / kernel.suite), kernels))
+    print(table(runs))
+    faults = 0
+    for one in runs:
+        for fault in one.outcome.faults(expected):
+            print(f"{one.kernel.release}: {fault}; see {one.log}")
+            faults += 1
+    # The line that ends the output of a test runner.
+    every = [result.ended for one in runs for result in one.outcome.results.values()]
+    counts = {how: every.count(how) for how in ["passed", "failed", "skipped"]}
+    print(", ".join(f"{number} {how}" for how, number in counts.items()))
+    if not faults and len(sys.argv) == 1:
+        PAGE.write_text(page(runs))
+    return 1 if faults or not expected else 0
 
 
 if __name__ == "__main__":

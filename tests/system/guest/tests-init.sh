@@ -14,6 +14,7 @@ for module in /modules/*; do
 	[ ! -e "$module" ] || insmod "$module"
 done
 stty -F /dev/ttyS1 raw -echo
+{ printf 'kernel: '; /iterctl -j check --kernel; } > /dev/ttyS1 2>&1
 # The arguments are words.
 # shellcheck disable=SC2046
 /tests $(cat /arguments) > /dev/ttyS1 2>&1

@@ -1,0 +1,64 @@
+"""The test binary of tests/kernel.rs and all that it needs → an initramfs in which it runs."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from initramfs import Initramfs
+
+ROOT = Path(__file__).resolve().parents[2]
+INIT = Path(__file__).parent / "guest/tests-init.sh"
+
+# What the tests run. Busybox has the rest; of these it has other ones, or none.
+PROGRAMS = [
+    *["bash", "bpftool", "cat", "cp", "dash", "find", "mkfifo", "nsenter", "prlimit", "rm", "setpriv", "sh"],
+    *["sleep", "stat", "strace", "taskset", "timeout", "unshare"],
+]
+
+ACCOUNTS = [Path("/etc/passwd"), Path("/etc/group"), Path("/etc/nsswitch.conf")]
+
+
+class Tests:
+    """The test binary, and the program that it tests."""
+
+    def __init__(self):
+        """Builds them, or finds them built."""
+        command = [
+            "cargo",
+            "test",
+            "--locked",
+            "--no-run",
+            "--release",
+            "--test=kernel",
+            "--message-format=json",
+        ]
+        built = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
+        artifacts = [json.loads(line) for line in built.splitlines()]
+        programs = {a["target"]["name"]: Path(a["executable"]) for a in artifacts if a.get("executable")}
+        self._binary, self._iterctl = programs["kernel"], programs["iterctl"]
+
+    def names(self, arguments: list[str]) -> set[str]:
+        """Those that it runs with these arguments."""
+        listed = subprocess.run(
+            [self._binary, "--list", "--format=terse", *arguments],
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+        )
+        return {line.removesuffix(": test") for line in listed.stdout.splitlines() if line.endswith(": test")}
+
+    def pack(self, folder: Path, arguments: list[str]) -> Path:
+        """An initramfs that runs them with these arguments."""
+        initramfs = Initramfs(folder / "initramfs", INIT)
+        # The tests look for it, for the objects and for their sources where they were built.
+        for program, path in [(self._binary, "tests"), (self._iterctl, str(self._iterctl).lstrip("/"))]:
+            stripped = folder / program.name
+            subprocess.run(["strip", "-o", stripped, program], check=True)
+            initramfs.add_program(stripped, path)
+        initramfs.link("iterctl", self._iterctl)
+        for program in PROGRAMS:
+            initramfs.add_program(program)
+        for file in [*ROOT.glob("tests/objects/*.bpf.[co]"), *ACCOUNTS]:
+            initramfs.add(file, str(file).lstrip("/"))
+        initramfs.write("arguments", " ".join(arguments))
+        return initramfs.pack(folder / "initramfs.cpio")

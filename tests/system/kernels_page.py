@@ -1,0 +1,126 @@
+"""The runs of the tests on several kernels → a table for the terminal, and docs/kernels.md."""
+
+import datetime
+from collections import Counter
+from itertools import groupby
+
+HEAD = """\
+# On which kernels it was tried
+
+`make test-kernels` boots each of these kernels of Debian's in a virtual machine, runs the tests of `tests/kernel/` there, as
+root, and writes this page. The processor is emulated, so a machine without KVM does. It is part of what is run for every
+change.
+
+A test that needs what a kernel lacks is skipped there, and says so. What a kernel has is asked of it and not told by its version:
+`iterctl check --kernel` shows it. On all of these, one of the tests compares that with the table of the versions in which each
+feature came.
+
+Left out are tests that take minutes where the processor is emulated, and ask more of iterctl than of the kernel: thousands
+of kills, failing calls and races.
+"""
+
+MARKS = {"present": "yes", "absent": "no", "unknown": "?"}
+WORDS = {"passed": "ok", "skipped": "skipped", "failed": "FAILED"}
+
+
+def table(runs) -> str:
+    """A line a test, a column a kernel."""
+    tests = sorted({test for run in runs for test in run.outcome.results})
+    width = max((len(test) for test in tests), default=0)
+    lines = [" " * width + "".join(f"  {version(run):>8}" for run in runs)]
+    for test in tests:
+        ended = [run.outcome.results.get(test) for run in runs]
+        cells = [WORDS[result.ended] if result else "missing" for result in ended]
+        lines.append(f"{test:{width}}" + "".join(f"  {cell:>8}" for cell in cells))
+    lines += [f"  skipped {test}: {reason}" for reason, tests in reasons(runs) for test in tests]
+    return "\n".join(lines)
+
+
+def page(runs) -> str:
+    """All of docs/kernels.md."""
+    today = datetime.date.today().isoformat()
+    return "\n".join(
+        [
+            HEAD,
+            f"On {today}:\n",
+            summary(runs),
+            "## What they have\n",
+            features(runs),
+            *skips(runs),
+            modules(runs),
+        ]
+    )
+
+
+def version(run) -> str:
+    return ".".join(str(part) for part in run.kernel.version)
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def summary(runs) -> str:
+    def row(run):
+        counts = [str(len(run.outcome.ended(how))) for how in ("passed", "failed", "skipped")]
+        return [
+            f"{version(run)}",
+            f"`{run.kernel.release}`",
+            run.kernel.suite,
+            *counts,
+            f"{run.seconds:.0f} s",
+        ]
+
+    head = ["Linux", "release", "of Debian's suite", "passed", "failed", "skipped", "took"]
+    return markdown(head, [row(run) for run in runs])
+
+
+def features(runs) -> str:
+    by_name: dict[str, tuple[str, list[str]]] = {}
+    for run in runs:
+        for feature in run.outcome.features["features"]:
+            _, marks = by_name.setdefault(feature["name"], (feature["since"] or "", []))
+            marks.append(MARKS[feature["state"]])
+    rows = [[f"`{name}`", since, *marks] for name, (since, marks) in by_name.items()]
+    return markdown(["feature", "since Linux", *(version(run) for run in runs)], rows)
+
+
+def reasons(runs) -> list[tuple[str, list[str]]]:
+    """Why tests were skipped, and which."""
+    found = {(run_reason, test) for run in runs for test, run_reason in skipped(run)}
+    by_reason = groupby(sorted(found), key=lambda pair: pair[0])
+    return [(reason, [test for _, test in pairs]) for reason, pairs in by_reason]
+
+
+def skipped(run) -> list[tuple[str, str]]:
+    return [(test, run.outcome.results[test].reason) for test in run.outcome.ended("skipped")]
+
+
+def skips(runs) -> list[str]:
+    rows = []
+    for reason, tests in reasons(runs):
+        on = [version(run) for run in runs if reason in {why for _, why in skipped(run)}]
+        names = ", ".join(f"`{short(test)}`" for test in tests)
+        rows.append([reason, ", ".join(on), names])
+    return ["## What was skipped\n", markdown(["why", "on", "tests"], rows)] if rows else []
+
+
+def short(test: str) -> str:
+    return test.removeprefix("kernel::")
+
+
+def modules(runs) -> str:
+    """How many tests of each module passed."""
+
+    def module(test):
+        return short(test).rpartition("::")[0]
+
+    def cell(run, name):
+        ended = Counter(result.ended for test, result in run.outcome.results.items() if module(test) == name)
+        skipped = f", {ended['skipped']} skipped" if ended["skipped"] else ""
+        return f"{ended['passed']}{skipped}"
+
+    names = sorted({module(test) for run in runs for test in run.outcome.results})
+    rows = [[f"`{name}`", *(cell(run, name) for run in runs)] for name in names]
+    return "## What passed\n\n" + markdown(["tests of", *(version(run) for run in runs)], rows)
