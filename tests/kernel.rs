@@ -36,9 +36,11 @@ mod kernel {
     mod limits;
     mod list;
     mod lock;
+    mod lockdown;
     mod manifests;
     mod many;
     mod maps;
+    mod memlock;
     mod mounts;
     mod parameters;
     mod pin;

@@ -26,9 +26,12 @@ const SOMETIMES: &[Capability] = &[
 /// The way out for a process that may not do something.
 pub fn hint() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // securityfs need not be mounted.
-    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    hint_for(effective(&status), mode(&lockdown))
+    hint_for(effective(&status), lockdown().as_deref())
+}
+
+/// How much the kernel is locked down; nothing where it is not, or where securityfs is not mounted.
+pub(super) fn lockdown() -> Option<String> {
+    mode(&fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
 }
 
 /// The effective capabilities in the text of `/proc/self/status`.

@@ -125,12 +125,10 @@ impl LoadError {
                 Some(known) => Feature::Target(known).hint(),
                 None => "check the program's SEC(\"iter/…\")".to_owned(),
             }),
-            Self::Rejected { log } if log.iter().any(|line| line.contains("ptr_or_null_")) => Some(
-                "a pointer in the context may be NULL: read it once into a local variable, and check \
-                 that"
-                    .to_owned(),
-            ),
-            Self::Rejected { log } => verdict::suggestion(log),
+            Self::Rejected { log } => {
+                hint_of(&verdict::reasons(log), capability::lockdown().as_deref())
+                    .or_else(|| verdict::suggestion(log))
+            }
             Self::MapNotPinned { path, .. } => {
                 Some(format!("start whatever pins {} before", path.display()))
             }
@@ -150,6 +148,24 @@ impl LoadError {
             | Self::Other { .. } => None,
         }
     }
+}
+
+/// The way out of what the verifier has against a program, on a kernel that is locked down so.
+fn hint_of(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
+    let says = |text: &str| reasons.iter().any(|reason| reason.contains(text));
+    if says("ptr_or_null_") {
+        let hint = "a pointer in the context may be NULL: read it once into a local variable, and check that";
+        return Some(hint.to_owned());
+    }
+    // `unknown func` up to Linux 6.10 (`check_helper_call()` in kernel/bpf/verifier.c). libbpf makes
+    // bpf_probe_read#4 of the newer ones where it finds that they cannot be used.
+    let is_refused =
+        says("cannot use helper bpf_probe_read") || says("unknown func bpf_probe_read");
+    (is_refused && lockdown == Some("confidentiality")).then(|| {
+        "the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown), and gives no helper \
+         that reads its memory: read members directly, as `task->pid`"
+            .to_owned()
+    })
 }
 
 impl fmt::Display for LoadError {
@@ -198,6 +214,30 @@ mod tests {
         let error = io::Error::from_raw_os_error(errno);
         let error = LoadError::new(&Target::new("unix"), error, &[said.to_owned()]);
         assert_eq!(error.to_string(), message);
+    }
+
+    #[track_caller]
+    fn check_hint(reason: &str, lockdown: Option<&str>, expected: Option<&str>) {
+        let hint = hint_of(&[reason], lockdown);
+        let begins = hint.as_deref().and_then(|hint| hint.split([',', ':']).next());
+        assert_eq!(begins, expected, "{reason}");
+    }
+
+    #[test]
+    fn a_helper_that_lockdown_takes_away_is_told() {
+        let locked =
+            Some("the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown)");
+        for reason in [
+            "program of this type cannot use helper bpf_probe_read#4",
+            "unknown func bpf_probe_read_kernel#113",
+        ] {
+            check_hint(reason, Some("confidentiality"), locked);
+            check_hint(reason, Some("integrity"), None);
+            check_hint(reason, None, None);
+        }
+        check_hint("unknown func bpf_get_socket_uid#47", Some("confidentiality"), None);
+        let null = Some("a pointer in the context may be NULL");
+        check_hint("R1 invalid mem access 'trusted_ptr_or_null_'", None, null);
     }
 
     #[test]

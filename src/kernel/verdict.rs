@@ -27,6 +27,17 @@ pub(super) fn last_lines(log: &[String]) -> Vec<&str> {
     before.into_iter().skip(first).chain(section(report, "Reason:")).collect()
 }
 
+/// Those of the last lines that are about the reason, and show no instruction, source or state.
+pub(super) fn reasons(log: &[String]) -> Vec<&str> {
+    let is_instruction = |line: &str| {
+        line.split_once(": ")
+            .is_some_and(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut lines = last_lines(log);
+    lines.retain(|line| !line.starts_with(';') && !is_instruction(line));
+    lines
+}
+
 /// What the report suggests, in one line.
 pub(super) fn suggestion(log: &[String]) -> Option<String> {
     let lines = section(log, "Suggestion:");
@@ -116,6 +127,22 @@ Suggestion:
     fn a_suggestion_alone_does_not_hide_it_either() {
         let suggestion = "\nSuggestion:\n  Check the pointer.\n\n";
         check(&format!("{TRACE}{suggestion}{PROCESSED}"), &LAST, Some("Check the pointer."));
+    }
+
+    #[test]
+    fn what_shows_instructions_and_source_is_no_reason() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(reasons(&lines(TRACE)), ["R1 invalid mem access 'trusted_ptr_or_null_'"]);
+        let helper = "\
+0: (79) r2 = *(u64 *)(r1 +8)          ; R2_w=trusted_ptr_or_null_task_struct(id=1)
+; if (!task || bpf_probe_read_kernel(&pid, sizeof(pid), &task->pid)) @ probe_read.bpf.c:11
+8: (85) call bpf_probe_read#4
+program of this type cannot use helper bpf_probe_read#4
+";
+        assert_eq!(
+            reasons(&lines(helper)),
+            ["program of this type cannot use helper bpf_probe_read#4"]
+        );
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! RLIMIT_MEMLOCK: kernels before 5.11 count BPF memory against it, and later ones against the cgroup.
+
+use iterctl::feature::Feature;
+
+use super::needs::has;
+use super::sandbox::{ITERCTL, Sandbox, entry};
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_limit_is_raised_where_it_counts() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    sandbox.run("prlimit", &format!("--memlock=0 {ITERCTL} apply -f iters.toml")).exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn where_it_counts_and_may_not_be_raised_that_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    let words =
+        format!("--memlock=0 setpriv --bounding-set=-sys_resource {ITERCTL} apply -f iters.toml");
+    let run = sandbox.run("prlimit", &words);
+    if has(Feature::MemoryCgroup) {
+        run.exits(0);
+    } else {
+        run.exits(77)
+            .says("not enough memory may be locked")
+            .says("hint: raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`")
+            .says("nothing was changed");
+        assert_eq!(sandbox.paths(), [""; 0]);
+    }
+}
