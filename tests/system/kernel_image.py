@@ -47,8 +47,8 @@ class Tests:
         )
         return {line.removesuffix(": test") for line in listed.stdout.splitlines() if line.endswith(": test")}
 
-    def pack(self, folder: Path, arguments: list[str]) -> Path:
-        """An initramfs that runs them with these arguments."""
+    def pack(self, folder: Path) -> Path:
+        """An initramfs that runs them with the arguments of its init."""
         initramfs = Initramfs(folder / "initramfs", INIT)
         # The tests look for it, for the objects and for their sources where they were built.
         for program, path in [(self._binary, "tests"), (self._iterctl, str(self._iterctl).lstrip("/"))]:
@@ -60,5 +60,4 @@ class Tests:
             initramfs.add_program(program)
         for file in [*ROOT.glob("tests/objects/*.bpf.[co]"), *ACCOUNTS]:
             initramfs.add(file, str(file).lstrip("/"))
-        initramfs.write("arguments", " ".join(arguments))
         return initramfs.pack(folder / "initramfs.cpio")

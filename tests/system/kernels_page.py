@@ -27,11 +27,11 @@ def table(runs) -> str:
     """A line a test, a column a kernel."""
     tests = sorted({test for run in runs for test in run.outcome.results})
     width = max((len(test) for test in tests), default=0)
-    lines = [" " * width + "".join(f"  {version(run):>8}" for run in runs)]
+    lines = [" " * width + "".join(f"  {run.title:>16}" for run in runs)]
     for test in tests:
         ended = [run.outcome.results.get(test) for run in runs]
         cells = [WORDS[result.ended] if result else "missing" for result in ended]
-        lines.append(f"{test:{width}}" + "".join(f"  {cell:>8}" for cell in cells))
+        lines.append(f"{test:{width}}" + "".join(f"  {cell:>16}" for cell in cells))
     lines += [f"  skipped {test}: {reason}" for reason, tests in reasons(runs) for test in tests]
     return "\n".join(lines)
 
@@ -52,10 +52,6 @@ def page(runs) -> str:
     )
 
 
-def version(run) -> str:
-    return ".".join(str(part) for part in run.kernel.version)
-
-
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -65,7 +61,7 @@ def summary(runs) -> str:
     def row(run):
         counts = [str(len(run.outcome.ended(how))) for how in ("passed", "failed", "skipped")]
         return [
-            f"{version(run)}",
+            run.title,
             f"`{run.kernel.release}`",
             run.kernel.suite,
             *counts,
@@ -77,13 +73,14 @@ def summary(runs) -> str:
 
 
 def features(runs) -> str:
-    by_name: dict[str, tuple[str, list[str]]] = {}
-    for run in runs:
-        for feature in run.outcome.features["features"]:
-            _, marks = by_name.setdefault(feature["name"], (feature["since"] or "", []))
-            marks.append(MARKS[feature["state"]])
-    rows = [[f"`{name}`", since, *marks] for name, (since, marks) in by_name.items()]
-    return markdown(["feature", "since Linux", *(version(run) for run in runs)], rows)
+    states = [{row["name"]: row["state"] for row in run.outcome.features["features"]} for run in runs]
+    # One that is newer than iterctl is known to the kernels that have it.
+    since = {row["name"]: row["since"] for run in runs for row in run.outcome.features["features"]}
+    rows = [
+        [f"`{name}`", first or "", *(MARKS[state.get(name, "absent")] for state in states)]
+        for name, first in since.items()
+    ]
+    return markdown(["feature", "since Linux", *(run.title for run in runs)], rows)
 
 
 def reasons(runs) -> list[tuple[str, list[str]]]:
@@ -100,7 +97,7 @@ def skipped(run) -> list[tuple[str, str]]:
 def skips(runs) -> list[str]:
     rows = []
     for reason, tests in reasons(runs):
-        on = [version(run) for run in runs if reason in {why for _, why in skipped(run)}]
+        on = [run.title for run in runs if reason in {why for _, why in skipped(run)}]
         names = ", ".join(f"`{short(test)}`" for test in tests)
         rows.append([reason, ", ".join(on), names])
     return ["## What was skipped\n", markdown(["why", "on", "tests"], rows)] if rows else []
@@ -123,4 +120,4 @@ def modules(runs) -> str:
 
     names = sorted({module(test) for run in runs for test in run.outcome.results})
     rows = [[f"`{name}`", *(cell(run, name) for run in runs)] for name in names]
-    return "## What passed\n\n" + markdown(["tests of", *(version(run) for run in runs)], rows)
+    return "## What passed\n\n" + markdown(["tests of", *(run.title for run in runs)], rows)

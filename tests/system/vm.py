@@ -21,7 +21,15 @@ class Machine:
     """A running machine. It ends with the `with` statement, or with the tests, however they end."""
 
     def __init__(
-        self, kernel: Kernel, initramfs: Path, folder: Path, *, disk: Path | None = None, memory=512, cpus=1
+        self,
+        kernel: Kernel,
+        initramfs: Path,
+        folder: Path,
+        *,
+        disk: Path | None = None,
+        memory=512,
+        cpus=1,
+        parameters="",
     ):
         self._console = folder / "console.log"
         accelerator = (
@@ -33,7 +41,7 @@ class Machine:
             *["setpriv", "--pdeathsig=KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config"],
             *["-machine", "q35", "-accel", *accelerator, "-m", str(memory), "-smp", str(cpus)],
             *["-display", "none", "-kernel", str(kernel.image), "-initrd", str(initramfs)],
-            *["-append", "console=ttyS0 quiet panic=-1"],
+            *["-append", f"console=ttyS0 quiet panic=-1 {parameters}"],
             *["-chardev", f"file,id=console,path={self._console}", "-serial", "chardev:console"],
             *["-chardev", f"socket,id=port,fd={port.fileno()}", "-serial", "chardev:port"],
             *drive,

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# /init of the initramfs that runs the tests: what they say goes to the second serial port. Then it powers off.
+# /init of the initramfs that runs the tests, with its arguments: what they say goes to the second serial port.
+# Then it powers off.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -15,7 +16,5 @@ for module in /modules/*; do
 done
 stty -F /dev/ttyS1 raw -echo
 { printf 'kernel: '; /iterctl -j check --kernel; } > /dev/ttyS1 2>&1
-# The arguments are words.
-# shellcheck disable=SC2046
-/tests $(cat /arguments) > /dev/ttyS1 2>&1
+/tests "$@" > /dev/ttyS1 2>&1
 poweroff -f
