@@ -35,7 +35,7 @@ pub fn features() -> Features {
 
 /// Whether this kernel says that it has no sleepable iterators. It does not say so by itself: before
 /// Linux 5.18 it loads them, and runs them where nothing may sleep (`check_attach_btf_id()` in
-/// kernel/bpf/verifier.c and `bpf_iter_run_prog()` in kernel/bpf/bpf_iter.c, 5.10 to 5.17).
+/// kernel/bpf/verifier.c and `bpf_iter_run_prog()` in kernel/bpf/bpf_iter.c; seen on 5.10).
 pub(super) fn lacks_sleepable() -> bool {
     static LACKS: OnceLock<bool> = OnceLock::new();
     *LACKS.get_or_init(|| Types::read().is_ok_and(|types| !types.has_sleepable()))

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use iterctl::feature::Feature;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use serde_json::Value;
 
+use super::needs::needs;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
 use super::{bpf, strace};
 
@@ -25,6 +27,7 @@ fn what_is_applied_can_be_read() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn sleepable_iterators_are_pinned_too() {
+    needs(Feature::Sleepable);
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("sleepable.bpf.o", "tasks"));
     sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ tasks  task"]);

@@ -3,7 +3,10 @@
 //!
 //! With `ITERCTL_FAULTS=all` every call fails with every error. A few of each if it is not set.
 
+use iterctl::feature::Feature;
+
 use super::attempts::{APPLY, Attempts, large, small};
+use super::needs::needs;
 use super::sandbox::{Run, entry};
 use super::strace;
 
@@ -27,6 +30,8 @@ impl Attempts {
     /// One call fails: after it everything is done, or nothing is, and what is said is true.
     #[track_caller]
     fn fail(&self, call: &str, number: usize, error: &str, tally: &mut Tally) {
+        // Where names cannot be exchanged, a pin that is put back has another inode.
+        needs(Feature::Exchange);
         let what = format!("{call} number {number} gave {error}");
         let (tree, pins) = (self.sandbox.tree(), self.now());
         let fault = format!("error={error}");

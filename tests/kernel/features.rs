@@ -25,7 +25,7 @@ impl Mounted {
         Self(PathBuf::from(BTF))
     }
 
-    /// The kernel's BTF as it would be without these names.
+    /// The kernel's BTF as it would be without these names, if it has them.
     #[track_caller]
     fn btf_without(sandbox: &Sandbox, names: &[&str]) -> Self {
         let vmlinux = PathBuf::from(BTF).join("vmlinux");
@@ -33,7 +33,9 @@ impl Mounted {
         for name in names {
             let whole = [b"\0", name.as_bytes(), b"\0"].concat();
             let at = btf.windows(whole.len()).position(|bytes| bytes == whole);
-            btf[at.unwrap_or_else(|| panic!("no {name} in the BTF")) + 1] = b'X';
+            if let Some(at) = at {
+                btf[at + 1] = b'X';
+            }
         }
         fs::write(sandbox.file("btf"), btf).expect("own folder");
         mount_bind(sandbox.file("btf"), &vmlinux).expect("root may");
@@ -238,7 +240,7 @@ error: `x/sockets`: this kernel has no target `unix`
     assert_eq!((&*states["unix"], &*states["sleepable-iterators"]), ("absent", "absent"));
 }
 
-/// Before Linux 5.18 the kernel would load it.
+/// Before Linux 5.18 the kernel would load it, and bpftool pins it there (seen on 5.10).
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_program_that_could_not_sleep_is_not_loaded() {

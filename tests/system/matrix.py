@@ -70,7 +70,7 @@ class Run:
 
 
 def run(boot: Boot, kernel: Kernel, image: Path, arguments: list[str], folder: Path) -> Run:
-    began, said = time.monotonic(), []
+    began, said, timed = time.monotonic(), [], []
     folder.mkdir()
     # What comes after `--` are arguments of init, which gives them to the tests.
     parameters = " ".join([boot.parameters, "--", *arguments])
@@ -78,12 +78,13 @@ def run(boot: Boot, kernel: Kernel, image: Path, arguments: list[str], folder: P
         try:
             while line := machine.line(began + LONGEST_SECONDS):
                 said.append(line)
+                timed.append(f"{time.monotonic() - began:7.2f} {line}")
         except AssertionError as error:
-            said.append(f"{error}\n")
+            timed.append(f"{error}\n")
         console = machine.console()
     name = "-".join(["tests-on", boot.suite, *boot.title.split()])
     log = CACHE / f"{name}.log"
-    log.write_text("".join([*said, "--- console\n", console]))
+    log.write_text("".join([*timed, "--- console\n", console]))
     return Run(boot, kernel, Outcome("".join(said)), time.monotonic() - began, log)
 
 
