@@ -20,6 +20,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 pub use exchange::try_exchange;
 pub use lock::{Lock, Locked};
@@ -66,9 +67,9 @@ impl Bpffs {
     /// # Errors
     /// Where there is no bpffs, or it may not be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let unusable = |error: rustix::io::Errno| match error {
-            rustix::io::Errno::NOENT => OpenError::Missing(path.to_path_buf()),
-            rustix::io::Errno::NOTDIR => OpenError::NotBpffs(path.to_path_buf()),
+        let unusable = |error: Errno| match error {
+            Errno::NOENT => OpenError::Missing(path.to_path_buf()),
+            Errno::NOTDIR => OpenError::NotBpffs(path.to_path_buf()),
             other => OpenError::Unusable(path.to_path_buf(), other.into()),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -130,8 +131,36 @@ pub fn is_on_bpffs(path: &Path) -> bool {
 }
 
 fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
-    let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH)?)
+    open_beneath(at, path, access | OFlags::DIRECTORY)
+}
+
+/// How often somebody may exchange a directory for a link and back while it is opened.
+const TRIES: usize = 8;
+
+/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`: where fs.protected_symlinks is
+/// set, the kernel says `EACCES` to one that another user has put into a directory that everybody may write
+/// to (`may_follow_link()` in fs/namei.c), as it says of a directory that may not be searched.
+fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    for _ in 0..TRIES {
+        match fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH) {
+            Err(Errno::ACCESS) if has_link(at, path) => return Err(Errno::LOOP.into()),
+            // What was a link may be a directory again.
+            Err(Errno::ACCESS) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(Errno::ACCESS.into())
+}
+
+/// Whether a component of the path is a symbolic link.
+fn has_link(at: &OwnedFd, path: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    path.ancestors().filter(|above| !above.as_os_str().is_empty()).any(|above| {
+        // As itself, for it is the last component.
+        let stat = fs::openat2(at, above, flags, fs::Mode::empty(), BENEATH).and_then(fs::fstat);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink())
+    })
 }
 
 /// A file, directory or symbolic link of a bpffs, opened with `O_PATH`: it stays the same one
@@ -146,10 +175,9 @@ pub struct File {
 
 impl File {
     fn open(at: &OwnedFd, path: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // A symbolic link as the last component is opened as itself with O_PATH | O_NOFOLLOW, also
         // under RESOLVE_NO_SYMLINKS (openat2(2)).
-        let fd = fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH)?;
+        let fd = open_beneath(at, path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = fs::fstat(&fd)?;
         let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
         Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })

@@ -143,7 +143,7 @@ impl Bpffs {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
         let open = || {
             let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
-                Err(error) if path.is_some() && self.is_no_directory(below_root, &error) => {
+                Err(error) if path.is_some() && has_gone(&error) => {
                     return Ok(None);
                 }
                 other => other?,
@@ -156,19 +156,6 @@ impl Bpffs {
         };
         let opened = open().map_err(|error| self.failed(path, error))?;
         Ok(opened.map(|(fd, is_own, names)| Directory { path, fd, is_own, names }))
-    }
-
-    /// Whether a directory could not be opened because it is none any more. Where fs.protected_symlinks is set,
-    /// a symbolic link in its place is `EACCES` in a directory that everybody may write to
-    /// (`may_follow_link()` in fs/namei.c), as is a directory that may not be read.
-    fn is_no_directory(&self, path: &Path, error: &io::Error) -> bool {
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        has_gone(error)
-            || is_denied
-                && match File::open(&self.root, path) {
-                    Ok(file) => file.kind != FileType::Directory,
-                    Err(error) => has_gone(&error),
-                }
     }
 
     fn visit<T>(
