@@ -5,7 +5,7 @@
 
 mod name;
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -240,16 +240,27 @@ impl std::error::Error for InvalidPinPath {}
 /// forge lines or colours on a terminal, are escaped.
 pub struct Printable<'a>(pub &'a Path);
 
+impl<'a> Printable<'a> {
+    /// The text.
+    pub fn text(&self) -> Cow<'a, str> {
+        let text = self.0.to_string_lossy();
+        if !text.contains(char::is_control) {
+            return text;
+        }
+        let escaped = text.chars().map(|character| {
+            if character.is_control() {
+                character.escape_default().to_string()
+            } else {
+                character.to_string()
+            }
+        });
+        Cow::Owned(escaped.collect())
+    }
+}
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.to_string_lossy().chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                write!(f, "{character}")?;
-            }
-        }
-        Ok(())
+        f.write_str(&self.text())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A report → text for people.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anstream::adapter::strip_str;
@@ -51,38 +52,50 @@ fn change_line(change: &Change) -> String {
 }
 
 fn table(pins: &[ListedPin]) -> String {
-    let header = ["PATH", "TARGET", "PARAMETER", "PROGRAM", "ID", "SET", "OBJECT"];
-    let rows: Vec<[String; 7]> = pins.iter().map(row).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([header[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |cells: &[String; 7]| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let mut text = format!("{HEADER}{}{HEADER:#}\n", line(&header.map(str::to_owned)));
+    let header =
+        ["PATH", "TARGET", "PARAMETER", "PROGRAM", "ID", "SET", "OBJECT"].map(Cow::Borrowed);
+    let rows: Vec<Cells<'_>> = pins.iter().map(row).collect();
+    let mut widths = header.clone().map(|title| title.len());
     for row in &rows {
-        text.push_str(&line(row));
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = HEADER.to_string();
+    push_line(&mut text, &header, &widths);
+    text.push_str(&format!("{HEADER:#}\n"));
+    for row in &rows {
+        push_line(&mut text, row, &widths);
         text.push('\n');
     }
     text
 }
 
-fn row(pin: &ListedPin) -> [String; 7] {
-    let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+type Cells<'a> = [Cow<'a, str>; 7];
+
+fn push_line(text: &mut String, cells: &Cells<'_>, widths: &[usize; 7]) {
+    for (cell, width) in cells.iter().zip(widths) {
+        text.push_str(cell);
+        let gap = width.saturating_sub(cell.chars().count()) + 2;
+        text.extend(std::iter::repeat_n(' ', gap));
+    }
+    text.truncate(text.trim_end().len());
+}
+
+fn row(pin: &ListedPin) -> Cells<'_> {
+    fn or_dash(value: Option<&String>) -> Cow<'_, str> {
+        value.map_or("-", String::as_str).into()
+    }
     // A stamp may hold any text: whoever may load programs can forge one.
-    let printable = |text: &str| Printable(Path::new(text)).to_string();
+    let printable = |text| Printable(Path::new(text)).text();
     let state = &pin.state;
     [
-        pin.relative.clone(),
-        state.target.clone(),
-        or_dash(&state.parameter),
+        pin.relative.as_str().into(),
+        state.target.as_str().into(),
+        or_dash(state.parameter.as_ref()),
         printable(&state.program),
-        state.program_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-        or_dash(&state.set),
-        or_dash(&state.object.as_deref().map(printable)),
+        state.program_id.map_or("-".into(), |id| id.to_string().into()),
+        or_dash(state.set.as_ref()),
+        state.object.as_ref().map_or("-".into(), printable),
     ]
 }

@@ -23,7 +23,7 @@ CACHE = ROOT / "target/system-cache"
 PAGE = ROOT / "docs/kernels.md"
 
 # What takes minutes where the processor is emulated, and asks more of iterctl than of the kernel.
-LEFT_OUT = ["faults::", "kills::", "hostile_races::", "many::", "rivals::", "soak::"]
+LEFT_OUT = ["faults::", "kills::", "many::", "rivals::", "soak::"]
 
 LONGEST_SECONDS = int(os.environ.get("ITERCTL_KERNEL_SECONDS", "480"))
 
