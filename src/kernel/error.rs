@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 pub use attach::AttachError;
 
+use super::features::counts_locked_memory;
 use super::{capability, verdict};
 use crate::feature::Feature;
 use crate::meta::MapId;
@@ -95,8 +96,15 @@ impl LoadError {
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
         match error.raw_os_error() {
-            // pr_perm_msg() of libbpf: what it says to root who has reached the limit.
-            Some(EPERM) if said("ulimit -l") && !capability::is_lacking() => Self::Memlock,
+            // What libbpf says to root who has reached the limit (pr_perm_msg()), and whenever not even the
+            // smallest program can be loaded (bpf_object__probe_loading(), libbpf 1.7).
+            Some(EPERM)
+                if (said("ulimit -l") || said("RLIMIT_MEMLOCK"))
+                    && !capability::is_lacking()
+                    && counts_locked_memory() =>
+            {
+                Self::Memlock
+            }
             Some(EPERM) => Self::NotPermitted,
             Some(ESRCH) if said("failed to find kernel BTF type ID") => {
                 Self::UnknownTarget(target.clone())

@@ -41,6 +41,11 @@ pub(super) fn lacks_sleepable() -> bool {
     *LACKS.get_or_init(|| Types::read().is_ok_and(|types| !types.has_sleepable()))
 }
 
+/// Whether this kernel says that it counts BPF memory against RLIMIT_MEMLOCK.
+pub(super) fn counts_locked_memory() -> bool {
+    Types::read().is_ok_and(|types| !types.has_memory_cgroup())
+}
+
 /// The answers that several features are told by.
 struct Asked {
     /// The error of binding nothing to nothing.

@@ -6,7 +6,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use iterctl::feature::Feature;
+
 use super::bpf;
+use super::needs::needs;
 use super::sandbox::{Run, Sandbox, Tree, entry};
 use super::strace;
 
@@ -65,6 +68,8 @@ fn pin_foreign(sandbox: &Sandbox, path: &str) {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn what_comes_to_a_new_path_is_not_overwritten() {
+    // A pin that is put back has the inode that it had.
+    needs(Feature::Exchange);
     let reason = "something has come to `new/pin` since it was looked at";
     gives_way(|sandbox| pin_foreign(sandbox, "new/pin"), reason);
     gives_way(|sandbox| fs::create_dir_all(sandbox.pin("new/pin/deep")).expect("root may"), reason);
@@ -175,6 +180,8 @@ fn names(directory: &Path) -> Vec<OsString> {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
+    // A pin that is put back has the inode that it had.
+    needs(Feature::Exchange);
     is_not_followed(|sandbox| {
         sandbox.write("outside/goes", "a file of the same name");
         sandbox.file("outside")
@@ -197,6 +204,8 @@ fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn what_others_change_before_the_last_look_is_told() {
+    // Otherwise there is a rename more.
+    needs(Feature::Exchange);
     let sandbox = about_to_change();
     // The third rename is the last: one unpin, one replacement, one new pin.
     let run = strace::interrupt(&sandbox, "renameat2", 3, "apply -f iters.toml", || {

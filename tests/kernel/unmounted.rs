@@ -3,9 +3,11 @@
 
 use std::fs::File;
 
+use iterctl::feature::Feature;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 
+use super::needs::needs;
 use super::sandbox::{Run, Sandbox, entry};
 use super::strace;
 
@@ -52,6 +54,8 @@ fn a_bpffs_that_is_unmounted_meanwhile_is_told() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_bpffs_that_another_is_mounted_over_is_put_back_as_it_was() {
+    // A pin that is put back has the inode that it had.
+    needs(Feature::Exchange);
     for (call, when) in MOMENTS {
         let sandbox = about_to_change();
         let before = sandbox.tree();
