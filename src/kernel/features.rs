@@ -95,7 +95,8 @@ impl Asked {
                 Some(EINVAL) => State::Absent,
                 other => unknown(other),
             },
-            Feature::PathFd => match ffi::obj_get_at(CWD, c"iterctl/no/such/pin") {
+            // The empty path is nowhere, whatever is in the current folder.
+            Feature::PathFd => match ffi::obj_get_at(CWD, c"") {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => State::Present,
                 Err(error) if error.raw_os_error() == Some(EINVAL) => State::Absent,
                 other => unknown(code(other)),

@@ -106,6 +106,16 @@ fn people_see_the_same_in_groups() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn what_is_in_the_current_folder_changes_no_answer() {
+    let sandbox = Sandbox::new();
+    let elsewhere = states(&sandbox.iterctl("-j check --kernel").exits(0));
+    sandbox.write("iterctl", "a file");
+    assert_eq!(states(&sandbox.iterctl("-j check --kernel").exits(0)), elsewhere);
+    assert!(!elsewhere.values().any(|state| state == "unknown"), "{elsewhere:?}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn asking_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

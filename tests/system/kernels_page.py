@@ -115,6 +115,8 @@ def modules(runs) -> str:
 
     def cell(run, name):
         ended = Counter(result.ended for test, result in run.outcome.results.items() if module(test) == name)
+        if not ended:
+            return ""
         skipped = f", {ended['skipped']} skipped" if ended["skipped"] else ""
         return f"{ended['passed']}{skipped}"
 
