@@ -19,8 +19,8 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use self::entry::Entries;
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
 use crate::globals::{Global, Patch};
+use crate::manifest::Manifest;
 pub use crate::manifest::wire::Order;
-use crate::manifest::{File, Manifest};
 use crate::meta::{MapId, Meta, Mode};
 use crate::path::{MapName, PinPath, SetName, Sha256};
 use crate::target::{Sleep, Target};
@@ -241,6 +241,15 @@ impl Desired {
 }
 
 impl Order {
+    /// Every order.
+    pub const ALL: [Self; 5] = [
+        Self::SelfOnly,
+        Self::DescendantsPre,
+        Self::DescendantsPost,
+        Self::AncestorsUp,
+        Self::Children,
+    ];
+
     /// `enum bpf_cgroup_iter_order` of include/uapi/linux/bpf.h.
     pub fn number(self) -> u32 {
         match self {
@@ -254,14 +263,7 @@ impl Order {
 
     /// The order of that number.
     pub fn of_number(number: u32) -> Option<Self> {
-        let all = [
-            Self::SelfOnly,
-            Self::DescendantsPre,
-            Self::DescendantsPost,
-            Self::AncestorsUp,
-            Self::Children,
-        ];
-        all.into_iter().find(|order| order.number() == number)
+        Self::ALL.into_iter().find(|order| order.number() == number)
     }
 }
 
@@ -310,7 +312,7 @@ fn resolve_entries(manifest: &Manifest, facts: &Facts) -> (Result<Set, Fault>, P
     let bpffs = set::bpffs(manifest, &mut faults);
     // Where it is written wrongly, no path can be said to be outside of it.
     let bpffs_is_known =
-        faults.len() == before && !manifest.files.iter().any(File::document_is_incomplete);
+        faults.len() == before && !manifest.files.iter().any(|file| file.document_is_incomplete);
     let entries = entry::entries(manifest, facts, (&bpffs, bpffs_is_known), faults);
     (set, bpffs, entries)
 }

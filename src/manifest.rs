@@ -3,16 +3,17 @@
 //! In: the [`Input`], texts that somebody else has read. Out: what could be read of them, and what
 //! could not. What the values mean is decided in [`desired`](crate::desired).
 
-mod remove;
+mod read;
 pub mod wire;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
-use serde::Deserialize as _;
-use toml::de::{DeTable, Deserializer};
+use toml_spanner::{Arena, parse_recoverable};
 
+use self::read::{Read, Reader};
 use crate::fault::{Fault, Place, Problem};
+use crate::value::{Entries, Value};
 
 /// What one call is given with `-f` and `--set`, read but not understood yet.
 #[derive(Clone, Debug, Default)]
@@ -71,14 +72,12 @@ pub struct File {
     pub base: PathBuf,
     /// Its keys.
     pub keys: wire::File,
-    /// Where the tables begin from which a faulty key was left out: what is missing there has been
+    /// Whether a key of the document itself, such as `set`, could not be read.
+    pub document_is_incomplete: bool,
+    /// Where the entries begin of which a key could not be read: what is missing there has been
     /// complained about already.
     pub incomplete: BTreeSet<usize>,
 }
-
-/// How many faults of form are listed before giving up on a file. Finding each means reading the
-/// file again, so this also bounds the time.
-const MOST_SHAPES: usize = 50;
 
 /// Reads every source.
 pub fn parse(input: &Input) -> Manifest {
@@ -141,12 +140,6 @@ impl Manifest {
 }
 
 impl File {
-    /// Whether a key of the document itself, such as `set`, could not be read.
-    pub fn document_is_incomplete(&self) -> bool {
-        // toml 1.1 has the document begin at byte 0, whatever it begins with.
-        self.incomplete.contains(&0)
-    }
-
     /// The absolute path of an object as written in this file.
     pub fn object(&self, written: &str) -> PathBuf {
         // Collecting the components drops `./`, so that one object has one path.
@@ -155,82 +148,53 @@ impl File {
 }
 
 fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    let arena = Arena::new();
+    let document = parse_recoverable(&source.text, &arena);
     let mut file = File { base: source.base.clone(), ..File::default() };
     // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
-    if !errors.is_empty() {
-        let syntax = |error: &toml::de::Error| Problem::Syntax(error.message().to_owned());
-        faults.extend(errors.iter().map(|error| fault(number, error, syntax(error))));
-        file.incomplete.insert(table.span().start);
+    if !document.errors().is_empty() {
+        faults.extend(document.errors().iter().map(|error| syntax_fault(number, source, error)));
+        file.document_is_incomplete = true;
         return file;
     }
-    match wire::File::deserialize(Deserializer::from(table)) {
-        Ok(keys) => file.keys = keys,
-        Err(first) => leave_faulty_keys_out(number, &source.text, first, &mut file, faults),
+    let mut reader = Reader::new(number, &source.text);
+    let (keys, is_complete) = reader.document(document.table());
+    faults.append(&mut reader.faults);
+    let incomplete = reader.incomplete.into_iter().collect();
+    File { keys, document_is_incomplete: !is_complete, incomplete, ..file }
+}
+
+fn syntax_fault(number: usize, source: &Source, error: &toml_spanner::Error) -> Fault {
+    let mut span = error.span().range();
+    // Where one byte is wrong, it may be one of a character's (toml-spanner 1.0).
+    while !source.text.is_char_boundary(span.start) {
+        span.start -= 1;
     }
-    file
-}
-
-// serde gives up at the first key that it does not understand. So that every fault is found, that
-// key is taken out and the rest is read again, as often as needed. Reading uses a document up: it is
-// parsed again for that, as it rarely comes to it, and a copy of a large one takes as long.
-fn leave_faulty_keys_out(
-    number: usize,
-    text: &str,
-    first: toml::de::Error,
-    file: &mut File,
-    faults: &mut Vec<Fault>,
-) {
-    let (mut table, _) = DeTable::parse_recoverable(text);
-    let mut error = first;
-    for _ in 0..MOST_SHAPES {
-        faults.push(fault(number, &error, Problem::Shape(shape_message(&error))));
-        let Some(span) = error.span() else { return };
-        let Some(owner) = remove::remove_at(&mut table, &span) else { return };
-        file.incomplete.insert(owner);
-        match wire::File::deserialize(Deserializer::from(table.clone())) {
-            Ok(keys) => {
-                file.keys = keys;
-                return;
-            }
-            Err(next) => error = next,
-        }
+    while !source.text.is_char_boundary(span.end) {
+        span.end += 1;
     }
-    faults.push(Fault { place: None, problem: Problem::TooManyShapes });
+    // What is missing at the end of a line is shown there, and not on the next one.
+    if source.text.get(span.clone()) == Some("\n") {
+        span.end = span.start;
+    }
+    let problem = Problem::Syntax(error.message(&source.text));
+    Fault { place: Some(Place::new(number, span)), problem }
 }
 
-fn fault(number: usize, error: &toml::de::Error, problem: Problem) -> Fault {
-    Fault { place: error.span().map(|span| Place::new(number, span)), problem }
+/// Reads a text that is nothing but a value, as behind `=`.
+pub fn parse_value(text: &str) -> Option<Value> {
+    const KEY: &str = "value = ";
+    let document = format!("{KEY}{text}");
+    let mut keys = parse_values(&document)?.0.into_iter();
+    let (Some((_, value)), None) = (keys.next(), keys.next()) else { return None };
+    (value.span() == (KEY.len()..document.len())).then(|| value.into_inner())
 }
 
-fn shape_message(error: &toml::de::Error) -> String {
-    // serde speaks of Rust's types; whoever writes TOML knows keys and tables.
-    const WORDS: &[(&str, &str)] = &[
-        ("unknown field", "unknown key"),
-        ("unknown variant", "unknown key"),
-        ("wanted exactly 1 element, found 0 elements", "one key belongs here, and there is none"),
-        (
-            "wanted exactly 1 element, more than 1 element",
-            "one key belongs here, and there are more",
-        ),
-        ("wanted string or table", "a table belongs here"),
-        ("invalid type: unit variant, expected newtype variant", "a table belongs here"),
-        // How the toml crate shows a date to whoever does not ask for one (toml 1.1).
-        (
-            "string \"$__toml_private_datetime\", expected a spanned value",
-            "date or time, expected a boolean, an integer, a string, an array or a table",
-        ),
-        ("map, expected a sequence", "a table, expected an array: write `[[iter]]`"),
-        ("invalid type: map", "invalid type: table"),
-        ("sequence", "array"),
-        ("expected struct Access", "expected a table"),
-        ("expected struct Entry", "expected a table"),
-        ("expected struct Cgroup", "expected a table"),
-        ("expected u32", "expected a number from 0 to 4294967295"),
-        ("expected u64", "expected a number from 0 to 18446744073709551615"),
-    ];
-    let message = error.message().trim_end().to_owned();
-    WORDS.iter().fold(message, |message, (serde, ours)| message.replace(serde, ours))
+/// Reads a document with any keys.
+pub(crate) fn parse_values(document: &str) -> Option<Entries<Value>> {
+    let arena = Arena::new();
+    let parsed = toml_spanner::parse(document, &arena).ok()?;
+    Entries::read(parsed.table().as_item(), &mut Reader::new(0, document))
 }
 
 #[cfg(test)]
@@ -297,23 +261,24 @@ mod tests {
                     "colour",
                     "unknown key `colour`, expected one of `set`, `bpffs`, `defaults`, `iter`",
                 ),
-                ("440", "invalid type: integer `440`, expected a string"),
                 ("5", "invalid type: integer `5`, expected a string"),
-                ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
                      `cgroup`, `task`, `globals`, `maps`, `mode`, `owner`, `group`, `dir-mode`, `sha256`",
                 ),
+                ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),
+                ("440", "invalid type: integer `440`, expected a string"),
             ],
         );
         assert_eq!(file.keys.iter.len(), 2, "what could be read is kept");
-        assert_eq!(file.incomplete.len(), 4, "two entries, [defaults] and the file");
+        assert_eq!(file.incomplete.len(), 2, "both entries");
+        assert!(file.document_is_incomplete, "and the file");
     }
 
     #[test]
     fn broken_toml_is_not_guessed_at() {
-        check("[[iter]\nobj = 5\n", &[("", "not TOML: unclosed array table, expected `]`")]);
+        check("[[iter]\nobj = 5\n", &[("", "not TOML: expected a right bracket, found a newline")]);
     }
 
     #[test]
@@ -324,6 +289,10 @@ mod tests {
             ..Input::default()
         };
         let manifest = parse(&input);
-        assert_eq!(manifest.faults.len(), MOST_SHAPES + 1);
+        assert_eq!(manifest.faults.len(), 51);
+        assert_eq!(
+            manifest.faults.last().map(|fault| &fault.problem),
+            Some(&Problem::TooManyShapes)
+        );
     }
 }

@@ -6,13 +6,14 @@
 mod broken {
     pub(crate) mod manifest;
     pub(crate) mod stamp;
+    pub(crate) mod toml;
 }
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use broken::{manifest, stamp};
+use broken::{manifest, stamp, toml};
 use iterctl::stamp::Stamp;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -107,6 +108,15 @@ fn run(test: impl Fn(&str) -> Result<(), TestCaseError>) {
 fn broken_manifests_have_faults_with_places_or_are_understood() {
     let facts = manifest::facts();
     run(|text| in_time(|| manifest::read(text, &facts)));
+}
+
+/// Two parsers that know nothing of each other: what is TOML for one and what it says is so for the other.
+#[test]
+fn broken_manifests_are_toml_for_cargos_parser_or_for_none() {
+    run(|text| {
+        toml::compare(text);
+        Ok(())
+    });
 }
 
 #[test]

@@ -6,10 +6,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_spanned::Spanned;
-
 use crate::cli::{GivenArgs, PinArgs, ReadArgs};
-use crate::value::{Value, quote};
+use crate::manifest::parse_value;
+use crate::value::quote;
 
 /// What is wrong with the words of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,13 +150,6 @@ fn global(written: &str) -> Result<String, InvalidEntry> {
         Some(value) => format!("{name} = {value}"),
         None => format!("{name} = {}", quote(value)),
     })
-}
-
-fn parse_value(text: &str) -> Option<Value> {
-    use serde::Deserialize as _;
-    // A value on one line: nothing that comes from a command line gets out of its place.
-    let parsed = toml::de::ValueDeserializer::parse(text).ok()?;
-    Some(Spanned::<Value>::deserialize(parsed).ok()?.into_inner())
 }
 
 /// `NAME=KIND:MAP`.

@@ -3,20 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Deserialize as _;
-use toml::de::ValueDeserializer;
-
 use super::{Answer, iterators, look};
 use crate::bpffs::Bpffs;
 use crate::cli::ExportArgs;
 use crate::desired::Order;
 use crate::exit::Exit;
+use crate::manifest::parse_value;
 use crate::meta::Meta;
 use crate::observed::{LinkParam, ObservedPin};
 use crate::path::{PinPath, SetName};
 use crate::report::{Report, Shown, Usage, error};
 use crate::stamp::Stamp;
-use crate::value::{Entries, Value, quote, quote_key};
+use crate::value::{Value, quote, quote_key};
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
     let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;
@@ -99,8 +97,8 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
 
 /// A stamp's globals, read and written again: whoever may load a program can put anything there.
 fn read_again(toml: &str) -> Option<String> {
-    let parsed = ValueDeserializer::parse(toml).ok()?;
-    Some(Entries::<Value>::deserialize(parsed).ok()?.to_string())
+    let value = parse_value(toml)?;
+    matches!(value, Value::Table(_)).then(|| value.to_string())
 }
 
 fn given_maps(maps: &BTreeMap<String, u32>) -> String {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{DEFAULT_BPFFS, Naming, Set};
 use crate::fault::{Fault, Place, Problem};
-use crate::manifest::{Argument, File, Manifest};
+use crate::manifest::{Argument, Manifest};
 use crate::path::SetName;
 
 /// The set: `--set`, else the name that the files agree on, else the one of the `-f` arguments.
@@ -24,7 +24,7 @@ pub(super) fn set(manifest: &Manifest, faults: &mut Vec<Fault>) -> Result<Set, F
     match taken_set(manifest) {
         Ok(name) => Ok(Set { name, naming: Naming::Taken, source }),
         // The name may be written where it could not be read, which has been complained about.
-        Err(fault) if manifest.files.iter().any(File::document_is_incomplete) => {
+        Err(fault) if manifest.files.iter().any(|file| file.document_is_incomplete) => {
             Err(faults.pop().unwrap_or(fault))
         }
         Err(fault) => Err(fault),

@@ -5,7 +5,8 @@ mod properties;
 use serde_spanned::Spanned;
 
 use super::{Global, Member, Misfit, Type, encode};
-use crate::value::{Entries, Value};
+use crate::manifest::parse_values;
+use crate::value::Value;
 
 /// Where the variable begins in its section.
 const OFFSET: usize = 8;
@@ -55,7 +56,7 @@ fn global(kind: Type) -> Global {
 }
 
 fn value_of(text: &str) -> Spanned<Value> {
-    let mut document: Entries<Value> = toml::from_str(text).expect("this is TOML");
+    let mut document = parse_values(text).expect("this is TOML");
     document.0.remove(0).1
 }
 

@@ -1,19 +1,16 @@
-//! The manifest as it is written: what serde reads and what `schemas/manifest.json` says.
+//! The manifest as it is written: what is read of it and what `schemas/manifest.json` says.
 //!
 //! The `///` comments on the fields are shown by editors; they are written for whoever writes a
 //! manifest. Pure.
 
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned;
 
 use crate::value::{Entries, Value};
 
 /// A manifest of iterctl: the BPF iterators that are to be pinned on bpffs.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(title = "iterctl manifest")]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(title = "iterctl manifest", deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
     /// Who owns the pins. Pins of this set that no manifest lists any more are unpinned.
     /// Default: the file's name without `.toml`, or the folder's without `.d`.
@@ -25,18 +22,17 @@ pub struct File {
     pub bpffs: Option<Spanned<String>>,
 
     /// What holds for every entry of this file that does not say otherwise.
-    #[serde(default)]
+    #[schemars(default)]
     pub defaults: Access,
 
     /// The iterators, one `[[iter]]` each.
-    #[serde(default)]
-    #[schemars(with = "Vec<Entry>")]
+    #[schemars(with = "Vec<Entry>", default)]
     pub iter: Vec<Spanned<Entry>>,
 }
 
 /// Who may use a pin. May stand in `[defaults]` and in an entry.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Access {
     /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
@@ -56,8 +52,8 @@ pub struct Access {
 }
 
 /// One iterator: an object file, the path of its pin, and its parameters.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Entry {
     /// The compiled BPF object, relative to the manifest's folder or absolute.
     #[schemars(with = "String", required)]
@@ -121,8 +117,8 @@ pub struct Entry {
 }
 
 /// An existing map, by one of its names.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
 pub enum Map {
     /// The kernel's id of the map, as `bpftool map` lists it.
     Id(#[schemars(range(min = 1))] u32),
@@ -135,8 +131,8 @@ pub enum Map {
 }
 
 /// Where a `cgroup` iterator starts, and where it goes from there.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Cgroup {
     /// The cgroup's directory, as an absolute path: `/sys/fs/cgroup/system.slice`. Either this or `id`.
     pub path: Option<String>,
@@ -164,30 +160,9 @@ pub enum Order {
     Children,
 }
 
-// Derived, it would take an order for a key, as in `map`, and say so.
-impl<'de> Deserialize<'de> for Order {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = String::deserialize(deserializer)?;
-        Ok(match written.as_str() {
-            "self-only" => Self::SelfOnly,
-            "descendants-pre" => Self::DescendantsPre,
-            "descendants-post" => Self::DescendantsPost,
-            "ancestors-up" => Self::AncestorsUp,
-            "children" => Self::Children,
-            other => {
-                return Err(D::Error::custom(format!(
-                    "unknown order `{}`, expected one of `self-only`, `descendants-pre`, \
-                     `descendants-post`, `ancestors-up`, `children`",
-                    other.escape_debug()
-                )));
-            }
-        })
-    }
-}
-
 /// One process or one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
 pub enum Task {
     /// A process, with all its threads.
     Pid(u32),

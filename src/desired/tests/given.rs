@@ -135,8 +135,8 @@ fn tasks_have_one_number() {
     faulty("{ pid = 1, tid = 1 }", "{ pid = 1, tid = 1 }", more);
     faulty("{ }", "{ }", "one key belongs here, and there is none");
     faulty("{ uid = 1 }", "uid", "unknown key `uid`, expected `pid` or `tid`");
-    faulty("1", "1", "a table belongs here");
-    faulty("'pid'", "'pid'", "a table belongs here");
+    faulty("1", "1", "invalid type: integer `1`, expected a table");
+    faulty("'pid'", "'pid'", "invalid type: string \"pid\", expected a table");
     let range = "expected a number from 0 to 4294967295";
     faulty("{ pid = -1 }", "-1", &format!("invalid value: integer `-1`, {range}"));
     check(file(&task("[iter.task]\npid = 1\ntid = 1")), &[("[iter.task]", more)]);
@@ -201,7 +201,7 @@ fn faulty_given_maps_are_pointed_at() {
             own,
         ],
     );
-    faulty("{ seen = 5 }", &[("5", "a table belongs here")]);
+    faulty("{ seen = 5 }", &[("5", "invalid type: integer `5`, expected a table")]);
     faulty("{ seen = {} }", &[("{}", "one key belongs here, and there is none")]);
     check_help(
         file(&task("maps = { seen = { own = 'counts' } }")),

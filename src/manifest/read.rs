@@ -1,0 +1,359 @@
+//! A parsed document → [`wire`]. Every fault of form is found, with its place. Pure.
+
+use std::ops::Range;
+
+use serde_spanned::Spanned;
+use toml_spanner::{Array, Item, Key, Table, TableStyle, Value as Toml};
+
+use super::wire::{Access, Cgroup, Entry, File, Map, Order, Task};
+use crate::fault::{Fault, Place, Problem};
+use crate::value::{Entries, Value};
+
+/// So many faults of form are listed of one file.
+const MOST_FAULTS: usize = 50;
+
+/// What is read of a document, apart from its values.
+pub(super) struct Reader<'a> {
+    /// The number of the source, and its text.
+    source: (usize, &'a str),
+    /// All that could not be read.
+    pub(super) faults: Vec<Fault>,
+    /// Where the entries begin of which a key could not be read.
+    pub(super) incomplete: Vec<usize>,
+}
+
+/// Something that can be read of a TOML value.
+pub(super) trait Read: Sized {
+    /// `None` where it cannot be read, which has been complained about.
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Reads the value of a key, and puts it where it belongs. `None` where it cannot be read.
+type Take<T> = fn(&mut T, &Item<'_>, &mut Reader<'_>) -> Option<()>;
+
+/// A table with these keys, each of which may be missing, and with no other.
+trait Keys: Default + 'static {
+    const KEYS: &'static [(&'static str, Take<Self>)];
+}
+
+/// A table with one of these keys.
+trait OneKey: Sized + 'static {
+    const KEYS: &'static [(&'static str, Reads<Self>)];
+}
+
+/// Reads the value of a key.
+type Reads<T> = fn(&Item<'_>, &mut Reader<'_>) -> Option<T>;
+
+/// Keys that are called as the fields that they are read into.
+macro_rules! keys {
+    ($($key:literal => $field:ident),* $(,)?) => {
+        &[$(($key, |table, item, reader| put(&mut table.$field, item, reader))),*]
+    };
+}
+
+fn put<T: Read>(field: &mut Option<T>, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<()> {
+    *field = Some(T::read(item, reader)?);
+    Some(())
+}
+
+impl Keys for File {
+    const KEYS: &'static [(&'static str, Take<Self>)] = &[
+        ("set", |file, item, reader| put(&mut file.set, item, reader)),
+        ("bpffs", |file, item, reader| put(&mut file.bpffs, item, reader)),
+        // Of both, what can be read is kept.
+        ("defaults", |file, item, reader| {
+            let table = reader.table(item)?;
+            let (defaults, all) = reader.keys(table);
+            file.defaults = defaults;
+            all.then_some(())
+        }),
+        ("iter", |file, item, reader| {
+            let array = reader.array(item)?;
+            let (entries, all) = reader.entries(array);
+            file.iter = entries;
+            all.then_some(())
+        }),
+    ];
+}
+
+impl Keys for Access {
+    const KEYS: &'static [(&'static str, Take<Self>)] = keys! {
+        "mode" => mode,
+        "owner" => owner,
+        "group" => group,
+        "dir-mode" => dir_mode,
+    };
+}
+
+impl Keys for Entry {
+    const KEYS: &'static [(&'static str, Take<Self>)] = keys! {
+        "obj" => obj,
+        "path" => path,
+        "program" => program,
+        "map" => map,
+        "cgroup" => cgroup,
+        "task" => task,
+        "globals" => globals,
+        "maps" => maps,
+        "mode" => mode,
+        "owner" => owner,
+        "group" => group,
+        "dir-mode" => dir_mode,
+        "sha256" => sha256,
+    };
+}
+
+impl Keys for Cgroup {
+    const KEYS: &'static [(&'static str, Take<Self>)] = keys! {
+        "path" => path,
+        "id" => id,
+        "order" => order,
+    };
+}
+
+impl OneKey for Map {
+    const KEYS: &'static [(&'static str, Reads<Self>)] = &[
+        ("id", |item, reader| Read::read(item, reader).map(Self::Id)),
+        ("pinned", |item, reader| Read::read(item, reader).map(Self::Pinned)),
+        ("name", |item, reader| Read::read(item, reader).map(Self::Name)),
+        ("own", |item, reader| Read::read(item, reader).map(Self::Own)),
+    ];
+}
+
+impl OneKey for Task {
+    const KEYS: &'static [(&'static str, Reads<Self>)] = &[
+        ("pid", |item, reader| Read::read(item, reader).map(Self::Pid)),
+        ("tid", |item, reader| Read::read(item, reader).map(Self::Tid)),
+    ];
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(number: usize, text: &'a str) -> Self {
+        Self { source: (number, text), faults: Vec::new(), incomplete: Vec::new() }
+    }
+
+    /// Reads what can be read of a document, and whether that is all.
+    pub(super) fn document(&mut self, document: &Table<'_>) -> (File, bool) {
+        self.keys(document)
+    }
+
+    fn entries(&mut self, items: &Array<'_>) -> (Vec<Spanned<Entry>>, bool) {
+        let mut entries = Vec::with_capacity(items.len());
+        let mut all = true;
+        for item in items {
+            let Some(table) = self.table(item) else {
+                all = false;
+                continue;
+            };
+            let (entry, is_complete) = self.keys(table);
+            let span = self.span(item);
+            if !is_complete {
+                self.incomplete.push(span.start);
+            }
+            entries.push(Spanned::new(span, entry));
+        }
+        (entries, all)
+    }
+
+    /// Reads every key that can be read, and whether that is all.
+    fn keys<T: Keys>(&mut self, table: &Table<'_>) -> (T, bool) {
+        let mut read = T::default();
+        let mut all = true;
+        for (key, item) in table {
+            let taken = match T::KEYS.iter().find(|(name, _)| *name == key.name) {
+                Some((_, take)) => take(&mut read, item, self),
+                None => self.unknown(key, T::KEYS.iter().map(|(name, _)| *name)),
+            };
+            all &= taken.is_some();
+        }
+        (read, all)
+    }
+
+    fn one_key<T: OneKey>(&mut self, item: &Item<'_>) -> Option<T> {
+        let table = self.table(item)?;
+        let mut one = None;
+        for (key, item) in table {
+            one = match T::KEYS.iter().find(|(name, _)| *name == key.name) {
+                Some((_, read)) => read(item, self),
+                None => self.unknown(key, T::KEYS.iter().map(|(name, _)| *name)),
+            };
+            one.as_ref()?;
+        }
+        match table.len() {
+            1 => one,
+            0 => self.fault(item, "one key belongs here, and there is none"),
+            _ => self.fault(item, "one key belongs here, and there are more"),
+        }
+    }
+
+    fn table<'i>(&mut self, item: &'i Item<'i>) -> Option<&'i Table<'i>> {
+        item.as_table().or_else(|| self.wrong_type(item, "a table"))
+    }
+
+    fn array<'i>(&mut self, item: &'i Item<'i>) -> Option<&'i Array<'i>> {
+        item.as_array().or_else(|| self.wrong_type(item, "an array: write `[[iter]]`"))
+    }
+
+    /// A number of that range.
+    fn number<T: TryFrom<i128>>(&mut self, item: &Item<'_>, most: T) -> Option<T>
+    where
+        i128: From<T>,
+    {
+        let most = i128::from(most);
+        let Some(number) = item.as_i128() else {
+            return self.wrong_type(item, &format!("a number from 0 to {most}"));
+        };
+        let fits = (0..=most).contains(&number).then(|| T::try_from(number).ok()).flatten();
+        fits.or_else(|| {
+            let message =
+                format!("invalid value: integer `{number}`, expected a number from 0 to {most}");
+            self.fault(item, &message)
+        })
+    }
+
+    fn unknown<T>(
+        &mut self,
+        key: &Key<'_>,
+        known: impl Iterator<Item = &'static str>,
+    ) -> Option<T> {
+        let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+        let expected = match known.as_slice() {
+            [one, other] => format!("{one} or {other}"),
+            all => format!("one of {}", all.join(", ")),
+        };
+        let name = key.name.escape_debug();
+        self.fault_at(key.span.range(), format!("unknown key `{name}`, expected {expected}"))
+    }
+
+    fn wrong_type<T>(&mut self, item: &Item<'_>, expected: &str) -> Option<T> {
+        let found = match item.value() {
+            Toml::String(text) => format!("string {text:?}"),
+            Toml::Integer(number) => format!("integer `{}`", number.as_i128()),
+            Toml::Float(number) => format!("floating point `{number}`"),
+            Toml::Boolean(value) => format!("boolean `{value}`"),
+            Toml::Array(_) => "array".to_owned(),
+            Toml::Table(_) => "table".to_owned(),
+            Toml::DateTime(_) => "date or time".to_owned(),
+        };
+        self.fault(item, &format!("invalid type: {found}, expected {expected}"))
+    }
+
+    fn fault<T>(&mut self, item: &Item<'_>, message: &str) -> Option<T> {
+        self.fault_at(self.span(item), message.to_owned())
+    }
+
+    fn fault_at<T>(&mut self, span: Range<usize>, message: String) -> Option<T> {
+        let place = Some(Place::new(self.source.0, span));
+        match self.faults.len() {
+            ..MOST_FAULTS => self.faults.push(Fault { place, problem: Problem::Shape(message) }),
+            MOST_FAULTS => {
+                self.faults.push(Fault { place: None, problem: Problem::TooManyShapes });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Where a value is to be shown: of a table below a header, only that.
+    fn span(&self, item: &Item<'_>) -> Range<usize> {
+        let span = item.span();
+        let has_header = item.as_table().is_some_and(|table| table.style() == TableStyle::Header);
+        match has_header {
+            true => span.extract_header_span(self.source.1.as_bytes()).range(),
+            false => span.range(),
+        }
+    }
+}
+
+impl<T: Read> Read for Spanned<T> {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self::new(reader.span(item), T::read(item, reader)?))
+    }
+}
+
+impl Read for String {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        item.as_str().map(str::to_owned).or_else(|| reader.wrong_type(item, "a string"))
+    }
+}
+
+impl Read for u32 {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.number(item, Self::MAX)
+    }
+}
+
+impl Read for u64 {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.number(item, Self::MAX)
+    }
+}
+
+impl Read for Map {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.one_key(item)
+    }
+}
+
+impl Read for Task {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.one_key(item)
+    }
+}
+
+impl Read for Cgroup {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let table = reader.table(item)?;
+        let (cgroup, all) = reader.keys(table);
+        all.then_some(cgroup)
+    }
+}
+
+impl Read for Order {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let written = String::read(item, reader)?;
+        let known = Self::ALL.into_iter().find(|order| order.to_string() == written);
+        known.or_else(|| {
+            let all = Self::ALL.map(|order| format!("`{order}`")).join(", ");
+            let written = written.escape_debug();
+            reader.fault(item, &format!("unknown order `{written}`, expected one of {all}"))
+        })
+    }
+}
+
+impl Read for Value {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match item.value() {
+            Toml::Boolean(value) => Some(Self::Boolean(*value)),
+            Toml::Integer(number) => Some(Self::Integer(number.as_i128())),
+            Toml::String(text) => Some(Self::String((*text).to_owned())),
+            Toml::Array(items) => {
+                let read: Vec<Option<_>> =
+                    items.iter().map(|item| Read::read(item, reader)).collect();
+                read.into_iter().collect::<Option<_>>().map(Self::Array)
+            }
+            Toml::Table(_) => Read::read(item, reader).map(Self::Table),
+            Toml::Float(_) | Toml::DateTime(_) => {
+                reader.wrong_type(item, "a boolean, an integer, a string, an array or a table")
+            }
+        }
+    }
+}
+
+/// In the order of their keys, whatever order they are written in: that is not what a table says.
+impl<T: Read> Read for Entries<T> {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let read: Vec<Option<_>> = reader
+            .table(item)?
+            .iter()
+            .map(|(key, item)| {
+                let key = Spanned::new(key.span.range(), key.name.to_owned());
+                Some((key, Read::read(item, reader)?))
+            })
+            .collect();
+        let mut entries: Vec<(Spanned<String>, Spanned<T>)> =
+            read.into_iter().collect::<Option<_>>()?;
+        entries.sort_by(|(one, _), (other, _)| one.get_ref().cmp(other.get_ref()));
+        Some(Self(entries))
+    }
+}
