@@ -66,6 +66,7 @@ struct Directory<'a> {
     fd: OwnedFd,
     /// Whether nobody else can change what its names stand for.
     is_own: bool,
+    /// In their order, so that the paths nearly are in theirs.
     names: Vec<CString>,
 }
 
@@ -151,7 +152,8 @@ impl Bpffs {
             let stat = fstat(&fd)?;
             let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
             let entries = Dir::read_from(&fd)?.map(|entry| Ok(entry?.file_name().to_owned()));
-            let names = entries.collect::<io::Result<_>>()?;
+            let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+            names.sort_unstable();
             Ok(Some((fd, is_own, names)))
         };
         let opened = open().map_err(|error| self.failed(path, error))?;

@@ -1,6 +1,5 @@
 //! Every entry of a manifest → the pin that it wants. Pure.
 
-use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,8 +40,8 @@ pub(super) fn entries(
     };
     let by_path = resolver.entries(manifest);
     resolver.refuse_parents(&by_path);
-    let (mut pins, mut faulty) = (Vec::new(), Vec::new());
-    for (path, Entry { place, pin }) in by_path {
+    let (mut pins, mut faulty) = (Vec::with_capacity(by_path.len()), Vec::new());
+    for Entry { path, place, pin } in by_path {
         match pin {
             Ok(pin) => pins.push((path, DesiredPin { place, ..pin })),
             Err(faults) => faulty.push((path, faults)),
@@ -57,6 +56,7 @@ pub(super) fn entries(
 
 /// An entry whose path can be read.
 struct Entry {
+    path: PinPath,
     /// Where that stands.
     place: Place,
     /// The pin that it wants, or what is wrong with it alone.
@@ -64,8 +64,9 @@ struct Entry {
 }
 
 impl<'a> Resolver<'a> {
-    fn entries(&mut self, manifest: &'a Manifest) -> BTreeMap<PinPath, Entry> {
-        let mut by_path = BTreeMap::new();
+    /// Every entry whose path can be read, in the order of the paths, each path once.
+    fn entries(&mut self, manifest: &'a Manifest) -> Vec<Entry> {
+        let mut by_path = Vec::with_capacity(manifest.entries().count());
         for (number, file) in manifest.files.iter().enumerate() {
             // Where no entry says otherwise, a faulty default is complained about once, here.
             self.access(number, &file.keys.defaults, &wire::Access::default());
@@ -74,37 +75,45 @@ impl<'a> Resolver<'a> {
                 let path = self.path(&written);
                 let before = self.faults.len();
                 let pin = self.pin(&written);
-                let Some((path, place)) = path else { continue };
-                match by_path.entry(path) {
-                    Slot::Occupied(first) => {
-                        let (path, Entry { place: at, .. }) = (first.key().clone(), first.get());
-                        self.fault(place, Problem::DuplicatePath { path, at: at.clone() });
-                    }
-                    Slot::Vacant(slot) => {
-                        let own = self.faults.split_off(before);
-                        let pin = pin.filter(|_| own.is_empty()).ok_or(own);
-                        slot.insert(Entry { place, pin });
-                    }
+                if let Some((path, place)) = path {
+                    let own = self.faults.split_off(before);
+                    let pin = pin.filter(|_| own.is_empty()).ok_or(own);
+                    by_path.push(Entry { path, place, pin });
                 }
             }
         }
+        // Those that name the same path stay in the order in which they are written.
+        by_path.sort_by(|one, other| one.path.cmp(&other.path));
+        by_path.dedup_by(|second, first| {
+            let is_second = second.path == first.path;
+            if is_second {
+                self.refuse_second(second, first);
+            }
+            is_second
+        });
         by_path
     }
 
+    /// A second entry of the same path is not an entry's own fault.
+    fn refuse_second(&mut self, second: &mut Entry, first: &Entry) {
+        if let Err(own) = &mut second.pin {
+            self.faults.append(own);
+        }
+        let (path, at) = (first.path.clone(), first.place.clone());
+        self.fault(second.place.clone(), Problem::DuplicatePath { path, at });
+    }
+
     /// In the order of the paths, all that is below one follows right after it.
-    fn refuse_parents(&mut self, by_path: &BTreeMap<PinPath, Entry>) {
-        let mut above: Vec<(&PinPath, &Place)> = Vec::new();
-        for (below, Entry { place: at, .. }) in by_path {
-            while above.pop_if(|(path, _)| !below.is_below(path)).is_some() {}
-            for (path, place) in &above {
-                let problem = Problem::ParentOfAnother {
-                    path: (*path).clone(),
-                    below: below.clone(),
-                    at: at.clone(),
-                };
-                self.fault((*place).clone(), problem);
+    fn refuse_parents(&mut self, by_path: &[Entry]) {
+        let mut above: Vec<&Entry> = Vec::new();
+        for entry in by_path {
+            while above.pop_if(|above| !entry.path.is_below(&above.path)).is_some() {}
+            for Entry { path, place, .. } in &above {
+                let (path, below) = (path.clone(), entry.path.clone());
+                let problem = Problem::ParentOfAnother { path, below, at: entry.place.clone() };
+                self.fault(place.clone(), problem);
             }
-            above.push((below, at));
+            above.push(entry);
         }
     }
 

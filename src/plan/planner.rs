@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
+
 use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, WantedParam};
 use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param};
 use crate::meta::{MapId, Mode};
@@ -34,20 +37,28 @@ fn plan_set(
     if !obstacles.is_empty() {
         return Plan { obstacles, ..Plan::default() };
     }
-    let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
-    let listed: BTreeSet<&PinPath> = desired.pins.keys().chain(&desired.left_out).collect();
-    for (path, pin) in observed.iterators() {
-        let ours = pin.provenance.set() == Some(&desired.set.name);
-        if let Some(reason) = unpin_unlisted
-            && ours
-            && !listed.contains(path)
-        {
-            planner.unpin(path, pin, reason);
+    let mut planner = Planner::new(observed, policy);
+    let mut wanted = Vec::with_capacity(desired.pins.len());
+    // Both are in the order of their paths: they are gone through side by side.
+    let by_path = |(want, _): &(&PinPath, _), (have, _): &(&PinPath, _)| want.cmp(have);
+    for found in desired.pins.iter().merge_join_by(&observed.nodes, by_path) {
+        match found {
+            Both((path, want), (_, node)) => wanted.push((path, want, Some(node))),
+            Left((path, want)) => wanted.push((path, want, None)),
+            Right((path, Node::Iterator(pin))) => {
+                if let Some(reason) = unpin_unlisted
+                    && pin.provenance.set() == Some(&desired.set.name)
+                    && !desired.left_out.contains(path)
+                {
+                    planner.unpin(path, pin, reason);
+                }
+            }
+            Right((_, Node::Directory(_) | Node::Other(_))) => {}
         }
     }
-    let emptied = planner.remove_directories(&listed);
-    for (path, want) in &desired.pins {
-        planner.decide(&desired.set.name, path, want, &emptied);
+    let emptied = planner.remove_directories(desired.pins.keys().chain(&desired.left_out));
+    for (path, want, node) in wanted {
+        planner.decide(&desired.set.name, path, want, node, &emptied);
     }
     planner.make_directories();
     planner.finish()
@@ -56,7 +67,7 @@ fn plan_set(
 /// What has to change for these pins to be gone, whosever set they are of.
 pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Plan {
     let policy = Policy { foreign, empty: Empty::Allow };
-    let mut planner = Planner { observed, policy, plan: Plan::default(), changes: Vec::new() };
+    let mut planner = Planner::new(observed, policy);
     for path in paths {
         match observed.nodes.get(path) {
             Some(Node::Iterator(pin)) => {
@@ -76,7 +87,7 @@ pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -
             None => planner.obstacle(Obstacle::NotPinned { path: path.clone() }),
         }
     }
-    planner.remove_directories(&BTreeSet::new());
+    planner.remove_directories(std::iter::empty());
     planner.finish()
 }
 
@@ -117,9 +128,16 @@ struct Planner<'a> {
     plan: Plan,
     /// What leaves a pin in place: comes after the directories are made.
     changes: Vec<Step>,
+    /// The pins that are as they are to be, by path.
+    unchanged: Vec<(PinPath, ObservedPin)>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(observed: &'a Observed, policy: Policy) -> Self {
+        let plan = Plan::default();
+        Self { observed, policy, plan, changes: Vec::new(), unchanged: Vec::new() }
+    }
+
     fn obstacle(&mut self, obstacle: Obstacle) {
         self.plan.obstacles.push(obstacle);
     }
@@ -128,40 +146,47 @@ impl Planner<'_> {
         self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
     }
 
-    /// The whole policy of one path.
+    /// The whole policy of one path, at which there is `node`.
     fn decide(
         &mut self,
         set: &SetName,
         path: &PinPath,
         want: &DesiredPin,
+        node: Option<&Node>,
         emptied: &BTreeSet<PinPath>,
     ) {
         let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
-        let path = path.clone();
-        match self.observed.nodes.get(&path) {
-            Some(Node::Directory(_)) if !emptied.contains(&path) => {
-                self.obstacle(Obstacle::Directory { path });
+        let to_path = || path.clone();
+        match node {
+            Some(Node::Directory(_)) if !emptied.contains(path) => {
+                self.obstacle(Obstacle::Directory { path: to_path() });
             }
-            None | Some(Node::Directory(_)) => match self.blocking_parent(&path) {
-                Some(parent) => self.obstacle(Obstacle::ParentNotADirectory { path, parent }),
-                None => self.changes.push(Step::Pin { path, want: want.clone(), param }),
+            None | Some(Node::Directory(_)) => match self.blocking_parent(path) {
+                Some(parent) => {
+                    self.obstacle(Obstacle::ParentNotADirectory { path: to_path(), parent });
+                }
+                None => {
+                    let (path, want) = (to_path(), want.clone());
+                    self.changes.push(Step::Pin { path, want, param });
+                }
             },
             Some(Node::Other(kind)) => {
-                self.obstacle(Obstacle::NotAnIterator { path, kind: kind.clone() });
+                self.obstacle(Obstacle::NotAnIterator { path: to_path(), kind: kind.clone() });
             }
             Some(Node::Iterator(have)) => {
-                let (want, have) = (want.clone(), have.clone());
+                let (path, have) = (to_path(), have.clone());
                 let ours = have.provenance.set() == Some(set);
                 if !ours && self.policy.foreign == Foreign::Refuse {
                     return self.obstacle(Obstacle::Foreign { path, have });
                 }
-                let drift = Drift::between(set, &want, &param, &maps, &have);
+                let drift = Drift::between(set, want, &param, &maps, &have);
                 if drift.iter().any(Drift::needs_another_link) {
+                    let want = want.clone();
                     self.changes.push(Step::Replace { path, want, param, have, drift });
                 } else if !drift.is_empty() {
-                    self.changes.push(Step::SetMeta { path, want, have, drift });
+                    self.changes.push(Step::SetMeta { path, want: want.clone(), have, drift });
                 } else {
-                    self.plan.unchanged.insert(path, have);
+                    self.unchanged.push((path, have));
                 }
             }
         }
@@ -243,7 +268,10 @@ impl Planner<'_> {
 
     /// Removes the directories that the unpins leave empty, the deepest first. A directory that was
     /// empty before, or that a listed pin needs, stays.
-    fn remove_directories(&mut self, listed: &BTreeSet<&PinPath>) -> BTreeSet<PinPath> {
+    fn remove_directories<'b>(
+        &mut self,
+        listed: impl Iterator<Item = &'b PinPath>,
+    ) -> BTreeSet<PinPath> {
         let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
         let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
         if above.is_empty() {
@@ -254,8 +282,8 @@ impl Planner<'_> {
             .nodes
             .keys()
             .filter(|path| !unpinned.contains(path) && !above.contains(*path));
-        let kept: BTreeSet<PinPath> =
-            staying.chain(listed.iter().copied()).flat_map(PinPath::ancestors).collect();
+        let staying = staying.flat_map(PinPath::ancestors);
+        let kept: BTreeSet<PinPath> = staying.chain(listed.flat_map(PinPath::ancestors)).collect();
         let emptied: BTreeSet<PinPath> = above.difference(&kept).cloned().collect();
         for path in emptied.iter().rev() {
             if let Some(Node::Directory(meta)) = self.observed.nodes.get(path) {
@@ -283,6 +311,7 @@ impl Planner<'_> {
 
     fn finish(mut self) -> Plan {
         self.plan.steps.append(&mut self.changes);
+        self.plan.unchanged = self.unchanged.into_iter().collect();
         self.plan
     }
 }
