@@ -9,6 +9,7 @@ pub mod wire;
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
+use itertools::Itertools as _;
 use toml_spanner::{Arena, parse_recoverable};
 
 use self::read::{Read, Reader};
@@ -100,6 +101,7 @@ impl Manifest {
         let written: HashSet<(usize, &str)> = self
             .entries()
             .filter_map(|(number, _, entry)| Some((number, entry.obj.as_ref()?.get_ref().as_str())))
+            .dedup()
             .collect();
         written
             .iter()

@@ -115,9 +115,10 @@ impl FromStr for PinPath {
         if text.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(text.len()));
         }
-        if !text.is_ascii() && text.chars().any(char::is_control)
-            || text.bytes().any(|byte| byte.is_ascii_control())
-        {
+        if is_plain(text.as_bytes()) && !text.starts_with(STAGING_PREFIX) {
+            return Ok(Self(PathBuf::from(text)));
+        }
+        if text.chars().any(char::is_control) {
             return Err(InvalidPinPath::Control);
         }
         // Components that go somewhere else are worse than those that bpffs does not take.
@@ -135,6 +136,20 @@ impl FromStr for PinPath {
         }
         Ok(Self(PathBuf::from(text)))
     }
+}
+
+/// Whether nothing about a path has to be looked at closely, as about nearly all: it is printable ASCII
+/// without a dot, and its components are neither empty nor too long.
+fn is_plain(text: &[u8]) -> bool {
+    let mut length = 0;
+    for byte in text {
+        length = match byte {
+            b'/' if length > 0 => 0,
+            b' '..=b'~' if !matches!(byte, b'/' | b'.') && length < NAME_MAX => length + 1,
+            _ => return false,
+        };
+    }
+    length > 0
 }
 
 fn check_component(name: &[u8]) -> Result<(), InvalidPinPath> {

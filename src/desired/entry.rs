@@ -37,6 +37,7 @@ pub(super) fn entries(
         faults,
         programs: BTreeMap::new(),
         plain: HashMap::new(),
+        last_plain: None,
     };
     let by_path = resolver.entries(manifest);
     resolver.refuse_parents(&by_path);
@@ -69,12 +70,18 @@ impl<'a> Resolver<'a> {
         let mut by_path = Vec::with_capacity(manifest.entries().count());
         for (number, file) in manifest.files.iter().enumerate() {
             // Where no entry says otherwise, a faulty default is complained about once, here.
-            self.access(number, &file.keys.defaults, &wire::Access::default());
+            let defaults = Access::from(&file.keys.defaults);
+            let by_default = self.access(number, defaults, Access::default());
             for keys in &file.keys.iter {
                 let written = Written { number, file, keys };
                 let path = self.path(&written);
                 let before = self.faults.len();
-                let pin = self.pin(&written);
+                let own = Access::from(keys.get_ref());
+                let access = match own.is_written() {
+                    true => self.access(number, own, defaults),
+                    false => by_default,
+                };
+                let pin = self.pin(&written, access);
                 if let Some((path, place)) = path {
                     let own = self.faults.split_off(before);
                     let pin = pin.filter(|_| own.is_empty()).ok_or(own);
@@ -146,15 +153,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn pin(&mut self, written: &Written<'a>) -> Option<DesiredPin> {
+    fn pin(&mut self, written: &Written<'a>, access: Option<(Meta, Mode)>) -> Option<DesiredPin> {
         let entry = written.keys.get_ref();
-        let own = wire::Access {
-            mode: entry.mode.clone(),
-            owner: entry.owner.clone(),
-            group: entry.group.clone(),
-            dir_mode: entry.dir_mode.clone(),
-        };
-        let access = self.access(written.number, &own, &written.file.keys.defaults);
         let sha256 = entry.sha256.as_ref().and_then(|digest| self.sha256(written, digest));
         let Some(obj) = &entry.obj else {
             self.missing(written, "obj");
@@ -180,10 +180,26 @@ impl<'a> Resolver<'a> {
         let entry = written.keys.get_ref();
         let name = entry.program.as_ref().map(|name| name.get_ref().as_str());
         let words = (written.number, obj.get_ref().as_str(), name);
-        let is_plain = entry.globals.is_none() && entry.maps.is_none();
-        if is_plain && let Some(meant) = self.plain.get(&words) {
+        if entry.globals.is_some() || entry.maps.is_some() {
+            return self.look_into(written, obj);
+        }
+        if let Some((last, meant)) = &self.last_plain
+            && *last == words
+        {
             return meant.clone();
         }
+        let known = self.plain.get(&words).cloned();
+        let meant = known.unwrap_or_else(|| self.look_into(written, obj));
+        // What is wrong with one is told of each.
+        if meant.program.is_some() {
+            self.plain.insert(words, meant.clone());
+            self.last_plain = Some((words, meant.clone()));
+        }
+        meant
+    }
+
+    /// The same of an entry that is like no other.
+    fn look_into(&mut self, written: &Written<'a>, obj: &Spanned<String>) -> Meant<'a> {
         let found = self.object(written, obj);
         let facts = found.map(|(_, facts)| facts);
         let globals = self.globals(written, facts);
@@ -203,37 +219,32 @@ impl<'a> Resolver<'a> {
             globals,
             maps,
         });
-        let (facts, candidate, program) = (Some(facts), Some(candidate), Some(program));
-        let meant = Meant { facts, candidate, program };
-        if is_plain {
-            self.plain.insert(words, meant.clone());
-        }
-        meant
+        Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program) }
     }
 
     fn access(
         &mut self,
         number: usize,
-        own: &wire::Access,
-        defaults: &wire::Access,
+        own: Access<'_>,
+        defaults: Access<'_>,
     ) -> Option<(Meta, Mode)> {
-        let mode = self.mode(number, &own.mode, &defaults.mode, "0600");
-        let dir_mode = self.mode(number, &own.dir_mode, &defaults.dir_mode, "0700");
-        let uid = self.id(number, &own.owner, &defaults.owner, Account::User);
-        let gid = self.id(number, &own.group, &defaults.group, Account::Group);
+        let mode = self.mode(number, own.mode, defaults.mode, "0600");
+        let dir_mode = self.mode(number, own.dir_mode, defaults.dir_mode, "0700");
+        let uid = self.id(number, own.owner, defaults.owner, Account::User);
+        let gid = self.id(number, own.group, defaults.group, Account::Group);
         Some((Meta { mode: mode?, uid: uid?, gid: gid? }, dir_mode?))
     }
 
     fn mode(
         &mut self,
         number: usize,
-        own: &Option<Spanned<String>>,
-        default: &Option<Spanned<String>>,
+        own: Option<&Spanned<String>>,
+        default: Option<&Spanned<String>>,
         otherwise: &str,
     ) -> Option<Mode> {
         let Some(written) = own else {
             // A faulty default has been complained about already.
-            let text = default.as_ref().map_or(otherwise, |written| written.get_ref());
+            let text = default.map_or(otherwise, |written| written.get_ref());
             return text.parse().ok();
         };
         let mode = written.get_ref().parse();
@@ -247,11 +258,11 @@ impl<'a> Resolver<'a> {
     fn id(
         &mut self,
         number: usize,
-        own: &Option<Spanned<String>>,
-        default: &Option<Spanned<String>>,
+        own: Option<&Spanned<String>>,
+        default: Option<&Spanned<String>>,
         account: Account,
     ) -> Option<u32> {
-        let Some(written) = own.as_ref().or(default.as_ref()) else {
+        let Some(written) = own.or(default) else {
             return Some(match account {
                 Account::User => self.facts.uid,
                 Account::Group => self.facts.gid,
@@ -344,6 +355,44 @@ impl<'a> Resolver<'a> {
                 self.fault(place, Problem::Sha256);
                 None
             }
+        }
+    }
+}
+
+/// Who may use a pin, as far as it is written.
+#[derive(Clone, Copy, Default)]
+struct Access<'a> {
+    mode: Option<&'a Spanned<String>>,
+    owner: Option<&'a Spanned<String>>,
+    group: Option<&'a Spanned<String>>,
+    dir_mode: Option<&'a Spanned<String>>,
+}
+
+impl Access<'_> {
+    fn is_written(self) -> bool {
+        [self.mode, self.owner, self.group, self.dir_mode].iter().any(Option::is_some)
+    }
+}
+
+impl<'a> From<&'a wire::Access> for Access<'a> {
+    fn from(written: &'a wire::Access) -> Self {
+        let wire::Access { mode, owner, group, dir_mode } = written;
+        Self {
+            mode: mode.as_deref(),
+            owner: owner.as_deref(),
+            group: group.as_deref(),
+            dir_mode: dir_mode.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a wire::Entry> for Access<'a> {
+    fn from(written: &'a wire::Entry) -> Self {
+        Self {
+            mode: written.mode.as_deref(),
+            owner: written.owner.as_deref(),
+            group: written.group.as_deref(),
+            dir_mode: written.dir_mode.as_deref(),
         }
     }
 }

@@ -20,9 +20,14 @@ pub(super) struct Resolver<'a> {
     pub(super) faults: Vec<Fault>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
-    /// What entries without `globals` and `maps` have come to, by their source, `obj` and `program`.
-    pub(super) plain: HashMap<(usize, &'a str, Option<&'a str>), Meant<'a>>,
+    /// What entries without `globals` and `maps` have come to.
+    pub(super) plain: HashMap<Words<'a>, Meant<'a>>,
+    /// The last of them: entries that say the same often stand together.
+    pub(super) last_plain: Option<(Words<'a>, Meant<'a>)>,
 }
+
+/// What an entry without `globals` and `maps` says of its program: its source, `obj` and `program`.
+pub(super) type Words<'a> = (usize, &'a str, Option<&'a str>);
 
 /// What an entry says of its program, as far as it is right.
 #[derive(Clone)]

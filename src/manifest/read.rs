@@ -271,6 +271,12 @@ impl<T: Read> Read for Spanned<T> {
     }
 }
 
+impl<T: Read> Read for Box<T> {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        T::read(item, reader).map(Self::new)
+    }
+}
+
 impl Read for String {
     fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         item.as_str().map(str::to_owned).or_else(|| reader.wrong_type(item, "a string"))

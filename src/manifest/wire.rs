@@ -30,25 +30,29 @@ pub struct File {
     pub iter: Vec<Spanned<Entry>>,
 }
 
+/// A key that few entries have. A manifest may have thousands of entries: where it is not there, it takes
+/// little room.
+pub type Rare<T> = Option<Box<Spanned<T>>>;
+
 /// Who may use a pin. May stand in `[defaults]` and in an entry.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Access {
     /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
-    pub mode: Option<Spanned<String>>,
+    pub mode: Rare<String>,
 
     /// The pin's owner: a user's name or a number. Default: whoever runs iterctl.
     #[schemars(with = "Option<String>")]
-    pub owner: Option<Spanned<String>>,
+    pub owner: Rare<String>,
 
     /// The pin's group: a group's name or a number. Default: that of whoever runs iterctl.
     #[schemars(with = "Option<String>")]
-    pub group: Option<Spanned<String>>,
+    pub group: Rare<String>,
 
     /// The mode of parent directories that have to be made, in octal. Default: `0700`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
-    pub dir_mode: Option<Spanned<String>>,
+    pub dir_mode: Rare<String>,
 }
 
 /// One iterator: an object file, the path of its pin, and its parameters.
@@ -66,7 +70,7 @@ pub struct Entry {
 
     /// The name of the program, where the object holds several iterators.
     #[schemars(with = "Option<String>")]
-    pub program: Option<Spanned<String>>,
+    pub program: Rare<String>,
 
     /// The map that the iterator walks. Needed by the targets `bpf_map_elem`,
     /// `bpf_sk_storage_map` and `sockmap`; not allowed with others.
@@ -75,45 +79,45 @@ pub struct Entry {
 
     /// The cgroup that the target `cgroup` walks from, and in which order.
     #[schemars(with = "Option<Cgroup>")]
-    pub cgroup: Option<Spanned<Cgroup>>,
+    pub cgroup: Rare<Cgroup>,
 
     /// The one process or thread that the targets `task`, `task_file` and `task_vma` walk. Default:
     /// all.
     #[schemars(with = "Option<Task>")]
-    pub task: Option<Spanned<Task>>,
+    pub task: Rare<Task>,
 
     /// Initial values of the object's global variables, by name: `const volatile` ones and those in
     /// `.data` and `.bss`.
     #[schemars(with = "Option<Entries<Value>>")]
-    pub globals: Option<Spanned<Entries<Value>>>,
+    pub globals: Rare<Entries<Value>>,
 
     /// Existing maps to be used for the object's own maps, by the names of these.
     #[schemars(with = "Option<Entries<Map>>")]
-    pub maps: Option<Spanned<Entries<Map>>>,
+    pub maps: Rare<Entries<Map>>,
 
     /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: that of
     /// `[defaults]`, else `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
-    pub mode: Option<Spanned<String>>,
+    pub mode: Rare<String>,
 
     /// The pin's owner: a user's name or a number. Default: that of `[defaults]`, else whoever runs
     /// iterctl.
     #[schemars(with = "Option<String>")]
-    pub owner: Option<Spanned<String>>,
+    pub owner: Rare<String>,
 
     /// The pin's group: a group's name or a number. Default: that of `[defaults]`, else that of
     /// whoever runs iterctl.
     #[schemars(with = "Option<String>")]
-    pub group: Option<Spanned<String>>,
+    pub group: Rare<String>,
 
     /// The mode of parent directories that have to be made, in octal. Default: that of `[defaults]`,
     /// else `0700`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
-    pub dir_mode: Option<Spanned<String>>,
+    pub dir_mode: Rare<String>,
 
     /// The object's SHA-256 in hex: any other object is refused.
     #[schemars(with = "Option<String>", regex(pattern = r"^[0-9A-Fa-f]{64}$"))]
-    pub sha256: Option<Spanned<String>>,
+    pub sha256: Rare<String>,
 }
 
 /// An existing map, by one of its names.

@@ -1,5 +1,6 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 
@@ -112,7 +113,8 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
 /// take seconds; so would whole sources, given to annotate-snippets for each of thousands of faults.
 pub(super) struct Lines<'a> {
     sources: &'a [Source],
-    starts: Vec<Vec<usize>>,
+    /// Where they begin, of each source that somebody has asked for.
+    starts: Vec<OnceCell<Vec<usize>>>,
 }
 
 /// Whole lines of a source.
@@ -132,13 +134,8 @@ impl Part<'_> {
 }
 
 impl<'a> Lines<'a> {
-    /// Finds them.
     pub(super) fn of(sources: &'a [Source]) -> Self {
-        let starts = |source: &Source| {
-            let after_newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
-            std::iter::once(0).chain(after_newlines).collect()
-        };
-        Self { sources, starts: sources.iter().map(starts).collect() }
+        Self { sources, starts: vec![OnceCell::new(); sources.len()] }
     }
 
     /// The file, line and column where a place begins.
@@ -167,7 +164,11 @@ impl<'a> Lines<'a> {
 
     /// The number of the line that a byte is in, and where it begins.
     fn line_at(&self, source: usize, byte: usize) -> Option<(usize, usize)> {
-        let starts = self.starts.get(source)?;
+        let text = &self.sources.get(source)?.text;
+        let starts = self.starts.get(source)?.get_or_init(|| {
+            let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(after_newlines).collect()
+        });
         let line = starts.partition_point(|start| *start <= byte);
         Some((line, *starts.get(line.checked_sub(1)?)?))
     }
