@@ -67,12 +67,12 @@ else
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-test-system: deps-system objects deb rpm build $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
-	cargo install --locked --path . --root target/installed
+test-system: deps-system objects deb rpm $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
+	cargo install --debug --locked --path . --root target/installed
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system \
 		--ignore=tests/system/test_boot.py
 
-test-boot: deps-boot objects build $(VENV)/ready ## boot a virtual machine with the units, reboot it (three minutes; needs root)
+test-boot: deps-boot objects static $(VENV)/ready ## boot a virtual machine with the units, reboot it (three minutes; needs root)
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -rP --durations=3 tests/system/test_boot.py
 
 test-kernels: deps-boot objects ## run the tests on other kernels, in virtual machines, and write docs/kernels.md (eight minutes)
@@ -106,10 +106,10 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, four 
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
 
-bench: deps objects ## measure how long pinning and watch take (five minutes; needs root)
+bench: deps-packages objects ## measure how long pinning and watch take (five minutes; needs root)
 	@{ command -v hyperfine && command -v /usr/bin/time; } > /dev/null || { set -ex; $(SUDO) apt-get update; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends hyperfine time; }
-	$(CARGO_AS_ROOT) bench --locked --bench watch --bench pinning
+	$(CARGO_AS_ROOT) bench --locked --features vendored --bench watch --bench pinning
 
 fmt:      ## format the code
 	cargo fmt

@@ -40,7 +40,7 @@ class Namespaces:
 
     def __init__(self, *, net=False, setup=()):
         assert os.geteuid() == 0, "not root, so this cannot be tested: run `make test-system`"
-        assert ITERCTL.is_file(), f"{ITERCTL} is missing: run `make build`"
+        assert ITERCTL.is_file(), f"{ITERCTL} is missing: run `make static`"
         unshare = ["unshare", "--mount", "--propagation", "private", *(["--net"] if net else [])]
         steps = ["mount -t bpf bpf /sys/fs/bpf", *setup, "echo ready", "exec cat"]
         self._keeper = subprocess.Popen(
