@@ -13,13 +13,14 @@ mod mount;
 mod staging;
 mod walk;
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 pub use exchange::try_exchange;
@@ -132,6 +133,28 @@ pub fn is_on_bpffs(path: &Path) -> bool {
 
 fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
     open_beneath(at, path, access | OFlags::DIRECTORY)
+}
+
+/// So many bytes of a directory are read by one call.
+const AT_ONCE: usize = 16 * 1024;
+
+/// The names in an open directory, in their order.
+fn names_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+    let mut buffer = [const { MaybeUninit::uninit() }; AT_ONCE];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            // It has just been removed: nothing is in it.
+            Err(Errno::NOENT) => break,
+            other => other?,
+        };
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// How often somebody may exchange a directory for a link and back while it is opened.

@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Dir, DirEntry, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{BENEATH, Bpffs, File, open_directory, proc_path};
+use super::{Bpffs, File, names_in, open_directory, proc_path};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, STAGING_PREFIX};
 
@@ -163,9 +163,8 @@ impl Bpffs {
     pub fn remove_stale_staging(&self) -> io::Result<Stale> {
         let mut stale = Stale::default();
         let own_uid = rustix::process::geteuid().as_raw();
-        for entry in Dir::read_from(&self.root)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+        for name in names_in(&open_directory(&self.root, Path::new("."), OFlags::RDONLY)?)? {
+            let Ok(name) = name.to_str() else { continue };
             if !name.starts_with(STAGING_PREFIX) {
                 continue;
             }
@@ -186,12 +185,9 @@ impl Bpffs {
 }
 
 fn remove(bpffs: &Bpffs, name: &str) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = fs::openat2(&bpffs.root, name, flags, fs::Mode::empty(), BENEATH)?;
-    let entries = Dir::read_from(&directory)?.collect::<Result<Vec<_>, _>>()?;
-    let names = entries.iter().map(DirEntry::file_name);
-    let results: Vec<_> = names
-        .filter(|name| *name != c"." && *name != c"..")
+    let directory = open_directory(&bpffs.root, Path::new(name), OFlags::RDONLY)?;
+    let results: Vec<_> = names_in(&directory)?
+        .iter()
         .map(|name| match fs::unlinkat(&directory, name, AtFlags::empty()) {
             // It was to be moved to its path; or somebody had put it where a pin was, and it could not
             // be put back: then what is in it is not iterctl's.

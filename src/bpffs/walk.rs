@@ -7,11 +7,11 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Bpffs, File, open_directory};
+use super::{Bpffs, File, names_in, open_directory};
 use crate::meta::{Meta, Mode};
 use crate::parallel;
 use crate::path::{PinPath, Printable, STAGING_PREFIX};
@@ -151,9 +151,7 @@ impl Bpffs {
             };
             let stat = fstat(&fd)?;
             let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
-            let entries = Dir::read_from(&fd)?.map(|entry| Ok(entry?.file_name().to_owned()));
-            let mut names = entries.collect::<io::Result<Vec<_>>>()?;
-            names.sort_unstable();
+            let names = names_in(&fd)?;
             Ok(Some((fd, is_own, names)))
         };
         let opened = open().map_err(|error| self.failed(path, error))?;
