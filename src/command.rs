@@ -92,8 +92,16 @@ impl fmt::Display for Versions {
     }
 }
 
-/// Tells what was found and done before the end: `watch` alone has to.
-pub type Say<'a> = &'a mut dyn FnMut(&Report) -> anyhow::Result<()>;
+/// What is told before the end.
+pub enum News<'a> {
+    /// `watch`: what a round has found and done. The log has it, too.
+    Round(&'a Report),
+    /// `apply --wait`: what it waits for.
+    Waits(Diagnostic),
+}
+
+/// Tells it.
+pub type Say<'a> = &'a mut dyn FnMut(News<'_>) -> anyhow::Result<()>;
 
 /// Runs a subcommand.
 ///
@@ -103,7 +111,7 @@ pub fn run(command: &Command, say: Say<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(args),
-        Command::Apply(args) => apply::apply(args),
+        Command::Apply(args) => apply::apply(args, say),
         Command::Watch(args) => watch::watch(args, say),
         Command::Unpin(args) => unpin::unpin(args),
         Command::List(args) => list::list(args),

@@ -223,7 +223,7 @@ impl Feature {
                 "pins opened by directory descriptor",
                 "6.5",
                 Pins,
-                Otherwise("they are opened through /proc/self/fd"),
+                Otherwise("they are opened through /proc/thread-self/fd"),
             ),
         }
     }

@@ -9,10 +9,10 @@ use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::cli::{Cli, Command};
-use iterctl::command::{self, Answer, Versions};
+use iterctl::command::{self, Answer, News, Versions};
 use iterctl::exit::Exit;
 use iterctl::kernel;
-use iterctl::report::{Report, Usage, error, text};
+use iterctl::report::{Usage, error, text};
 use iterctl::watch;
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             if let Command::Watch(_) = command {
                 watch::log::start(cli.debug);
             }
-            print(command::run(command, &mut |report| say(report, form)), form)
+            print(command::run(command, &mut |news| say(news, form)), form)
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
@@ -59,11 +59,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what is said before the end. As text, it is in the log already.
-fn say(report: &Report, form: Form) -> anyhow::Result<()> {
-    match form {
-        Form::Text => Ok(()),
-        Form::Json | Form::PrettyJson => unless_closed(print_json(report, form)),
+/// Prints what is told before the end. As JSON, only `watch` prints more than one document.
+fn say(news: News<'_>, form: Form) -> anyhow::Result<()> {
+    match (news, form) {
+        (News::Round(report), Form::Json | Form::PrettyJson) => {
+            unless_closed(print_json(report, form))
+        }
+        (News::Waits(note), Form::Text) => {
+            eprintln!("{}", error::render_one(&note));
+            Ok(())
+        }
+        // A log has the rounds.
+        (News::Round(_), Form::Text) | (News::Waits(_), Form::Json | Form::PrettyJson) => Ok(()),
     }
 }
 

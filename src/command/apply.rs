@@ -13,8 +13,8 @@ use self::keep_going::Outcome;
 use self::reuse::LoadedAlready;
 use self::wait::Try;
 use super::{
-    Answer, Entries, Resolved, Trust, add_left_out, count_changes, iterators, load, look, named_by,
-    policy, read_input, remove_stale_staging, report_plan, resolve_entries,
+    Answer, Entries, Resolved, Say, Trust, add_left_out, count_changes, iterators, load, look,
+    named_by, policy, read_input, remove_stale_staging, report_plan, resolve_entries,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
@@ -28,7 +28,7 @@ use crate::plan::{self, Plan};
 use crate::report::{self, Blocked, Report, error};
 use crate::stamp::Stamp;
 
-pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
+pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
     let policy = policy(&args.policy);
     let how = How {
         plan: &|desired, observed| plan::plan(desired, observed, policy),
@@ -42,7 +42,7 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<Answer> {
     let attempt = || attempt(&input, trust, entries, &how);
     let outcome = match args.wait {
         None => attempt().result?,
-        Some(time) => wait::wait(time, attempt)?,
+        Some(time) => wait::wait(time, attempt, say)?,
     };
     Ok(answer(outcome))
 }

@@ -59,7 +59,7 @@ pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
         // Also where it failed: it goes on to try.
         service.ready();
         if let Some(report) = told {
-            say(&report)?;
+            say(super::News::Round(&report))?;
         }
     }
     service.stopping();

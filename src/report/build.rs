@@ -27,15 +27,15 @@ pub fn changes(
         *summary.count(change.action) += 1;
         changes.push((step.path(), change));
     }
-    for obstacle in &plan.obstacles {
-        if let Some((path, change)) = of_obstacle(obstacle) {
-            summary.blocked += 1;
-            changes.push((path, change));
-        }
-    }
+    let before = changes.len();
+    changes.extend(plan.obstacles.iter().filter_map(of_obstacle));
+    summary.blocked = changes.len() - before;
+    (by_path(changes, bpffs), summary)
+}
+
+fn by_path(mut changes: Vec<(&PinPath, Change)>, bpffs: &Path) -> Vec<Change> {
     changes.sort_by_key(|(path, _)| *path);
-    let named = changes.into_iter().map(|(path, change)| on_bpffs(bpffs, path, change));
-    (named.collect(), summary)
+    changes.into_iter().map(|(path, change)| on_bpffs(bpffs, path, change)).collect()
 }
 
 /// The same change, with its path.
@@ -49,8 +49,7 @@ pub(super) fn on_bpffs(bpffs: &Path, path: &PinPath, change: Change) -> Change {
 
 /// Every pin that something is in the way of, by path.
 pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
-    let plan = Plan { obstacles: obstacles.to_vec(), ..Plan::default() };
-    changes(&plan, None, bpffs, &[]).0
+    by_path(obstacles.iter().filter_map(of_obstacle).collect(), bpffs)
 }
 
 /// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.

@@ -114,10 +114,7 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
         return all;
     }
     if let Some(left_out) = error.downcast_ref::<LeftOut>() {
-        let faulty = left_out.faulty();
-        let mut all = faulty.iter().flat_map(faults::diagnostics).collect::<Vec<_>>();
-        all.extend(beside_faults(left_out));
-        return all;
+        return of_left_out(left_out);
     }
     if let Some(Lacking(obstacles)) = error.downcast_ref::<Lacking>() {
         let diagnostic = |obstacle: &Obstacle| Diagnostic {
@@ -141,7 +138,14 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
     vec![of_chain(error)]
 }
 
-/// What is wrong with entries that are left out, but for the faults.
+/// What is wrong with entries that are left out.
+pub fn of_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
+    let faulty = left_out.faulty();
+    let faults = faulty.iter().flat_map(faults::diagnostics);
+    faults.chain(beside_faults(left_out)).collect()
+}
+
+/// The same, but for the faults.
 fn beside_faults(left_out: &LeftOut) -> Vec<Diagnostic> {
     let obstacles = left_out.obstacles.iter().map(of_obstacle);
     obstacles.chain(left_out.errors.iter().map(|failed| of_chain(&failed.error))).collect()
@@ -187,6 +191,12 @@ pub fn report(error: &anyhow::Error) -> Report {
         report.summary.blocked = report.changes.len();
     }
     report
+}
+
+/// The first error of these, in one line.
+pub fn first_reason(diagnostics: &[Diagnostic]) -> String {
+    let first = diagnostics.iter().find(|one| one.severity == Severity::Error);
+    first.map(in_one_line).unwrap_or_default()
 }
 
 /// Place, message and causes, without what is in further lines: a verifier's log, usage.

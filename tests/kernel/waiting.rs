@@ -105,6 +105,26 @@ fn what_waiting_does_not_mend_is_told_at_once() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
+    let sandbox = Sandbox::new();
+    let keys = "map = { pinned = \"never\" }";
+    sandbox.manifest("iters.toml", &entry_with("later.bpf.o", "a", keys));
+    let child = start(&sandbox, "apply --wait 1500ms -f iters.toml");
+    sandbox.copy("elem.bpf.o", "later.bpf.o");
+    let run = finish("apply --wait", child).exits(1);
+    let notes: Vec<&str> = run.stderr.lines().filter(|line| line.contains("waiting")).collect();
+    let pinned = sandbox.pin("never");
+    let [object, map] = notes.as_slice() else { panic!("{run}") };
+    assert!(object.starts_with("note: waiting for up to 1s 500ms: iters.toml:"), "{object}");
+    assert!(object.contains("later.bpf.o"), "{object}");
+    let map_is_missing = format!("`a`: map pinned {}: there is no such map", pinned.display());
+    assert_eq!(*map, format!("note: still waiting: {map_is_missing}"));
+    let json = sandbox.iterctl("apply -j --wait 200ms -f iters.toml").exits(1);
+    assert_eq!(json.stderr, "");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn who_waits_can_be_stopped() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use humantime::format_duration;
 
 use super::keep_going::Outcome;
 use crate::bpffs::OpenError;
+use crate::command::{News, Say};
 use crate::execute::Failure;
 use crate::fault::{Fault, ObjectFault, Problem};
 use crate::kernel::LoadError;
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty};
+use crate::report::{Blocked, Faulty, error};
 use crate::watch::{Ended, Interest, Service, Waits, Watch, Woken};
 
 /// How long it must have been quiet before the next try.
@@ -38,7 +40,11 @@ pub(super) struct Try {
 ///
 /// # Errors
 /// Those of the last try.
-pub(super) fn wait(time: Duration, mut attempt: impl FnMut() -> Try) -> anyhow::Result<Outcome> {
+pub(super) fn wait(
+    time: Duration,
+    mut attempt: impl FnMut() -> Try,
+    say: Say<'_>,
+) -> anyhow::Result<Outcome> {
     let mut tried = attempt();
     if !is_waited_for(&tried.result) {
         return tried.result;
@@ -48,7 +54,17 @@ pub(super) fn wait(time: Duration, mut attempt: impl FnMut() -> Try) -> anyhow::
     let mut watch = Watch::new(waits)?;
     // This process is no service that is up: it says nothing.
     let mut silent = Service::default();
+    let mut said = None;
     loop {
+        let why = missing(&tried.result);
+        let how_long = match &said {
+            None => Some(format!("waiting for up to {}", format_duration(time))),
+            Some(before) => (*before != why).then(|| "still waiting".to_owned()),
+        };
+        if let Some(how_long) = how_long {
+            say(News::Waits(error::note(format!("{how_long}: {why}"))))?;
+            said = Some(why);
+        }
         let directories = BTreeSet::new();
         watch.set_interest(Interest { directories, inputs: tried.objects, others: tried.others });
         if watch.next(&mut silent) == Woken::Stop {
@@ -65,6 +81,14 @@ pub(super) fn wait(time: Duration, mut attempt: impl FnMut() -> Try) -> anyhow::
         }
         watch.end(Ended::Well);
         watch.ask_in(left.min(INTERVAL));
+    }
+}
+
+/// What is waited for, the first of it.
+fn missing(result: &anyhow::Result<Outcome>) -> String {
+    match result {
+        Ok(Outcome { left_out, .. }) => error::first_reason(&error::of_left_out(left_out)),
+        Err(failed) => error::first_reason(&error::diagnostics(failed)),
     }
 }
 
