@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{OFlags, fcntl_getfl};
 
-use super::ffi::{self, LinkInfo};
+use super::ffi::link::{LinkInfo, link_info};
 use crate::observed::Kind;
 use crate::procfs;
 
@@ -37,7 +37,7 @@ impl FdKind {
     pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
         // All that is needed of nearly every pin.
         if is_read_only(fd)
-            && let Ok(info) = ffi::link_info(fd)
+            && let Ok(info) = link_info(fd)
             && info.is_iterator
         {
             return Ok(Self::IteratorLink(info));
@@ -50,7 +50,7 @@ impl FdKind {
         }
         let text = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_raw_fd()))?;
         Ok(match Told::parse(&text) {
-            Told::IteratorLink => Self::IteratorLink(ffi::link_info(fd)?),
+            Told::IteratorLink => Self::IteratorLink(link_info(fd)?),
             Told::Map => Self::Map,
             Told::Other(kind) => Self::Other(kind),
         })

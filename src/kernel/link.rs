@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::AttachError;
 use super::fdinfo::FdKind;
-use super::ffi::{self, Attach, LinkInfo};
+use super::ffi;
+use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info};
 use super::load::Loaded;
 use super::map;
 use crate::meta::{LinkId, MapId, ProgramId};
@@ -62,8 +63,8 @@ impl IteratorLink {
             LinkParam::Process(pid) => Attach::Process(pid),
             LinkParam::Cgroup { id, order } => Attach::Cgroup(id, order),
         };
-        let fd = ffi::attach_iter(program.as_fd(), attach).map_err(refused)?;
-        let (info, name) = ffi::iterator_info(fd.as_fd()).map_err(refused)?;
+        let fd = attach_iter(program.as_fd(), attach).map_err(refused)?;
+        let (info, name) = iterator_info(fd.as_fd()).map_err(refused)?;
         let link = Self { fd, info };
         let made = link.describe(Target::new(name));
         if made.target != *target || made.param != param {
@@ -122,7 +123,7 @@ impl IteratorLink {
     /// The kernel's.
     pub fn target(&self) -> io::Result<Target> {
         // Every way to make this type has made sure that the descriptor is an iterator link.
-        Ok(Target::new(ffi::iterator_info(self.fd.as_fd())?.1))
+        Ok(Target::new(iterator_info(self.fd.as_fd())?.1))
     }
 
     /// What the kernel says of it, with what it walks.
@@ -136,7 +137,7 @@ impl IteratorLink {
     /// # Errors
     /// The kernel's.
     pub fn run(&self) -> io::Result<OwnedFd> {
-        ffi::iter_create(self.fd.as_fd())
+        iter_create(self.fd.as_fd())
     }
 
     /// Pins it at `path`.
