@@ -11,7 +11,7 @@ use anyhow::bail;
 
 use self::keep_going::Outcome;
 use self::reuse::LoadedAlready;
-use self::wait::Try;
+use self::wait::Named;
 use super::{
     Answer, Entries, Resolved, Say, Trust, add_left_out, count_changes, iterators, load, look,
     named_by, policy, read_input, remove_stale_staging, report_plan, resolve_entries,
@@ -39,29 +39,33 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
     // Read once, and not waited for.
     let input = read_input(&args.manifest, trust)?;
     let entries = Entries::of(&args.keep_going);
-    let attempt = || attempt(&input, trust, entries, &how);
+    let attempt = |named: Option<&mut Named>| attempt(&input, trust, entries, &how, named);
     let outcome = match args.wait {
-        None => attempt().result?,
-        Some(time) => wait::wait(time, attempt, say)?,
+        None => attempt(None)?,
+        Some(time) => wait::wait(time, |named| attempt(Some(named)), say)?,
     };
     Ok(answer(outcome))
 }
 
-fn attempt(input: &Input, trust: Trust, entries: Entries, how: &How<'_>) -> Try {
+/// Where somebody has to know what the manifest names, that is put into `named`.
+fn attempt(
+    input: &Input,
+    trust: Trust,
+    entries: Entries,
+    how: &How<'_>,
+    mut named: Option<&mut Named>,
+) -> anyhow::Result<Outcome> {
     let manifest = manifest::parse(input);
-    let objects = manifest.objects();
-    match resolve_entries(input.clone(), &manifest, trust, entries) {
-        Ok((resolved, left_out)) => {
-            let others = named_by(&resolved.desired);
-            let result = match entries {
-                Entries::All => {
-                    carry_out(&resolved, how).map(|report| Outcome { report, left_out })
-                }
-                Entries::Sound => keep_going::carry_out_others(resolved, left_out, how),
-            };
-            Try { result, objects, others }
-        }
-        Err(error) => Try { result: Err(error), objects, others: BTreeSet::new() },
+    if let Some(named) = &mut named {
+        **named = Named { objects: manifest.objects(), others: BTreeSet::new() };
+    }
+    let (resolved, left_out) = resolve_entries(input.clone(), &manifest, trust, entries)?;
+    if let Some(named) = named {
+        named.others = named_by(&resolved.desired);
+    }
+    match entries {
+        Entries::All => carry_out(&resolved, how).map(|report| Outcome { report, left_out }),
+        Entries::Sound => keep_going::carry_out_others(resolved, left_out, how),
     }
 }
 

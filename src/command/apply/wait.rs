@@ -1,6 +1,7 @@
 //! `--wait`: what other services bring later at boot is waited for, on events.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,9 @@ const MAX_DELAY: Duration = Duration::from_millis(500);
 /// How often it is tried without any event: nothing tells of a map's name or id.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// One try: what it came to, and what is to be watched before the next one.
-pub(super) struct Try {
-    pub(super) result: anyhow::Result<Outcome>,
+/// What a manifest names, as far as it could be read: it is watched until the next try.
+#[derive(Default)]
+pub(super) struct Named {
     /// The objects.
     pub(super) objects: BTreeSet<PathBuf>,
     /// Pins, maps and cgroups.
@@ -42,12 +43,13 @@ pub(super) struct Try {
 /// Those of the last try.
 pub(super) fn wait(
     time: Duration,
-    mut attempt: impl FnMut() -> Try,
+    mut attempt: impl FnMut(&mut Named) -> anyhow::Result<Outcome>,
     say: Say<'_>,
 ) -> anyhow::Result<Outcome> {
-    let mut tried = attempt();
-    if !is_waited_for(&tried.result) {
-        return tried.result;
+    let mut named = Named::default();
+    let mut tried = attempt(&mut named);
+    if !is_waited_for(&tried) {
+        return tried;
     }
     let end = Instant::now() + time;
     let waits = Waits { debounce: DEBOUNCE, max_delay: MAX_DELAY, interval: INTERVAL };
@@ -56,7 +58,7 @@ pub(super) fn wait(
     let mut silent = Service::default();
     let mut said = None;
     loop {
-        let why = missing(&tried.result);
+        let why = missing(&tried);
         let how_long = match &said {
             None => Some(format!("waiting for up to {}", format_duration(time))),
             Some(before) => (*before != why).then(|| "still waiting".to_owned()),
@@ -65,19 +67,20 @@ pub(super) fn wait(
             say(News::Waits(error::note(format!("{how_long}: {why}"))))?;
             said = Some(why);
         }
-        let directories = BTreeSet::new();
-        watch.set_interest(Interest { directories, inputs: tried.objects, others: tried.others });
+        let (directories, Named { objects: inputs, others }) =
+            (BTreeSet::new(), mem::take(&mut named));
+        watch.set_interest(Interest { directories, inputs, others });
         if watch.next(&mut silent) == Woken::Stop {
             bail!("told to stop while waiting");
         }
-        let before = tried.result;
-        tried = attempt();
-        if let (Ok(outcome), Ok(before)) = (&mut tried.result, before) {
+        let before = tried;
+        tried = attempt(&mut named);
+        if let (Ok(outcome), Ok(before)) = (&mut tried, before) {
             outcome.after(before.report);
         }
         let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() || !is_waited_for(&tried.result) {
-            return tried.result;
+        if left.is_zero() || !is_waited_for(&tried) {
+            return tried;
         }
         watch.end(Ended::Well);
         watch.ask_in(left.min(INTERVAL));
