@@ -279,6 +279,26 @@ mod tests {
     }
 
     #[test]
+    fn every_fault_of_one_value_is_found() {
+        let text = "[[iter]]\ncgroup = { path = 5, order = 'up', depth = 1 }\nglobals = { a = 1.5, b = [nan] }\n";
+        let any = "expected a boolean, an integer, a string, an array or a table";
+        check(
+            text,
+            &[
+                ("5", "invalid type: integer `5`, expected a string"),
+                (
+                    "'up'",
+                    "unknown order `up`, expected one of `self-only`, `descendants-pre`, \
+                     `descendants-post`, `ancestors-up`, `children`",
+                ),
+                ("depth", "unknown key `depth`, expected one of `path`, `id`, `order`"),
+                ("1.5", &format!("invalid type: floating point `1.5`, {any}")),
+                ("nan", &format!("invalid type: floating point `NaN`, {any}")),
+            ],
+        );
+    }
+
+    #[test]
     fn broken_toml_is_not_guessed_at() {
         check("[[iter]\nobj = 5\n", &[("", "not TOML: expected a right bracket, found a newline")]);
     }
