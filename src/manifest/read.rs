@@ -1,4 +1,4 @@
-//! A parsed document → [`wire`]. Every fault of form is found, with its place. Pure.
+//! A parsed document → [`wire`](super::wire). Every fault of form is found, with its place. Pure.
 
 use std::ops::Range;
 
