@@ -235,7 +235,8 @@ impl Attempts {
             ([only], number) => {
                 let directory = self.sandbox.pin(only);
                 let kept = format!("kept in {}", directory.display());
-                let left = format!("error: {number} changes could not be undone; ");
+                let changes = if number == 1 { "change" } else { "changes" };
+                let left = format!("error: {number} {changes} could not be undone; ");
                 assert!(run.stderr.contains(&left), "{left}: {run}");
                 assert!(run.stderr.contains(&kept), "{kept}: {run}");
                 let names = fs::read_dir(directory).expect("root may look");
