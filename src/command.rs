@@ -93,7 +93,7 @@ impl fmt::Display for Versions {
 }
 
 /// What is told before the end.
-pub enum News<'a> {
+pub enum Progress<'a> {
     /// `watch`: what a round has found and done. The log has it, too.
     Round(&'a Report),
     /// `apply --wait`: what it waits for.
@@ -101,7 +101,7 @@ pub enum News<'a> {
 }
 
 /// Tells it.
-pub type Say<'a> = &'a mut dyn FnMut(News<'_>) -> anyhow::Result<()>;
+pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> anyhow::Result<()>;
 
 /// Runs a subcommand.
 ///

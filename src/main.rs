@@ -9,7 +9,7 @@ use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::cli::{Cli, Command};
-use iterctl::command::{self, Answer, News, Versions};
+use iterctl::command::{self, Answer, Progress, Versions};
 use iterctl::exit::Exit;
 use iterctl::kernel;
 use iterctl::report::{Usage, error, text};
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             if let Command::Watch(_) = command {
                 watch::log::start(cli.debug);
             }
-            print(command::run(command, &mut |news| say(news, form)), form)
+            print(command::run(command, &mut |progress| say(progress, form)), form)
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
@@ -60,17 +60,19 @@ fn main() -> ExitCode {
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.
-fn say(news: News<'_>, form: Form) -> anyhow::Result<()> {
-    match (news, form) {
-        (News::Round(report), Form::Json | Form::PrettyJson) => {
+fn say(progress: Progress<'_>, form: Form) -> anyhow::Result<()> {
+    match (progress, form) {
+        (Progress::Round(report), Form::Json | Form::PrettyJson) => {
             unless_closed(print_json(report, form))
         }
-        (News::Waits(note), Form::Text) => {
+        (Progress::Waits(note), Form::Text) => {
             eprintln!("{}", error::render_one(&note));
             Ok(())
         }
         // A log has the rounds.
-        (News::Round(_), Form::Text) | (News::Waits(_), Form::Json | Form::PrettyJson) => Ok(()),
+        (Progress::Round(_), Form::Text) | (Progress::Waits(_), Form::Json | Form::PrettyJson) => {
+            Ok(())
+        }
     }
 }
 

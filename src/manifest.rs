@@ -161,8 +161,8 @@ fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
     }
     let mut reader = Reader::new(number, &source.text);
     let (keys, is_complete) = reader.document(document.table());
-    faults.append(&mut reader.faults);
-    let incomplete = reader.incomplete.into_iter().collect();
+    let Reader { faults: found, incomplete, .. } = reader;
+    faults.extend(found);
     File { keys, document_is_incomplete: !is_complete, incomplete, ..file }
 }
 

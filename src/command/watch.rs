@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use self::news::News;
 use super::apply::{self, How};
 use super::{
-    Answer, Resolved, Say, Trust, iterators, look, named_by, policy, read_input, report_plan,
-    resolve_manifest, unpin,
+    Answer, Progress, Resolved, Say, Trust, iterators, look, named_by, policy, read_input,
+    report_plan, resolve_manifest, unpin,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::WatchArgs;
@@ -59,7 +59,7 @@ pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
         // Also where it failed: it goes on to try.
         service.ready();
         if let Some(report) = told {
-            say(super::News::Round(&report))?;
+            say(Progress::Round(&report))?;
         }
     }
     service.stopping();

@@ -188,13 +188,19 @@ impl<'a> Resolver<'a> {
         {
             return meant.clone();
         }
-        let known = self.plain.get(&words).cloned();
-        let meant = known.unwrap_or_else(|| self.look_into(written, obj));
-        // What is wrong with one is told of each.
-        if meant.program.is_some() {
-            self.plain.insert(words, meant.clone());
-            self.last_plain = Some((words, meant.clone()));
-        }
+        let meant = match self.plain.get(&words) {
+            Some(meant) => meant.clone(),
+            None => {
+                let meant = self.look_into(written, obj);
+                if meant.program.is_none() {
+                    // What is wrong with one is told of each.
+                    return meant;
+                }
+                self.plain.insert(words, meant.clone());
+                meant
+            }
+        };
+        self.last_plain = Some((words, meant.clone()));
         meant
     }
 

@@ -1,5 +1,7 @@
 //! A parsed document → [`wire`](super::wire). Every fault of form is found, with its place. Pure.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 use serde_spanned::Spanned;
@@ -19,7 +21,7 @@ pub(super) struct Reader<'a> {
     /// All that could not be read.
     pub(super) faults: Vec<Fault>,
     /// Where the entries begin of which a key could not be read.
-    pub(super) incomplete: Vec<usize>,
+    pub(super) incomplete: BTreeSet<usize>,
 }
 
 /// Something that can be read of a TOML value.
@@ -127,9 +129,17 @@ impl OneKey for Task {
     ];
 }
 
+fn one_of<T: fmt::Display>(names: impl Iterator<Item = T>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [one, other] => format!("{one} or {other}"),
+        all => format!("one of {}", all.join(", ")),
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(number: usize, text: &'a str) -> Self {
-        Self { source: (number, text), faults: Vec::new(), incomplete: Vec::new() }
+        Self { source: (number, text), faults: Vec::new(), incomplete: BTreeSet::new() }
     }
 
     /// Reads what can be read of a document, and whether that is all.
@@ -148,7 +158,7 @@ impl<'a> Reader<'a> {
             let (entry, is_complete) = self.keys(table);
             let span = self.span(item);
             if !is_complete {
-                self.incomplete.push(span.start);
+                self.incomplete.insert(span.start);
             }
             entries.push(Spanned::new(span, entry));
         }
@@ -160,10 +170,7 @@ impl<'a> Reader<'a> {
         let mut read = T::default();
         let mut all = true;
         for (key, item) in table {
-            let taken = match T::KEYS.iter().find(|(name, _)| *name == key.name) {
-                Some((_, take)) => take(&mut read, item, self),
-                None => self.unknown(key, T::KEYS.iter().map(|(name, _)| *name)),
-            };
+            let taken = self.known(key, T::KEYS).and_then(|take| take(&mut read, item, self));
             all &= taken.is_some();
         }
         (read, all)
@@ -173,11 +180,7 @@ impl<'a> Reader<'a> {
         let table = self.table(item)?;
         let mut one = None;
         for (key, item) in table {
-            one = match T::KEYS.iter().find(|(name, _)| *name == key.name) {
-                Some((_, read)) => read(item, self),
-                None => self.unknown(key, T::KEYS.iter().map(|(name, _)| *name)),
-            };
-            one.as_ref()?;
+            one = Some(self.known(key, T::KEYS)?(item, self)?);
         }
         match table.len() {
             1 => one,
@@ -194,35 +197,31 @@ impl<'a> Reader<'a> {
         item.as_array().or_else(|| self.wrong_type(item, "an array: write `[[iter]]`"))
     }
 
-    /// A number of that range.
-    fn number<T: TryFrom<i128>>(&mut self, item: &Item<'_>, most: T) -> Option<T>
+    /// A number of that type, of which `most` is the largest and 0 the smallest.
+    fn number<T>(&mut self, item: &Item<'_>, most: T) -> Option<T>
     where
-        i128: From<T>,
+        T: TryFrom<i128> + fmt::Display,
     {
-        let most = i128::from(most);
-        let Some(number) = item.as_i128() else {
-            return self.wrong_type(item, &format!("a number from 0 to {most}"));
-        };
-        let fits = (0..=most).contains(&number).then(|| T::try_from(number).ok()).flatten();
-        fits.or_else(|| {
-            let message =
-                format!("invalid value: integer `{number}`, expected a number from 0 to {most}");
+        let expected = format!("a number from 0 to {most}");
+        let Some(number) = item.as_i128() else { return self.wrong_type(item, &expected) };
+        T::try_from(number).ok().or_else(|| {
+            let message = format!("invalid value: integer `{number}`, expected {expected}");
             self.fault(item, &message)
         })
     }
 
-    fn unknown<T>(
+    /// What stands beside the name of the key.
+    fn known<T>(
         &mut self,
         key: &Key<'_>,
-        known: impl Iterator<Item = &'static str>,
-    ) -> Option<T> {
-        let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-        let expected = match known.as_slice() {
-            [one, other] => format!("{one} or {other}"),
-            all => format!("one of {}", all.join(", ")),
-        };
-        let name = key.name.escape_debug();
-        self.fault_at(key.span.range(), format!("unknown key `{name}`, expected {expected}"))
+        keys: &'static [(&'static str, T)],
+    ) -> Option<&'static T> {
+        let known = keys.iter().find(|(name, _)| *name == key.name);
+        known.map(|(_, what)| what).or_else(|| {
+            let (name, expected) =
+                (key.name.escape_debug(), one_of(keys.iter().map(|(name, _)| name)));
+            self.fault_at(key.span.range(), format!("unknown key `{name}`, expected {expected}"))
+        })
     }
 
     fn wrong_type<T>(&mut self, item: &Item<'_>, expected: &str) -> Option<T> {
@@ -320,9 +319,8 @@ impl Read for Order {
         let written = String::read(item, reader)?;
         let known = Self::ALL.into_iter().find(|order| order.to_string() == written);
         known.or_else(|| {
-            let all = Self::ALL.map(|order| format!("`{order}`")).join(", ");
-            let written = written.escape_debug();
-            reader.fault(item, &format!("unknown order `{written}`, expected one of {all}"))
+            let (written, expected) = (written.escape_debug(), one_of(Self::ALL.iter()));
+            reader.fault(item, &format!("unknown order `{written}`, expected {expected}"))
         })
     }
 }

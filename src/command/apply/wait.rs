@@ -10,7 +10,7 @@ use humantime::format_duration;
 
 use super::keep_going::Outcome;
 use crate::bpffs::OpenError;
-use crate::command::{News, Say};
+use crate::command::{Progress, Say};
 use crate::execute::Failure;
 use crate::fault::{Fault, ObjectFault, Problem};
 use crate::kernel::LoadError;
@@ -64,7 +64,7 @@ pub(super) fn wait(
             Some(before) => (*before != why).then(|| "still waiting".to_owned()),
         };
         if let Some(how_long) = how_long {
-            say(News::Waits(error::note(format!("{how_long}: {why}"))))?;
+            say(Progress::Waits(error::note(format!("{how_long}: {why}"))))?;
             said = Some(why);
         }
         let (directories, Named { objects: inputs, others }) =
