@@ -287,12 +287,12 @@ fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
 }
 
 /// The loader of a plan's programs: from the bytes that were looked at, with the maps that the plan
-/// found.
+/// found, and with the object's own maps that are to be walked.
 fn load(
     program: &Program,
+    walked: &BTreeSet<&str>,
     plan: &Plan,
     objects: &Objects,
-    bpffs: &Path,
 ) -> anyhow::Result<(Loaded, BTreeMap<String, MapId>)> {
     let bytes = objects.bytes(&program.object).context("the object was not read")?;
     let id = |(name, map): (&String, &MapRef)| {
@@ -300,7 +300,7 @@ fn load(
         Ok((name.clone(), *id))
     };
     let maps = program.maps.iter().map(id).collect::<anyhow::Result<_>>()?;
-    let loaded = kernel::load(program, bytes, &maps, bpffs)?;
+    let loaded = kernel::load(program, bytes, &maps, walked)?;
     Ok((loaded, maps))
 }
 

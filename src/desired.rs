@@ -8,6 +8,7 @@ mod entry;
 mod param;
 mod resolver;
 mod set;
+mod sound;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use self::entry::Entries;
-use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::anatomy::Anatomy;
+use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place, Warning};
 use crate::globals::{Global, Patch};
 use crate::manifest::Manifest;
 pub use crate::manifest::wire::Order;
@@ -47,10 +49,23 @@ pub struct ObjectFacts {
     pub sha256: Sha256,
     /// Its iterator programs, in the order in which they stand.
     pub iterators: Vec<Candidate>,
-    /// The names of the maps that it defines, but for those that hold its variables.
-    pub maps: Vec<String>,
+    /// The maps that it defines, but for those that hold its variables.
+    pub maps: Vec<ObjectMap>,
     /// Its global variables, where it has BTF.
     pub globals: Vec<Global>,
+    /// What each of its programs needs.
+    pub anatomy: Anatomy,
+}
+
+/// A map that an object defines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectMap {
+    /// Its name there.
+    pub name: String,
+    /// Whether its kind needs a number of entries, and the object leaves that to its loader.
+    pub lacks_size: bool,
+    /// Whether it is declared with `LIBBPF_PIN_BY_NAME`: then it is the one that is pinned at its name.
+    pub is_pinned_by_name: bool,
 }
 
 /// What the manifest asks for, fully resolved.
@@ -64,6 +79,8 @@ pub struct Desired {
     pub pins: BTreeMap<PinPath, DesiredPin>,
     /// Where entries are left out: what is there, is listed, and stays as it is.
     pub left_out: BTreeSet<PinPath>,
+    /// What may be a mistake, and keeps nothing from being pinned.
+    pub warnings: Vec<Warning>,
 }
 
 /// What can be resolved of a manifest, and the entries that cannot.
@@ -125,8 +142,10 @@ pub struct Program {
     pub sleep: Sleep,
     /// Initial values of its object's variables.
     pub globals: Globals,
-    /// Existing maps for its object's own ones, by the names of these.
+    /// Existing maps for its object's own ones, by the names of these: only for maps that are needed.
     pub maps: BTreeMap<String, MapRef>,
+    /// Those of `maps` that the program itself refers to: once loaded, it holds them.
+    pub held: BTreeSet<String>,
 }
 
 /// Initial values of an object's variables.
@@ -288,9 +307,10 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 /// # Errors
 /// Every fault of the manifest: those of its form and those of its meaning.
 pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
-    let (set, bpffs, Entries { pins, faulty, mut faults }) = resolve_entries(manifest, facts);
+    let (set, bpffs, entries) = resolve_entries(manifest, facts);
+    let Entries { pins, faulty, mut faults, warnings } = entries;
     faults.extend(faulty.into_values().flatten());
-    finish(set, faults, bpffs, pins)
+    finish(set, faults, bpffs, pins, warnings)
 }
 
 /// Resolves every entry that has no fault.
@@ -299,8 +319,9 @@ pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
 /// Every fault that concerns more than one entry, or that leaves open which pin is meant: where it is
 /// not known what is listed, it is not known either what is not.
 pub fn resolve_sound(manifest: &Manifest, facts: &Facts) -> Result<Sound, Faults> {
-    let (set, bpffs, Entries { pins, faulty, faults }) = resolve_entries(manifest, facts);
-    let mut desired = finish(set, faults, bpffs, pins)?;
+    let (set, bpffs, entries) = resolve_entries(manifest, facts);
+    let Entries { pins, faulty, faults, warnings } = entries;
+    let mut desired = finish(set, faults, bpffs, pins, warnings)?;
     desired.left_out = faulty.keys().cloned().collect();
     Ok(Sound { desired, faults: faulty })
 }
@@ -326,7 +347,7 @@ pub fn resolve_empty(manifest: &Manifest) -> Result<Desired, Faults> {
     let mut faults = manifest.faults.clone();
     let set = set::set(manifest, &mut faults);
     let bpffs = set::bpffs(manifest, &mut faults);
-    finish(set, faults, bpffs, BTreeMap::new())
+    finish(set, faults, bpffs, BTreeMap::new(), Vec::new())
 }
 
 fn finish(
@@ -334,9 +355,12 @@ fn finish(
     mut faults: Vec<Fault>,
     bpffs: PathBuf,
     pins: BTreeMap<PinPath, DesiredPin>,
+    warnings: Vec<Warning>,
 ) -> Result<Desired, Faults> {
     match set {
-        Ok(set) if faults.is_empty() => Ok(Desired { set, bpffs, pins, left_out: BTreeSet::new() }),
+        Ok(set) if faults.is_empty() => {
+            Ok(Desired { set, bpffs, pins, left_out: BTreeSet::new(), warnings })
+        }
         Ok(_) => Err(Faults::new(faults)),
         Err(fault) => {
             faults.push(fault);

@@ -11,6 +11,7 @@
 mod commit;
 mod prepare;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -20,9 +21,9 @@ use crate::kernel::Loaded;
 use crate::path::PinPath;
 use crate::plan::Plan;
 
-/// How a program is loaded: from which bytes and with which stamp is the caller's business.
-/// Distinct programs are loaded side by side.
-pub type Load<'a> = &'a (dyn Fn(&Program) -> anyhow::Result<Loaded> + Sync);
+/// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
+/// of its object's own maps that are to be walked. Distinct programs are loaded side by side.
+pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> anyhow::Result<Loaded> + Sync);
 
 /// Why a plan was not carried out.
 #[derive(Debug)]

@@ -96,7 +96,7 @@ impl Exit {
                 | LoadError::NoProgram
                 | LoadError::Memlock
                 | LoadError::Rejected { .. }
-                | LoadError::MapNotPinned { .. }
+                | LoadError::MapNotHeld { .. }
                 | LoadError::MapDiffers { .. }
                 | LoadError::GivenMap { .. }
                 | LoadError::Other { .. } => None,

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-pub use object::ObjectFault;
+pub use object::{ByteOrder, ObjectFault};
 
 use crate::globals::Misfit;
 use crate::path::{InvalidMapName, InvalidPinPath, InvalidSetName, PinPath};
@@ -161,6 +161,22 @@ pub enum Problem {
         /// Those that there are.
         candidates: Vec<Candidate>,
     },
+    /// A target that is nearly the name of one that there is.
+    MisspeltTarget {
+        /// The target.
+        target: Target,
+        /// The one that may be meant.
+        meant: &'static str,
+    },
+    /// A program that may sleep, for a target that takes none.
+    SleepNotTaken(Target),
+    /// A program that calls what only programs under the GPL may call, in an object under no such licence.
+    NotGpl {
+        /// What the object declares, if it declares something.
+        licence: Option<String>,
+    },
+    /// A map that is needed, and has no number of entries.
+    MapWithoutSize(String),
     /// A map given to a target that takes none.
     MapNotTaken(Target),
     /// No map given to a target that needs one.
@@ -207,4 +223,29 @@ pub struct Candidate {
     pub target: Target,
     /// Whether it may sleep.
     pub sleep: Sleep,
+    /// The target whose context it takes, as its BTF says: `struct bpf_iter__task` is of `task`.
+    pub context: Option<String>,
+}
+
+/// Something that may be a mistake, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub concern: Concern,
+}
+
+/// What may be a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The program reads the kernel's structures, and has no CO-RE relocations.
+    NoCore,
+    /// The program takes the context of another target than it walks.
+    OtherContext {
+        /// The target whose context it takes.
+        context: String,
+        /// The target that it walks.
+        target: Target,
+    },
 }

@@ -16,6 +16,7 @@ mod load;
 mod log;
 mod map;
 mod open;
+mod prepare;
 mod scan;
 mod stamp;
 mod verdict;

@@ -48,6 +48,7 @@
 //! - A pin without the set's stamp is never touched, unless the user says `--adopt`.
 
 pub mod accounts;
+pub mod anatomy;
 pub mod bpffs;
 pub mod cgroup;
 pub mod cli;

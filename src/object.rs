@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use crate::anatomy::{Malformed, anatomy};
 use crate::contents;
 use crate::desired::ObjectFacts;
-use crate::fault::ObjectFault;
+use crate::fault::{ByteOrder, ObjectFault};
 use crate::kernel;
 use crate::path::Sha256;
 
@@ -79,6 +80,7 @@ impl Objects {
 
 fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
     check_header(path, &bytes)?;
+    let anatomy = anatomy(&bytes).map_err(|why| malformed(path, &why))?;
     let contents = kernel::look_into(path, &bytes)
         .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
     let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(&bytes)));
@@ -87,6 +89,7 @@ fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
         iterators: contents.iterators,
         maps: contents.maps,
         globals: contents.globals,
+        anatomy,
     };
     Ok(Object { bytes, facts })
 }
@@ -112,6 +115,13 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
     bytes.ok_or_else(|| ObjectFault::TooLarge(owned(), metadata.len(), LARGEST))
 }
 
+fn malformed(path: &Path, why: &Malformed) -> ObjectFault {
+    match why {
+        Malformed::NoSymbols => ObjectFault::NoSymbols(path.to_path_buf()),
+        Malformed::Elf(why) => ObjectFault::Malformed(path.to_path_buf(), why.clone()),
+    }
+}
+
 /// libbpf says no more than "invalid argument" to what is no BPF object.
 fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
     let not_elf = || ObjectFault::NotElf(path.to_path_buf());
@@ -121,12 +131,16 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
     }
     // EI_DATA, the sixth byte, is 2 where the file is big-endian.
     let machine = [header[18], header[19]];
-    let machine = match header[5] {
-        2 => u16::from_be_bytes(machine),
-        _ => u16::from_le_bytes(machine),
+    let (machine, order) = match header[5] {
+        2 => (u16::from_be_bytes(machine), ByteOrder::Big),
+        _ => (u16::from_le_bytes(machine), ByteOrder::Little),
     };
     if machine != EM_BPF {
         return Err(ObjectFault::NotBpf(path.to_path_buf(), machine));
+    }
+    // libbpf opens it, and refuses to load it with a number that is no errno.
+    if order != ByteOrder::NATIVE {
+        return Err(ObjectFault::OtherByteOrder(path.to_path_buf(), order));
     }
     Ok(())
 }
@@ -155,6 +169,7 @@ mod tests {
         check(b"#!/bin/sh and much more than twenty bytes", not_elf());
         check(&elf(1, [62, 0]), Err(ObjectFault::NotBpf(PathBuf::from("x"), 62)));
         check(&elf(1, [247, 0]), Ok(()));
-        check(&elf(2, [0, 247]), Ok(()));
+        let big = ObjectFault::OtherByteOrder(PathBuf::from("x"), ByteOrder::Big);
+        check(&elf(2, [0, 247]), if cfg!(target_endian = "big") { Ok(()) } else { Err(big) });
     }
 }

@@ -3,7 +3,7 @@
 //! In: a [`Scan`], raw, as the shell found it. Out: every path of the bpffs with what stands there,
 //! and for every pinned iterator whose it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,13 +72,15 @@ pub enum LinkParam {
 }
 
 /// What the kernel says of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScannedProgram {
     /// The name that the kernel keeps: at most 15 bytes.
     pub name: String,
     /// The values of the maps bound to it that look like a stamp's: none, one, or more where the
     /// program's own data happens to have the same name.
     pub stamps: Vec<Vec<u8>>,
+    /// The maps that it holds.
+    pub maps: BTreeSet<MapId>,
 }
 
 /// Something on bpffs that is no iterator.
@@ -142,38 +144,50 @@ pub struct ObservedPin {
     pub program_name: Arc<str>,
     /// Whose it is.
     pub provenance: Provenance,
+    /// The maps that the program holds.
+    pub maps: Arc<BTreeSet<MapId>>,
     /// Mode, owner and group.
     pub meta: Meta,
 }
 
 /// Whose a program is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Provenance {
     /// A set's; all pins of one program share the stamp.
     Stamped(Arc<Stamp>),
     /// Somebody's who does not use iterctl.
+    #[default]
     Unstamped,
     /// Somebody's who wrote something that is no stamp, or a stamp of a later version.
     Illegible(InvalidStamp),
 }
 
+/// What is known of a program.
+#[derive(Clone, Default)]
+struct Program {
+    name: Arc<str>,
+    provenance: Provenance,
+    maps: Arc<BTreeSet<MapId>>,
+}
+
 /// Understands what has been found.
 pub fn observe(scan: Scan) -> Observed {
-    let programs: BTreeMap<ProgramId, (Arc<str>, Provenance)> = scan
+    let programs: BTreeMap<ProgramId, Program> = scan
         .programs
         .into_iter()
-        .map(|(id, program)| (id, (program.name.into(), provenance(&program.stamps))))
+        .map(|(id, ScannedProgram { name, stamps, maps })| {
+            let provenance = provenance(&stamps);
+            (id, Program { name: name.into(), provenance, maps: Arc::new(maps) })
+        })
         .collect();
     let nodes = scan.nodes.into_iter().map(|(path, node)| {
         let node = match node {
             ScannedNode::Directory(meta) => Node::Directory(meta),
             ScannedNode::Other(kind) => Node::Other(kind),
             ScannedNode::Iterator(link, meta) => {
-                let (program_name, provenance) = programs
-                    .get(&link.program)
-                    .cloned()
-                    .unwrap_or_else(|| ("".into(), Provenance::Unstamped));
-                Node::Iterator(ObservedPin { link, program_name, provenance, meta })
+                let program = programs.get(&link.program).cloned().unwrap_or_default();
+                let Program { name: program_name, provenance, maps } = program;
+                Node::Iterator(ObservedPin { link, program_name, provenance, maps, meta })
             }
         };
         (path, node)
@@ -277,7 +291,11 @@ mod tests {
         let stamps = vec![br#"{"format":9}"#.to_vec()];
         let observed = observe(Scan {
             nodes: vec![(path, ScannedNode::Iterator(link, meta))],
-            programs: [(ProgramId(2), ScannedProgram { name: "dump".to_owned(), stamps })].into(),
+            programs: [(
+                ProgramId(2),
+                ScannedProgram { name: "dump".to_owned(), stamps, ..ScannedProgram::default() },
+            )]
+            .into(),
             ..Scan::default()
         });
         let (_, pin) = observed.iterators().next().expect("the pin was seen");

@@ -175,6 +175,8 @@ pub enum Obstacle {
         path: PinPath,
         /// The map.
         map: MapRef,
+        /// The object's map that it is to stand for; `None` where it is only walked.
+        stands_for: Option<String>,
         /// Why not.
         why: MapProblem,
     },

@@ -191,6 +191,7 @@ mod tests {
             sleep: Sleep::Never,
             globals: globals.clone(),
             maps: [("seen".to_owned(), pinned)].into(),
+            held: ["seen".to_owned()].into(),
         };
         let set = Set {
             name: "observe".parse().expect("a set name"),

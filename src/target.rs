@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use strsim::damerau_levenshtein;
+
 /// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, … Thousands of pins share a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target(Arc<str>);
@@ -41,34 +43,43 @@ pub struct Known {
     pub since: &'static str,
     /// Its parameter.
     pub takes: Takes,
+    /// Whether it takes programs that may sleep (`BPF_ITER_RESCHED` in the flags of its `bpf_iter_reg`).
+    pub sleeps: bool,
 }
 
 /// Every target of Linux 6.18, oldest first. Sources: `bpf_iter_reg_target()` calls in the kernel's
 /// tree and the release in which each first appeared.
 pub const KNOWN: &[Known] = &[
-    known("bpf_map", "5.8", Takes::Nothing),
-    known("ipv6_route", "5.8", Takes::Nothing),
-    known("netlink", "5.8", Takes::Nothing),
-    known("task", "5.8", Takes::Task),
-    known("task_file", "5.8", Takes::Task),
-    known("bpf_map_elem", "5.9", Takes::Map),
-    known("bpf_prog", "5.9", Takes::Nothing),
-    known("bpf_sk_storage_map", "5.9", Takes::Map),
-    known("tcp", "5.9", Takes::Nothing),
-    known("udp", "5.9", Takes::Nothing),
-    known("sockmap", "5.10", Takes::Map),
-    known("task_vma", "5.12", Takes::Task),
-    known("unix", "5.15", Takes::Nothing),
-    known("bpf_link", "5.19", Takes::Nothing),
-    known("ksym", "6.0", Takes::Nothing),
-    known("cgroup", "6.1", Takes::Cgroup),
-    known("kmem_cache", "6.13", Takes::Nothing),
-    known("dmabuf", "6.16", Takes::Nothing),
+    known("bpf_map", "5.8", Takes::Nothing, NEVER),
+    known("ipv6_route", "5.8", Takes::Nothing, NEVER),
+    known("netlink", "5.8", Takes::Nothing, NEVER),
+    known("task", "5.8", Takes::Task, SLEEPS),
+    known("task_file", "5.8", Takes::Task, SLEEPS),
+    known("bpf_map_elem", "5.9", Takes::Map, NEVER),
+    known("bpf_prog", "5.9", Takes::Nothing, NEVER),
+    known("bpf_sk_storage_map", "5.9", Takes::Map, NEVER),
+    known("tcp", "5.9", Takes::Nothing, NEVER),
+    known("udp", "5.9", Takes::Nothing, NEVER),
+    known("sockmap", "5.10", Takes::Map, NEVER),
+    known("task_vma", "5.12", Takes::Task, SLEEPS),
+    known("unix", "5.15", Takes::Nothing, NEVER),
+    known("bpf_link", "5.19", Takes::Nothing, NEVER),
+    known("ksym", "6.0", Takes::Nothing, SLEEPS),
+    known("cgroup", "6.1", Takes::Cgroup, SLEEPS),
+    known("kmem_cache", "6.13", Takes::Nothing, SLEEPS),
+    known("dmabuf", "6.16", Takes::Nothing, SLEEPS),
 ];
 
-const fn known(name: &'static str, since: &'static str, takes: Takes) -> Known {
-    Known { name, since, takes }
+const SLEEPS: bool = true;
+const NEVER: bool = false;
+
+const fn known(name: &'static str, since: &'static str, takes: Takes, sleeps: bool) -> Known {
+    Known { name, since, takes, sleeps }
 }
+
+/// Names of so many letters may have two wrong; of so many, none: `tcp` and `mcp` are nothing alike.
+const LONG: usize = 8;
+const SHORT: usize = 3;
 
 impl Target {
     /// The target of that name, known or not.
@@ -88,6 +99,20 @@ impl Target {
     /// The name, as in `SEC("iter/NAME")`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The known target that it is a misspelling of: one letter is wrong, missing or too much, or two are
+    /// exchanged; in long names, two such. A digit makes another name: `udp6` is none of `udp`.
+    pub fn misspelt(&self) -> Option<&'static str> {
+        let is_near = |known: &&Known| {
+            let most = if known.name.len() < LONG { 1 } else { 2 };
+            known.name != &*self.0
+                && known.name.len() > SHORT
+                && damerau_levenshtein(known.name, &self.0) <= most
+        };
+        let has_digit = |name: &str| name.bytes().any(|byte| byte.is_ascii_digit());
+        let near = KNOWN.iter().find(is_near).filter(|_| self.known().is_none())?;
+        (has_digit(near.name) == has_digit(&self.0)).then_some(near.name)
     }
 
     /// What is known of it; `None` for one that a newer kernel may have.
@@ -134,6 +159,19 @@ mod tests {
         assert_eq!(Sleep::of_section("iter/task"), Sleep::Never);
         assert_eq!(Sleep::of_section("iter.s/task"), Sleep::Allowed);
         assert_eq!(Sleep::of_section("?iter.s/task"), Sleep::Allowed);
+    }
+
+    #[test]
+    fn misspelt_targets_are_told_from_new_ones() {
+        let misspelt = |name: &str| Target::new(name).misspelt();
+        assert_eq!(misspelt("tasks"), Some("task"));
+        assert_eq!(misspelt("tsak"), Some("task"));
+        assert_eq!(misspelt("bpf_map_elems"), Some("bpf_map_elem"));
+        assert_eq!(misspelt("task_fiel"), Some("task_file"));
+        assert_eq!(misspelt("netlnik"), Some("netlink"));
+        for right in ["task", "udp6", "tcp4", "warp_core", "bpf_btf", "io_uring", "sctp", "files"] {
+            assert_eq!(misspelt(right), None, "{right}");
+        }
     }
 
     #[test]

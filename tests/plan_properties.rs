@@ -185,7 +185,7 @@ proptest! {
                 Obstacle::ParentNotADirectory { path, parent } => {
                     is_below(path, parent) && is_foreign(observed.nodes.get(parent), set)
                 }
-                Obstacle::Map { path, map, why } => {
+                Obstacle::Map { path, map, why, .. } => {
                     let want = &desired.pins[path];
                     let named = want.param == Param::Map(map.clone())
                         || want.program.maps.values().any(|given| given == map);

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use iterctl::anatomy::Anatomy;
 use iterctl::desired::{self, Facts, ObjectFacts};
 use iterctl::fault::Candidate;
 use iterctl::manifest::{self, Input, Source};
@@ -148,9 +149,16 @@ fn check_entry(obj: &str, keys: &str, good: bool) {
 fn check(text: &str, good: bool) {
     let object = |target| {
         let target = Target::new(target);
-        let program = Candidate { program: "dump".to_owned(), target, sleep: Sleep::Never };
+        let program =
+            Candidate { program: "dump".to_owned(), target, sleep: Sleep::Never, context: None };
         let sha256 = Sha256::from([0x0a; 32]);
-        Ok(ObjectFacts { sha256, iterators: vec![program], maps: Vec::new(), globals: Vec::new() })
+        Ok(ObjectFacts {
+            sha256,
+            iterators: vec![program],
+            maps: Vec::new(),
+            globals: Vec::new(),
+            anatomy: Anatomy::default(),
+        })
     };
     let facts = Facts {
         objects: BTreeMap::from([

@@ -105,11 +105,11 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     }
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     let loaded_already = LoadedAlready::new(desired, &plan);
-    let load_and_stamp = |program: &Program| {
-        if let Some(loaded) = loaded_already.get(program)? {
+    let load_and_stamp = |program: &Program, walked: &BTreeSet<&str>| {
+        if let Some(loaded) = loaded_already.get(program, walked)? {
             return Ok(loaded);
         }
-        let (loaded, maps) = load(program, &plan, &resolved.objects, bpffs.path())?;
+        let (loaded, maps) = load(program, walked, &plan, &resolved.objects)?;
         loaded.bind(&Stamp::new(&desired.set, program, &maps, loaded.own_maps()))?;
         Ok(loaded)
     };

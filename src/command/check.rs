@@ -2,23 +2,26 @@
 
 use std::path::PathBuf;
 
-use super::{Answer, Trust, iterators, resolve_input};
+use super::{Answer, Resolved, Trust, iterators, resolve_input};
 use crate::cli::CheckArgs;
-use crate::desired::Desired;
 use crate::exit::Exit;
 use crate::feature::lacking;
 use crate::kernel::features;
-use crate::report::{KernelReport, Lacks, Report, error};
+use crate::report::{KernelReport, Lacks, Report, error, faults};
 use crate::sources;
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
-    let desired =
-        if args.file.is_empty() { None } else { Some(desired(&args.file, args.set.clone())?) };
-    let manifest = desired.as_ref().map(|desired| {
+    let resolved =
+        if args.file.is_empty() { None } else { Some(resolved(&args.file, args.set.clone())?) };
+    let desired = resolved.as_ref().map(|resolved| &resolved.desired);
+    let manifest = desired.map(|desired| {
         format!("set {}: {}, no faults", desired.set.name, iterators(desired.pins.len()))
     });
     let mut report = Report::new(manifest.unwrap_or_default());
-    if desired.as_ref().is_some_and(|desired| desired.pins.is_empty()) {
+    if let Some(Resolved { desired, sources, .. }) = &resolved {
+        report.diagnostics = faults::warnings(&desired.warnings, sources);
+    }
+    if desired.is_some_and(|desired| desired.pins.is_empty()) {
         let note =
             "apply refuses a manifest that lists nothing, unless it is given `--allow-empty`";
         report.diagnostics.push(error::note(note));
@@ -32,7 +35,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     report.comment = parts.join("; ");
     report.kernel = Some(kernel);
-    let lacks = lacking(&features, desired.as_ref());
+    let lacks = lacking(&features, desired);
     if lacks.is_empty() {
         return Ok(Answer::new(report, Exit::Done));
     }
@@ -40,7 +43,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
 }
 
 /// `-f` → manifest → desired.
-fn desired(file: &[PathBuf], set: Option<String>) -> anyhow::Result<Desired> {
+fn resolved(file: &[PathBuf], set: Option<String>) -> anyhow::Result<Resolved> {
     let input = sources::read(file, set, |_| Ok(()))?;
-    Ok(resolve_input(input, Trust::Anybody)?.desired)
+    resolve_input(input, Trust::Anybody)
 }

@@ -11,7 +11,7 @@ use crate::cli::PlanArgs;
 use crate::exit::Exit;
 use crate::manifest;
 use crate::plan::{self, Obstacle};
-use crate::report::{Report, error};
+use crate::report::{Report, error, faults};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
@@ -29,12 +29,13 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report, &plan.obstacles);
+    report.diagnostics = faults::warnings(&desired.warnings, &resolved.sources);
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
     }
     let exit = if !plan.obstacles.is_empty() {
-        report.diagnostics = error::beside_rows(&plan.obstacles);
+        report.diagnostics.extend(error::beside_rows(&plan.obstacles));
         Exit::of_obstacles(&plan.obstacles)
     } else if report.changed && args.detailed_exitcode {
         Exit::Changes

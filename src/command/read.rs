@@ -1,5 +1,6 @@
 //! `read`: what an iterator prints. Of a pin, or of an object that is run once and not pinned.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -87,10 +88,13 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     }
     let (want, param) = only_pin(&plan).context("the command line names no iterator")?;
     let program = &want.program;
-    let (loaded, _) = load(program, &plan, &resolved.objects, &resolved.desired.bpffs)
-        .with_context(|| {
-            format!("failed to load `{}` of {}", program.name, Printable(&args.what))
-        })?;
+    let walked = match param {
+        WantedParam::OwnMap(name) => [name.as_str()].into(),
+        WantedParam::Link(_) => BTreeSet::new(),
+    };
+    let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
+        format!("failed to load `{}` of {}", program.name, Printable(&args.what))
+    })?;
     let (link, _) = IteratorLink::attach(&loaded, &program.target, param)
         .with_context(|| format!("failed to attach `{}`", program.name))?;
     link.run().with_context(|| format!("failed to run `{}`", program.name))

@@ -55,6 +55,7 @@ pub(super) fn unpin_whole(
         bpffs: bpffs.to_path_buf(),
         pins: BTreeMap::new(),
         left_out: BTreeSet::new(),
+        warnings: Vec::new(),
     };
     let plan = |observed: &Observed| plan::unpin_set(&nothing, observed);
     carry_out(&Bpffs::open(bpffs)?, Some(set), &plan, lock_timeout)
@@ -73,7 +74,7 @@ fn carry_out(
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
-    let load = |_: &Program| bail!("unpin loads nothing");
+    let load = |_: &Program, _: &BTreeSet<&str>| bail!("unpin loads nothing");
     let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))?;
 
     let mut report = report_plan(&plan, set, bpffs.path(), &[]);

@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 
 use super::resolver::{Meant, Resolver, Written};
 use super::{DesiredPin, Facts, ObjectFacts, Program, param};
-use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem};
+use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem, Warning};
 use crate::manifest::{Manifest, wire};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, Sha256};
@@ -21,6 +21,8 @@ pub(super) struct Entries {
     pub(super) faulty: BTreeMap<PinPath, Vec<Fault>>,
     /// What else is wrong.
     pub(super) faults: Vec<Fault>,
+    /// What may be a mistake.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Resolves all entries. `faults` are those of the manifest so far.
@@ -35,6 +37,7 @@ pub(super) fn entries(
         bpffs,
         bpffs_is_known,
         faults,
+        warnings: Vec::new(),
         programs: BTreeMap::new(),
         plain: HashMap::new(),
         last_plain: None,
@@ -52,6 +55,7 @@ pub(super) fn entries(
         pins: pins.into_iter().collect(),
         faulty: faulty.into_iter().collect(),
         faults: resolver.faults,
+        warnings: resolver.warnings,
     }
 }
 
@@ -160,7 +164,7 @@ impl<'a> Resolver<'a> {
             self.missing(written, "obj");
             return None;
         };
-        let Meant { facts, candidate, program } = self.meant(written, obj);
+        let Meant { facts, candidate, program, stand_ins } = self.meant(written, obj);
         if let (Some((wanted, place)), Some(ObjectFacts { sha256: found, .. })) = (sha256, facts)
             && wanted != *found
         {
@@ -168,7 +172,9 @@ impl<'a> Resolver<'a> {
         }
         let param = self.param(written, obj, facts, candidate.map(|one| &one.target));
         let program = program?;
-        let param = param::walked(param?, &program.maps);
+        let param = param::walked(param?, &stand_ins);
+        self.refuse_walk_without_size(written, &param, facts?)?;
+        self.warn(written, obj, facts?, candidate?);
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
         Some(DesiredPin { program, param, meta, dir_mode, place })
@@ -211,11 +217,25 @@ impl<'a> Resolver<'a> {
         let globals = self.globals(written, facts);
         let maps = self.maps(written, facts);
         let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
-        let (Some((object, facts)), Some(candidate), Some(globals), Some(maps)) =
-            (found, candidate, globals, maps)
-        else {
-            return Meant { facts, candidate, program: None };
+        let needs =
+            facts.zip(candidate).and_then(|(facts, one)| facts.anatomy.programs.get(&one.program));
+        let is_sound = match (facts, candidate, &maps) {
+            (Some(facts), Some(candidate), Some(maps)) => {
+                self.refuse_what_cannot_load(written, obj, facts, candidate, maps)
+            }
+            _ => false,
         };
+        let stand_ins = Arc::new(maps.clone().unwrap_or_default());
+        let (Some((object, facts)), Some(candidate), Some(globals), Some(mut maps), true) =
+            (found, candidate, globals, maps, is_sound)
+        else {
+            return Meant { facts, candidate, program: None, stand_ins };
+        };
+        if let Some(needs) = needs {
+            maps.retain(|name, _| needs.maps.contains(name));
+        }
+        let is_held = |name: &&String| needs.is_some_and(|needs| needs.held.contains(*name));
+        let held = maps.keys().filter(is_held).cloned().collect();
         let program = self.share(Program {
             object: object.clone(),
             sha256: facts.sha256.clone(),
@@ -224,8 +244,9 @@ impl<'a> Resolver<'a> {
             sleep: candidate.sleep,
             globals,
             maps,
+            held,
         });
-        Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program) }
+        Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program), stand_ins }
     }
 
     fn access(

@@ -119,9 +119,9 @@ impl Resolver<'_> {
         facts: Option<&ObjectFacts>,
     ) -> Option<String> {
         let facts = facts?;
-        if !facts.maps.iter().any(|known| known == name) {
-            let problem =
-                Problem::UnknownMap { wanted: name.to_owned(), known: facts.maps.clone() };
+        if !facts.maps.iter().any(|known| known.name == name) {
+            let known = facts.maps.iter().map(|map| map.name.clone()).collect();
+            let problem = Problem::UnknownMap { wanted: name.to_owned(), known };
             self.fault(written.place(span), problem);
             return None;
         }
@@ -211,8 +211,23 @@ impl Resolver<'_> {
         all_fit.then_some(Globals { patches, text })
     }
 
-    /// The existing maps of `maps`; `None` where one is wrong.
+    /// The existing maps for the object's own: those that are pinned by name, and before them those of `maps`;
+    /// `None` where one is wrong.
     pub(super) fn maps(
+        &mut self,
+        written: &Written<'_>,
+        facts: Option<&ObjectFacts>,
+    ) -> Option<BTreeMap<String, MapRef>> {
+        let by_name =
+            facts.into_iter().flat_map(|facts| &facts.maps).filter(|map| map.is_pinned_by_name);
+        let mut maps: BTreeMap<String, MapRef> = by_name
+            .map(|map| (map.name.clone(), MapRef::Pinned(self.bpffs.join(&map.name))))
+            .collect();
+        maps.extend(self.written_maps(written, facts)?);
+        Some(maps)
+    }
+
+    fn written_maps(
         &mut self,
         written: &Written<'_>,
         facts: Option<&ObjectFacts>,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use super::{Facts, ObjectFacts, Program};
-use crate::fault::{Candidate, Fault, Place, Problem};
+use super::{Facts, MapRef, ObjectFacts, Program};
+use crate::fault::{Candidate, Fault, Place, Problem, Warning};
 use crate::manifest::{File, wire};
 
 /// Resolves entries, one after the other.
@@ -18,6 +18,7 @@ pub(super) struct Resolver<'a> {
     /// Whether the manifest says rightly where bpffs is.
     pub(super) bpffs_is_known: bool,
     pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Warning>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
     /// What entries without `globals` and `maps` have come to.
@@ -38,6 +39,8 @@ pub(super) struct Meant<'a> {
     pub(super) candidate: Option<&'a Candidate>,
     /// That, with the entry's values and maps.
     pub(super) program: Option<Arc<Program>>,
+    /// Existing maps for the object's own, whether the program needs them or not.
+    pub(super) stand_ins: Arc<BTreeMap<String, MapRef>>,
 }
 
 /// One entry, with what is needed to say where it is wrong.

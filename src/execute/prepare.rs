@@ -25,6 +25,16 @@ struct Wanted<'a> {
     name: Staged,
 }
 
+impl Wanted<'_> {
+    /// The map of the object's own that it walks.
+    fn own_map(&self) -> Option<&str> {
+        match self.param {
+            WantedParam::OwnMap(name) => Some(name),
+            WantedParam::Link(_) => None,
+        }
+    }
+}
+
 /// A program, and the pins that are to be made of it.
 type Work<'a> = (&'a Program, Vec<Wanted<'a>>);
 
@@ -63,7 +73,8 @@ pub(super) fn prepare(
 /// Loads a program and makes its pins.
 fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Made {
     let mut made = Made::default();
-    let loaded = match load(program) {
+    let walked = pins.iter().filter_map(Wanted::own_map).collect();
+    let loaded = match load(program, &walked) {
         Ok(loaded) => loaded,
         Err(error) => {
             made.failed.push(Failed {

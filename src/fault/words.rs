@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Candidate, Place, Problem};
+use super::{Candidate, Concern, Place, Problem};
+use crate::anatomy::GPL_COMPATIBLE;
 use crate::path::{InvalidMapName, InvalidPinPath, STAGING_PREFIX};
 
 impl Problem {
@@ -52,6 +53,20 @@ impl Problem {
                 [] => "the object holds no iterator at all".to_owned(),
                 some => format!("it holds {}", list_candidates(some)),
             }),
+            Self::MisspeltTarget { meant, .. } => {
+                Some(format!("did you mean `{meant}`? The section of the program names the target"))
+            }
+            Self::SleepNotTaken(target) => {
+                Some(format!("put the program into `SEC(\"iter/{target}\")`"))
+            }
+            Self::NotGpl { .. } => Some(format!(
+                "write `char LICENSE[] SEC(\"license\") = \"GPL\"`; these count: {}",
+                join(GPL_COMPATIBLE.iter().map(|licence| format!("`{licence}`")))
+            )),
+            Self::MapWithoutSize(map) => Some(format!(
+                "the loader of the object sets it: add `max-entries = {{ {map} = … }}`, or \
+                 `maps = {{ {map} = … }}` for a map that exists"
+            )),
             Self::MapNotTaken(_) => Some(
                 "remove `map`: the kernel would take the map's descriptor for something else"
                     .to_owned(),
@@ -184,6 +199,24 @@ impl fmt::Display for Problem {
             Self::NoSuchProgram { wanted, .. } => {
                 write!(f, "the object holds no iterator `{}`", wanted.escape_debug())
             }
+            Self::MisspeltTarget { target, .. } => write!(f, "there is no target `{target}`"),
+            Self::SleepNotTaken(target) => {
+                write!(f, "target `{target}` takes no sleepable program (`iter.s/…`)")
+            }
+            Self::NotGpl { licence: Some(licence) } => write!(
+                f,
+                "the program calls functions that only GPL-compatible programs may call, and the object's licence \
+                 is `{}`",
+                licence.escape_debug()
+            ),
+            Self::NotGpl { licence: None } => write!(
+                f,
+                "the program calls functions that only GPL-compatible programs may call, and the object declares \
+                 no licence"
+            ),
+            Self::MapWithoutSize(map) => {
+                write!(f, "max_entries of the object's map `{}` is 0", map.escape_debug())
+            }
             Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
             Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
             Self::CgroupNotTaken(target) => write!(f, "target `{target}` takes no cgroup"),
@@ -201,6 +234,38 @@ impl fmt::Display for Problem {
             Self::MapName(why) => write!(f, "{why}"),
             Self::MapIdZero => write!(f, "no map has the id 0"),
             Self::MapPath => write!(f, "not the path of a pinned map"),
+        }
+    }
+}
+
+impl Concern {
+    /// The way out.
+    pub fn help(&self) -> String {
+        match self {
+            Self::NoCore => "compile it with `clang -g`, declare the structures with `preserve_access_index` (as \
+                             vmlinux.h does), and strip it with nothing but `llvm-strip -g`"
+                .to_owned(),
+            Self::OtherContext { context, target } => format!(
+                "check the program's section, `SEC(\"iter/{target}\")`, and its argument, \
+                 `struct bpf_iter__{context} *`"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCore => write!(
+                f,
+                "the program has no CO-RE relocations: it reads the kernel's structures as they were laid out \
+                 where it was compiled"
+            ),
+            Self::OtherContext { context, target } => write!(
+                f,
+                "the program walks `{target}` and takes the context of `{}`",
+                context.escape_debug()
+            ),
         }
     }
 }

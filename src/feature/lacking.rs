@@ -131,6 +131,7 @@ mod tests {
             sleep,
             globals: Globals::default(),
             maps: BTreeMap::new(),
+            held: BTreeSet::new(),
         };
         let mode = |text: &str| text.parse::<Mode>().expect("a mode");
         DesiredPin {
@@ -162,6 +163,7 @@ mod tests {
             bpffs: PathBuf::from("/sys/fs/bpf"),
             pins: pins.into(),
             left_out: BTreeSet::new(),
+            warnings: Vec::new(),
         }
     }
 

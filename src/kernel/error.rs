@@ -4,7 +4,6 @@ mod attach;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 pub use attach::AttachError;
 
@@ -43,12 +42,12 @@ pub enum LoadError {
         /// Its log, line by line.
         log: Vec<String>,
     },
-    /// The object wants a map of its own to be pinned by name, and nothing is pinned there.
-    MapNotPinned {
-        /// The map.
+    /// The loaded program does not hold a map that it was given, or that came with its object.
+    MapNotHeld {
+        /// The object's map.
         map: String,
-        /// Where it would be.
-        path: PathBuf,
+        /// The map that it was given.
+        id: MapId,
     },
     /// An existing map that the program is given does not fit the object's own.
     MapDiffers {
@@ -137,9 +136,6 @@ impl LoadError {
                 hint_of(&verdict::reasons(log), capability::lockdown().as_deref())
                     .or_else(|| verdict::suggestion(log))
             }
-            Self::MapNotPinned { path, .. } => {
-                Some(format!("start whatever pins {} before", path.display()))
-            }
             Self::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
                 Some(Feature::Stamps.hint())
             }
@@ -151,6 +147,7 @@ impl LoadError {
             }
             Self::Open(_)
             | Self::NoProgram
+            | Self::MapNotHeld { .. }
             | Self::GivenMap { .. }
             | Self::Stamp(_)
             | Self::Other { .. } => None,
@@ -192,11 +189,9 @@ impl fmt::Display for LoadError {
                 )?;
                 verdict::last_lines(log).iter().try_for_each(|line| write!(f, "\n    {line}"))
             }
-            Self::MapNotPinned { map, path } => write!(
-                f,
-                "its map `{map}` is to be the one pinned at {}, and nothing is pinned there",
-                path.display()
-            ),
+            Self::MapNotHeld { map, id } => {
+                write!(f, "the loaded program does not hold map {id} as its map `{map}`")
+            }
             Self::MapDiffers { map, id, what, wanted, found } => write!(
                 f,
                 "map {id} cannot stand for its map `{map}`: its {what} is {found}, not {wanted}"

@@ -9,15 +9,15 @@ pub(super) mod generated;
 pub(super) mod link;
 pub(super) mod probe;
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
-use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenObject};
+use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenMapMut, OpenObject};
 use libbpf_sys as sys;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -166,6 +166,34 @@ pub(super) fn as_bpf_object(object: &OpenObject) -> &sys::bpf_object {
     unsafe { object.as_libbpf_object().as_ref() }
 }
 
+/// Opens an object from memory. `configuration` goes before that of the kernel.
+pub(super) fn open(
+    bytes: &[u8],
+    name: &CStr,
+    configuration: Option<&CStr>,
+) -> io::Result<OpenObject> {
+    let opts = sys::bpf_object_open_opts {
+        sz: size_of::<sys::bpf_object_open_opts>() as sys::size_t,
+        object_name: name.as_ptr(),
+        kconfig: configuration.map_or(std::ptr::null(), CStr::as_ptr),
+        ..Default::default()
+    };
+    let size = bytes.len() as sys::size_t;
+    // SAFETY: the bytes are as many as is said, the strings end with a NUL, and `opts` has the size that it
+    // says; all outlive the call, and libbpf copies what it keeps.
+    let raw = unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), size, &raw const opts) };
+    let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the object has just been opened, and nobody else has it.
+    Ok(unsafe { OpenObject::from_ptr(raw) })
+}
+
+/// Has libbpf pin the map nowhere, and look for it nowhere.
+pub(super) fn clear_pin_path(map: &mut OpenMapMut<'_>) -> io::Result<()> {
+    let raw = map.as_libbpf_object().as_ptr();
+    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows; NULL stands for no path.
+    check(unsafe { sys::bpf_map__set_pin_path(raw, std::ptr::null()) }).map(|_| ())
+}
+
 /// Loads an opened object. Unlike libbpf-rs, keeps the errno.
 pub(super) fn load(open: OpenObject) -> io::Result<Object> {
     // SAFETY: the pointer is that of an opened object that is not loaded.
@@ -174,17 +202,11 @@ pub(super) fn load(open: OpenObject) -> io::Result<Object> {
     Ok(unsafe { Object::from_ptr(open.take_ptr()) })
 }
 
-/// Where libbpf is going to pin a map, or to look for it, when it loads its object.
-pub(super) fn pin_path(map: &OpenMap<'_>) -> Option<PathBuf> {
-    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows.
-    let path = unsafe { sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()) };
-    if path.is_null() {
-        return None;
-    }
-    // SAFETY: libbpf gives NULL or a NUL-terminated string that lives as long as the map; it is
-    // copied at once.
-    let path = unsafe { CStr::from_ptr(path) };
-    Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+/// Whether a map of an opened object is declared with `LIBBPF_PIN_BY_NAME`.
+pub(super) fn is_pinned_by_name(map: &OpenMap<'_>) -> bool {
+    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows; what comes back is only
+    // compared with NULL.
+    !unsafe { sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()) }.is_null()
 }
 
 /// BTF in the kernel that says: a section `.rodata` of `size` bytes with one variable, an array of

@@ -9,21 +9,20 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libbpf_rs::OpenObject;
+use libbpf_rs::{MapType, OpenObject};
 
 use super::ffi::generated::{Made, generate};
 use super::load::{Holder, Loaded};
 use super::{ffi, log, open};
+use crate::anatomy::{CoreKind, Needs};
 use crate::meta::MapId;
 
 /// Loads the one program of the object that is not left out. `None` where it is not to be had so, for
 /// whatever reason: the ordinary way tells.
-pub(super) fn load(mut object: OpenObject) -> Option<Loaded> {
+pub(super) fn load(mut object: OpenObject, needs: &Needs) -> Option<Loaded> {
     // Before Linux 5.14 there are no such loaders, and before 5.17 they know no CO-RE.
     static IS_KNOWN: AtomicBool = AtomicBool::new(true);
-    // What is pinned by its name is found by libbpf only.
-    let is_pinned = object.maps().any(|map| ffi::pin_path(&map).is_some());
-    if is_pinned || log::is_shown() || !IS_KNOWN.load(Ordering::Relaxed) {
+    if !IS_KNOWN.load(Ordering::Relaxed) || !is_tried(&object, needs) {
         return None;
     }
     let names: Vec<String> =
@@ -39,6 +38,29 @@ pub(super) fn load(mut object: OpenObject) -> Option<Loaded> {
     let held = maps.into_iter().flatten().collect();
     Some(Loaded { program, own_maps, _maps: Holder::Maps(held) })
 }
+
+/// Whether all that the object has was tried with generated loaders, and came out the same: tests load every
+/// object both ways. libbpf 1.7 crashes while it generates for `struct_ops` maps and for arenas with variables,
+/// believes that the kernel has all that it would ask it about for a configuration value, and gives up where
+/// one map is left out.
+fn is_tried(object: &OpenObject, needs: &Needs) -> bool {
+    const CORE: [CoreKind; 4] =
+        [CoreKind::Field, CoreKind::LocalType, CoreKind::Type, CoreKind::EnumValue];
+    needs.externs.is_empty()
+        && needs.other_externs.is_empty()
+        && needs.programs.len() == 1
+        && needs.core.iter().all(|kind| CORE.contains(kind))
+        && object.maps().all(|map| map.autocreate() && MAPS.contains(&map.map_type()))
+}
+
+const MAPS: [MapType; 6] = [
+    MapType::Array,
+    MapType::Hash,
+    MapType::LruHash,
+    MapType::LruPercpuHash,
+    MapType::PercpuArray,
+    MapType::PercpuHash,
+];
 
 fn own_maps(names: &[String], maps: &[Option<OwnedFd>]) -> io::Result<BTreeMap<String, MapId>> {
     let made = names.iter().zip(maps).filter_map(|(name, map)| Some((name, map.as_ref()?)));

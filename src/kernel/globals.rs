@@ -1,8 +1,11 @@
 //! An opened object's BTF → its global variables, and their initial values → its sections.
 
+use std::collections::BTreeMap;
+
 use libbpf_rs::OpenObject;
 use libbpf_rs::btf::types::{
-    Array, Composite, DataSec, Enum, Enum64, Int, IntEncoding, MemberAttr, Var,
+    Array, Composite, DataSec, Enum, Enum64, Func, FuncProto, Int, IntEncoding, MemberAttr, Ptr,
+    Var,
 };
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize as _, ReferencesType as _};
 
@@ -58,6 +61,47 @@ fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Glob
             })
         })
         .collect()
+}
+
+/// The target whose context a program takes, as its first argument says: `struct bpf_iter__task *` is of `task`.
+pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
+    let btf = Btf::from_bpf_object(ffi::as_bpf_object(object)).ok()??;
+    let function: Func<'_> = btf.type_by_name(program)?;
+    let prototype = FuncProto::try_from(function.referenced_type()).ok()?;
+    let argument: Ptr<'_> = btf.type_by_id(prototype.get(0)?.ty)?;
+    let name = bare(argument.referenced_type())?.name()?.to_str()?;
+    name.strip_prefix("bpf_iter__").map(str::to_owned)
+}
+
+/// The values of the kernel's configuration that an object asks for, by name, each with what says "not set" for
+/// one of its type (`find_kcfg_type()` and `bpf_object__process_kconfig_line()`, libbpf 1.7).
+pub(super) fn configuration(object: &OpenObject) -> BTreeMap<String, &'static str> {
+    let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
+        return BTreeMap::new();
+    };
+    let mut left = MOST;
+    let sections = btf.type_by_kind::<DataSec<'_>>();
+    let mut values = BTreeMap::new();
+    for section in sections.filter(|section| section.name().is_some_and(|name| name == ".kconfig"))
+    {
+        for info in section.iter() {
+            let Some(var) = btf.type_by_id::<Var<'_>>(info.ty) else { continue };
+            let name = var.name().and_then(|name| name.to_str()).unwrap_or_default();
+            let nothing = match type_of(&btf, var.referenced_type(), DEEPEST, &mut left) {
+                Type::Bool | Type::Char { .. } | Type::Enum { .. } | Type::Int { size: 1, .. } => {
+                    "n"
+                }
+                Type::Int { .. } => "0",
+                Type::Array { .. } => "\"\"",
+                Type::Struct { .. } | Type::Other { .. } => continue,
+            };
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            if is_plain && name.starts_with("CONFIG_") {
+                values.insert(name.to_owned(), nothing);
+            }
+        }
+    }
+    values
 }
 
 fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize, left: &mut usize) -> Type {
@@ -168,7 +212,7 @@ fn struct_type(btf: &Btf<'_>, composite: Composite<'_>, depth: usize, left: &mut
 
 /// Whether a map of an object holds a section: libbpf names it after the object and the section, and
 /// one of a section of the author's own naming after that alone (`internal_map_name()`, libbpf 1.7).
-fn is_of(map: &str, section: &str) -> bool {
+pub(super) fn is_of(map: &str, section: &str) -> bool {
     match map.find('.') {
         Some(0) => map == section,
         Some(dot) => map.get(dot..) == Some(section),

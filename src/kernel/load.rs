@@ -1,16 +1,16 @@
 //! One program of an object → loaded into the kernel, with the values and maps that it is given.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 
-use libbpf_rs::{MapCore as _, Object, OpenObject};
+use libbpf_rs::{Map, MapCore as _, Object};
 
 use super::error::LoadError;
 use super::features::lacks_sleepable;
-use super::{ffi, generated, globals, log, map, open, stamp};
+use super::prepare::Wanted;
+use super::{ffi, generated, log, map, open, stamp};
+use crate::anatomy::Needs;
 use crate::desired::Program;
 use crate::feature::Feature;
 use crate::meta::{MapId, ProgramId};
@@ -34,7 +34,7 @@ pub(super) enum Holder {
 }
 
 impl Loaded {
-    /// The ids of the maps that came with the object, by their names.
+    /// The ids of the maps that came with the object, by their names: those that were created.
     pub fn own_maps(&self) -> &BTreeMap<String, MapId> {
         &self.own_maps
     }
@@ -56,6 +56,21 @@ impl Loaded {
         let read_back = stamp::read(&maps)?.iter().any(|found| found.starts_with(&bytes));
         if read_back { Ok(()) } else { Err(io::Error::other("it cannot be read back")) }
     }
+
+    /// Makes sure that the program holds the maps that it was given, and those of its own that it uses.
+    fn verify(self, needs: &Needs, given: &BTreeMap<String, MapId>) -> Result<Self, LoadError> {
+        let maps = given.iter().chain(&self.own_maps);
+        let mut held = maps.filter(|(name, _)| needs.held.contains(*name)).peekable();
+        if held.peek().is_none() {
+            return Ok(self);
+        }
+        let info = ffi::prog_info(self.program.as_fd())
+            .map_err(|error| LoadError::Other { error, message: None })?;
+        match held.find(|(_, id)| !info.map_ids.contains(&id.0)) {
+            Some((map, id)) => Err(LoadError::MapNotHeld { map: map.clone(), id: *id }),
+            None => Ok(self),
+        }
+    }
 }
 
 impl AsFd for Loaded {
@@ -64,27 +79,29 @@ impl AsFd for Loaded {
     }
 }
 
-/// Loads `program`, and no other program of its object, from the object's bytes. `maps` are the
-/// existing maps that it is given, by the names of the object's maps that they stand for; `bpffs` is
-/// where maps are looked for that the object wants pinned by name.
+/// Loads `program` from the object's bytes, and of that object no more than the program needs. `given` are the
+/// existing maps that it is given, by the names of the object's maps that they stand for; `walked` are the
+/// object's own maps that are to be walked: they are created even where the program does not use them.
 ///
 /// # Errors
 /// Everything that libbpf, the verifier and the kernel have against it, translated.
 pub fn load(
     program: &Program,
     bytes: &[u8],
-    maps: &BTreeMap<String, MapId>,
-    bpffs: &Path,
+    given: &BTreeMap<String, MapId>,
+    walked: &BTreeSet<&str>,
 ) -> Result<Loaded, LoadError> {
     if program.sleep == Sleep::Allowed && lacks_sleepable() {
         return Err(LoadError::Lacks(Feature::Sleepable));
     }
-    if maps.is_empty()
-        && let Some(loaded) = generated::load(prepare(program, bytes, maps, bpffs)?)
+    let wanted = Wanted { program, bytes, given, walked };
+    let needs = wanted.needs()?;
+    if given.is_empty()
+        && let Some(loaded) = generated::load(wanted.open(&needs)?, &needs)
     {
-        return Ok(loaded);
+        return loaded.verify(&needs, given);
     }
-    let object = prepare(program, bytes, maps, bpffs)?;
+    let object = wanted.open(&needs)?;
     let (loaded, messages) = log::collect(|| ffi::load(object));
     let object = loaded.map_err(|error| LoadError::new(&program.target, error, &messages))?;
     let found = object.progs().find(|one| one.name().to_str() == Some(program.name.as_str()));
@@ -94,31 +111,8 @@ pub fn load(
         .try_clone_to_owned()
         .map_err(|error| LoadError::Other { error, message: None })?;
     let own_maps =
-        own_maps(&object, maps).map_err(|error| LoadError::Other { error, message: None })?;
-    Ok(Loaded { program: fd, own_maps, _maps: Holder::Object(object) })
-}
-
-/// The object, opened, with the program's values and maps, and with no other program.
-fn prepare(
-    program: &Program,
-    bytes: &[u8],
-    maps: &BTreeMap<String, MapId>,
-    bpffs: &Path,
-) -> Result<OpenObject, LoadError> {
-    let mut object = open::open(&program.object, bytes, Some(bpffs)).map_err(LoadError::Open)?;
-    // A sibling that does not load would sink the whole object.
-    for mut other in object.progs_mut() {
-        let wanted = other.name().to_str() == Some(program.name.as_str());
-        other.set_autoload(wanted);
-    }
-    globals::patch(&mut object, &program.globals.patches).map_err(LoadError::Open)?;
-    for (name, id) in maps {
-        give(&mut object, name, *id)?;
-    }
-    match map_to_be_pinned(&object, maps) {
-        Some((map, path)) => Err(LoadError::MapNotPinned { map, path }),
-        None => Ok(object),
-    }
+        own_maps(&object, given).map_err(|error| LoadError::Other { error, message: None })?;
+    Loaded { program: fd, own_maps, _maps: Holder::Object(object) }.verify(&needs, given)
 }
 
 /// A program that is loaded already, whose object came with these maps. `None` where one of them has
@@ -139,34 +133,14 @@ pub fn reopen(id: ProgramId, own_maps: BTreeMap<String, MapId>) -> io::Result<Op
     }
 }
 
-/// Has the object use an existing map instead of its own map `name`.
-fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError> {
-    let failed = |error: io::Error| LoadError::GivenMap { map: name.to_owned(), id, error };
-    let fd = map::open(id).map_err(failed)?;
-    let have = ffi::map_info(fd.as_fd()).map_err(failed)?;
-    let gone = || failed(io::Error::other("the object has no such map"));
-    let mut map = object.maps_mut().find(|map| map.name() == name).ok_or_else(gone)?;
-    let type_name =
-        |number: u32| ffi::map_type_name(number).map_or_else(|| number.to_string(), str::to_owned);
-    let bytes = |size: u32| format!("{size} bytes");
-    let differing = [
-        ("type", type_name(map.map_type() as u32), type_name(have.map_type)),
-        ("key size", bytes(map.key_size()), bytes(have.key_size)),
-        ("value size", bytes(map.value_size()), bytes(have.value_size)),
-    ];
-    // libbpf takes whatever it is given.
-    if let Some((what, wanted, found)) = differing.into_iter().find(|(_, a, b)| a != b) {
-        return Err(LoadError::MapDiffers { map: name.to_owned(), id, what, wanted, found });
-    }
-    map.reuse_fd(fd.as_fd()).map_err(|error| failed(io::Error::other(error)))
-}
-
 fn own_maps(
     object: &Object,
     given: &BTreeMap<String, MapId>,
 ) -> io::Result<BTreeMap<String, MapId>> {
     let mut ids = BTreeMap::new();
-    for map in object.maps() {
+    // A map that was left out has a descriptor all the same, of a file that holds its place
+    // (`create_placeholder_fd()`, libbpf 1.7).
+    for map in object.maps().filter(Map::autocreate) {
         let Some(name) = map.name().to_str() else { continue };
         if !open::is_own(name) {
             continue;
@@ -178,17 +152,4 @@ fn own_maps(
         }
     }
     Ok(ids)
-}
-
-/// A map that libbpf would pin while it loads, outside of any transaction: one that is declared
-/// with `LIBBPF_PIN_BY_NAME` and not pinned yet. One that is pinned is used, and that is all.
-fn map_to_be_pinned(
-    object: &OpenObject,
-    given: &BTreeMap<String, MapId>,
-) -> Option<(String, PathBuf)> {
-    let not_given = |name: &OsStr| name.to_str().is_none_or(|name| !given.contains_key(name));
-    object.maps().filter(|map| not_given(map.name())).find_map(|map| {
-        let path = ffi::pin_path(&map)?;
-        (!path.exists()).then(|| (map.name().to_string_lossy().into_owned(), path))
-    })
 }

@@ -23,11 +23,6 @@ pub fn show_all() {
     DEBUG.store(true, Ordering::Relaxed);
 }
 
-/// Whether everything is to be shown: what loads without saying anything would hide it.
-pub(super) fn is_shown() -> bool {
-    DEBUG.load(Ordering::Relaxed)
-}
-
 /// Runs `work` and gives what libbpf warned of on this thread meanwhile, a message each.
 pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     ffi::hear(if DEBUG.load(Ordering::Relaxed) { LIBBPF_DEBUG } else { LIBBPF_WARN }, keep);

@@ -1,10 +1,12 @@
 //! An object's bytes → its iterator programs, maps and variables, without loading anything.
 
+use std::ffi::{CStr, CString};
 use std::path::Path;
 
-use libbpf_rs::{ObjectBuilder, OpenObject};
+use libbpf_rs::{MapType, OpenObject};
 
-use super::{globals, log};
+use super::{ffi, globals, log};
+use crate::desired::ObjectMap;
 use crate::fault::Candidate;
 use crate::globals::Global;
 use crate::target::{Sleep, Target};
@@ -14,8 +16,8 @@ use crate::target::{Sleep, Target};
 pub struct Contents {
     /// Its iterator programs, in the order in which they stand in it.
     pub iterators: Vec<Candidate>,
-    /// The names of the maps that it defines, but for those that hold its variables.
-    pub maps: Vec<String>,
+    /// The maps that it defines, but for those that hold its variables.
+    pub maps: Vec<ObjectMap>,
     /// Its global variables, by name.
     pub globals: Vec<Global>,
 }
@@ -29,11 +31,14 @@ pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
     let iterators = object.progs().filter_map(|program| {
         let section = program.section().to_str()?;
         let (target, sleep) = (Target::of_section(section)?, Sleep::of_section(section));
-        Some(Candidate { program: program.name().to_str()?.to_owned(), target, sleep })
+        let program = program.name().to_str()?.to_owned();
+        let context = globals::context(&object, &program);
+        Some(Candidate { program, target, sleep, context })
     });
     let maps = object.maps().filter_map(|map| {
-        let name = map.name().to_str()?;
-        is_own(name).then(|| name.to_owned())
+        let name = map.name().to_str().filter(|name| is_own(name))?.to_owned();
+        let lacks_size = map.max_entries() == 0 && needs_size(map.map_type());
+        Some(ObjectMap { name, lacks_size, is_pinned_by_name: ffi::is_pinned_by_name(&map) })
     });
     Ok(Contents {
         iterators: iterators.collect(),
@@ -42,26 +47,58 @@ pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
     })
 }
 
+/// Whether the kernel makes no map of that type without a number of entries. libbpf gives one to arrays of perf
+/// events (`map_set_def_max_entries()`, libbpf 1.7); storage of sockets, tasks, inodes and cgroups must have
+/// none (`bpf_local_storage_map_alloc_check()` in kernel/bpf/bpf_local_storage.c).
+fn needs_size(map_type: MapType) -> bool {
+    matches!(
+        map_type,
+        MapType::Hash
+            | MapType::Array
+            | MapType::ProgArray
+            | MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::StackTrace
+            | MapType::CgroupArray
+            | MapType::LruHash
+            | MapType::LruPercpuHash
+            | MapType::LpmTrie
+            | MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::Devmap
+            | MapType::DevmapHash
+            | MapType::Sockmap
+            | MapType::Sockhash
+            | MapType::Cpumap
+            | MapType::Xskmap
+            | MapType::ReuseportSockarray
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::RingBuf
+            | MapType::UserRingBuf
+            | MapType::BloomFilter
+            | MapType::Arena
+    )
+}
+
 /// Whether a map of an object is one that its author defines: libbpf makes others for variables, and
 /// names these after their section, which begins with a dot.
 pub(super) fn is_own(name: &str) -> bool {
     !name.contains('.')
 }
 
-/// Opens an object from memory: what was hashed is what is opened. Maps that it wants pinned by
-/// name are looked for in `bpffs`.
-pub(super) fn open(path: &Path, bytes: &[u8], bpffs: Option<&Path>) -> Result<OpenObject, String> {
-    let (opened, messages) = log::collect(|| {
-        // libbpf names an object's own maps after the file. Without a name it would make one of
-        // the bytes' address.
-        let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or("object");
-        let stem = stem.split('.').next().unwrap_or(stem);
-        let mut builder = ObjectBuilder::default();
-        builder.name(stem)?;
-        if let Some(bpffs) = bpffs {
-            builder.pin_root_path(bpffs)?;
-        }
-        builder.open_memory(bytes)
-    });
-    opened.map_err(|error| messages.last().cloned().unwrap_or_else(|| format!("{error:#}")))
+/// Opens an object from memory: what was hashed is what is opened. `configuration` are lines as in the kernel's
+/// configuration, which libbpf believes rather than that.
+pub(super) fn open(
+    path: &Path,
+    bytes: &[u8],
+    configuration: Option<&CStr>,
+) -> Result<OpenObject, String> {
+    // libbpf names an object's own maps after the file. Without a name it would make one of the bytes'
+    // address.
+    let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or("object");
+    let stem = stem.split('.').next().unwrap_or(stem);
+    let name = CString::new(stem).map_err(|error| error.to_string())?;
+    let (opened, messages) = log::collect(|| ffi::open(bytes, &name, configuration));
+    opened.map_err(|error| messages.last().cloned().unwrap_or_else(|| error.to_string()))
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::link::IteratorLink;
 use super::{ffi, stamp};
-use crate::meta::{Meta, ProgramId};
+use crate::meta::{MapId, Meta, ProgramId};
 use crate::observed::{ScannedNode, ScannedProgram};
 use crate::target::Target;
 
@@ -52,7 +52,8 @@ impl Scanner {
                 let fd = ffi::prog_by_id(link.program().0)?;
                 let info = ffi::prog_info(fd.as_fd())?;
                 let stamps = stamp::read(&info.map_ids)?;
-                slot.insert((link.target()?, ScannedProgram { name: info.name, stamps }))
+                let maps = info.map_ids.into_iter().map(MapId).collect();
+                slot.insert((link.target()?, ScannedProgram { name: info.name, stamps, maps }))
             }
         };
         Ok(target.clone())

@@ -9,6 +9,7 @@ use crate::desired::DesiredPin;
 use crate::meta::{MapId, Mode};
 use crate::observed::{LinkParam, ObservedPin};
 use crate::path::{Printable, SetName, Sha256};
+use crate::stamp::Stamp;
 use crate::target::Target;
 
 /// One reason. What was found comes first, then what is wanted.
@@ -34,6 +35,13 @@ pub enum Drift {
         found: Option<MapId>,
         /// The map that it is to be given; `None` where it is to have the object's own.
         wanted: Option<MapId>,
+    },
+    /// The stamp says that the program was given a map, and the program does not hold it.
+    MapNotHeld {
+        /// The object's map that it is to stand for.
+        name: String,
+        /// The map.
+        wanted: MapId,
     },
     /// The pin has another mode.
     Mode(Mode, Mode),
@@ -73,6 +81,7 @@ impl Drift {
                     drift.push(Self::Globals);
                 }
                 drift.extend(given_maps(&stamp.maps, maps));
+                drift.extend(maps_not_held(stamp, want, maps, have));
                 if let WantedParam::OwnMap(name) = param {
                     let own = stamp.own_maps.get(name).map(|id| LinkParam::Map(MapId(*id)));
                     param_drifted = own != Some(have.link.param);
@@ -108,7 +117,8 @@ impl Drift {
             | Self::Target(..)
             | Self::Param(..)
             | Self::Globals
-            | Self::GivenMap { .. } => true,
+            | Self::GivenMap { .. }
+            | Self::MapNotHeld { .. } => true,
             Self::Mode(..) | Self::Owner(..) | Self::Group(..) => false,
         }
     }
@@ -138,11 +148,36 @@ impl fmt::Display for Drift {
                 let name = Printable(Path::new(name));
                 write!(f, "map `{name}` changed: {} -> {}", id(found), id(wanted))
             }
+            Self::MapNotHeld { name, wanted } => {
+                write!(
+                    f,
+                    "the program does not hold map {wanted} as `{}`",
+                    Printable(Path::new(name))
+                )
+            }
             Self::Mode(found, wanted) => write!(f, "mode changed: {found} -> {wanted}"),
             Self::Owner(found, wanted) => write!(f, "owner changed: {found} -> {wanted}"),
             Self::Group(found, wanted) => write!(f, "group changed: {found} -> {wanted}"),
         }
     }
+}
+
+/// The maps that the stamp says the program was given, as it is to be, and that it does not hold.
+fn maps_not_held(
+    stamp: &Stamp,
+    want: &DesiredPin,
+    maps: &BTreeMap<String, MapId>,
+    have: &ObservedPin,
+) -> Vec<Drift> {
+    let is_lost = |(name, id): &(&String, &MapId)| {
+        want.program.held.contains(*name)
+            && stamp.maps.get(*name) == Some(&id.0)
+            && !have.maps.contains(*id)
+    };
+    maps.iter()
+        .filter(is_lost)
+        .map(|(name, id)| Drift::MapNotHeld { name: name.clone(), wanted: *id })
+        .collect()
 }
 
 /// The maps that the program was given and those that it is to be given, where they differ.

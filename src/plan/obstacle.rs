@@ -31,7 +31,7 @@ impl Obstacle {
             }
             Self::ParentNotADirectory { .. } => Some("choose another path".to_owned()),
             Self::Map { why: MapProblem::Missing, .. } => {
-                Some("start what makes the map before, and apply again".to_owned())
+                Some("start the program that creates the map, then apply again".to_owned())
             }
             Self::Map { why: MapProblem::Ambiguous(_), .. } => {
                 Some("name it by `id` or `pinned`".to_owned())
@@ -62,7 +62,10 @@ impl fmt::Display for Obstacle {
             Self::ParentNotADirectory { parent, .. } => {
                 write!(f, "its parent `{parent}` is not a directory")
             }
-            Self::Map { map, why, .. } => write!(f, "map {map}: {why}"),
+            Self::Map { map, stands_for: None, why, .. } => write!(f, "map {map}: {why}"),
+            Self::Map { map, stands_for: Some(name), why, .. } => {
+                write!(f, "map {map}, for the object's map `{}`: {why}", Printable(Path::new(name)))
+            }
             Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", cgroup.display()),
             Self::NotPinned { .. } => write!(f, "nothing is pinned there"),
             Self::OtherSource { set, ours, theirs } => write!(

@@ -195,12 +195,13 @@ impl<'a> Planner<'a> {
     /// The ids behind the names of an entry's maps and cgroup.
     fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
         let given = want.program.maps.iter();
-        let maps: Vec<Option<(String, MapId)>> =
-            given.map(|(name, map)| Some((name.clone(), self.map(path, map)?))).collect();
+        let maps: Vec<Option<(String, MapId)>> = given
+            .map(|(name, map)| Some((name.clone(), self.map(path, map, Some(name))?)))
+            .collect();
         let param = match &want.param {
             Param::None => WantedParam::Link(LinkParam::None),
             Param::OwnMap(name) => WantedParam::OwnMap(name.clone()),
-            Param::Map(map) => WantedParam::Link(LinkParam::Map(self.map(path, map)?)),
+            Param::Map(map) => WantedParam::Link(LinkParam::Map(self.map(path, map, None)?)),
             Param::Thread(tid) => WantedParam::Link(LinkParam::Thread(*tid)),
             Param::Process(pid) => WantedParam::Link(LinkParam::Process(*pid)),
             Param::Cgroup(cgroup, order) => {
@@ -211,7 +212,8 @@ impl<'a> Planner<'a> {
         Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
-    fn map(&mut self, path: &PinPath, map: &MapRef) -> Option<MapId> {
+    /// The id of a map that is walked, or stands for the object's own map of that name.
+    fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
             Ok(id) => {
@@ -219,12 +221,14 @@ impl<'a> Planner<'a> {
                 Some(id)
             }
             Err(why) => {
-                let obstacle = Obstacle::Map { path: path.clone(), map: map.clone(), why };
                 // One map may be walked and given, and given several times.
                 let of_path = |other: &&Obstacle| other.path() == Some(path);
                 let mut told = self.plan.obstacles.iter().rev().take_while(of_path);
-                if !told.any(|other| *other == obstacle) {
-                    self.obstacle(obstacle);
+                let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
+                if !told.any(is_same) {
+                    let (path, map) = (path.clone(), map.clone());
+                    let stands_for = stands_for.cloned();
+                    self.obstacle(Obstacle::Map { path, map, stands_for, why });
                 }
                 None
             }

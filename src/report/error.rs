@@ -94,6 +94,9 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
     };
     let mut text = format!("{style}{word}{style:#}: {}", diagnostic.message);
     // Writing to a string does not fail.
+    if let Some(SourceLine { file, line, column }) = &diagnostic.place {
+        let _ = write!(text, "\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}");
+    }
     for cause in &diagnostic.causes {
         let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine};
-use crate::fault::{Fault, Faults, Place};
+use crate::fault::{Fault, Faults, Place, Warning};
 use crate::manifest::Source;
 
 /// A manifest with faults, and the text to show them in.
@@ -107,6 +107,20 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
             }),
         })
         .collect()
+}
+
+/// What may be a mistake, as values.
+pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
+    let lines = Lines::of(sources);
+    let diagnostic = |warning: &Warning| Diagnostic {
+        severity: Severity::Warning,
+        message: warning.concern.to_string(),
+        causes: Vec::new(),
+        hint: Some(warning.concern.help()),
+        place: lines.line_of(&warning.place),
+        also: None,
+    };
+    warnings.iter().map(diagnostic).collect()
 }
 
 /// Where every line of every source begins. Counted anew for each of thousands of entries they would

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use annotate_snippets::Renderer;
-use iterctl::desired::{self, Facts, ObjectFacts};
+use iterctl::anatomy::Anatomy;
+use iterctl::desired::{self, Facts, ObjectFacts, ObjectMap};
 use iterctl::fault::Candidate;
 use iterctl::globals::{Global, Type};
 use iterctl::manifest::{self, Argument, Input, Source};
@@ -25,12 +26,14 @@ pub(crate) fn facts() -> Facts {
         program: name.to_owned(),
         target: Target::new("bpf_map_elem"),
         sleep: Sleep::Never,
+        context: None,
     };
     let object = ObjectFacts {
         sha256: Sha256::from([1; 32]),
         iterators: vec![iterator("dump"), iterator("other")],
-        maps: vec!["m".to_owned()],
+        maps: vec![ObjectMap { name: "m".to_owned(), ..ObjectMap::default() }],
         globals: vec![number],
+        anatomy: Anatomy::default(),
     };
     let objects = BTreeMap::from([(PathBuf::from("/m/a.o"), Ok(object))]);
     Facts { objects, ..Facts::default() }

@@ -40,7 +40,11 @@ fn scan(stamp: &[u8]) -> Scan {
         target: Target::new("task"),
         param: LinkParam::None,
     };
-    let program = ScannedProgram { name: "dump".to_owned(), stamps: vec![stamp.to_vec()] };
+    let program = ScannedProgram {
+        name: "dump".to_owned(),
+        stamps: vec![stamp.to_vec()],
+        ..ScannedProgram::default()
+    };
     Scan {
         nodes: vec![("a".parse().expect("a pin path"), ScannedNode::Iterator(link, meta))],
         programs: [(ProgramId(2), program)].into(),

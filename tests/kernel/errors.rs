@@ -141,7 +141,7 @@ fn a_map_that_is_not_there() {
         1,
         "\
 error: `x`: map id 4294967295: there is no such map
-  hint: start what makes the map before, and apply again
+  hint: start the program that creates the map, then apply again
 note: nothing was changed
 ",
     );
@@ -190,9 +190,8 @@ fn a_map_that_is_to_be_pinned_and_is_not() {
         "pinned_map.bpf.o x",
         1,
         "\
-error: failed to load `dump` of DIR/pinned_map.bpf.o for `x`
-  caused by: its map `readings` is to be the one pinned at DIR/bpf/readings, and nothing is pinned there
-  hint: start whatever pins DIR/bpf/readings before
+error: `x`: map pinned DIR/bpf/readings, for the object's map `readings`: there is no such map
+  hint: start the program that creates the map, then apply again
 note: nothing was changed
 ",
     );

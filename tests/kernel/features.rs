@@ -6,9 +6,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
 use iterctl::feature::{Feature, Group};
+use libbpf_rs::MapType;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use serde_json::Value;
 
+use super::bpf;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
 use super::strace;
 
@@ -208,14 +210,17 @@ fn a_kernel_without_btf_is_told() {
     assert_eq!([btf, task, stamps], ["absent", "unknown", "present"]);
 }
 
-/// A generated loader finds types in the kernel itself, which still has them: `--debug` does without it.
+/// A generated loader finds types in the kernel itself, which still has them. A program that is given a map is
+/// loaded without one.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn nothing_is_applied_where_libbpf_finds_no_btf() {
     let sandbox = Sandbox::new();
-    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    let map = bpf::map(MapType::Array, "seen", 8);
+    let keys = format!("maps = {{ seen = {{ id = {} }} }}", bpf::id(&map));
+    sandbox.manifest("iters.toml", &entry_with("reuse.bpf.o", "a", &keys));
     let _mounted = Mounted::no_btf();
-    let run = sandbox.iterctl("-d apply -f iters.toml").exits(69);
+    let run = sandbox.iterctl("apply -f iters.toml").exits(69);
     run.says(&format!("caused by: {NO_BTF}")).says("nothing was changed");
     assert_eq!(sandbox.paths(), [""; 0]);
 }

@@ -123,7 +123,10 @@ fn a_map_that_the_object_wants_pinned_is_never_made() {
     let entries = entry("pinned_map.bpf.o", "x") + &entry("tasks_v1.bpf.o", "y");
     sandbox.manifest("iters.toml", &entries);
     let path = sandbox.pin("readings");
-    let reason = format!("its map `readings` is to be the one pinned at {}", path.display());
+    let reason = format!(
+        "map pinned {}, for the object's map `readings`: there is no such map",
+        path.display()
+    );
     sandbox.iterctl("apply -f iters.toml").exits(1).says(&reason).says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }

@@ -67,6 +67,7 @@ impl Loaded {
             link,
             program_name: want.program.name.as_str().into(),
             provenance: Provenance::Stamped(Arc::clone(&self.stamp)),
+            maps: Arc::new(self.stamp.maps.values().map(|id| MapId(*id)).collect()),
             meta: want.meta,
         }
     }

@@ -64,6 +64,7 @@ fn desired(wanted: Vec<(PinPath, DesiredPin)>) -> Desired {
         bpffs: PathBuf::from("/sys/fs/bpf"),
         pins,
         left_out: BTreeSet::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -76,7 +77,8 @@ fn pins() -> impl Strategy<Value = DesiredPin> {
     let given = (programs(), globals(), given_maps());
     (given, params(), metas(), modes()).prop_map(|(given, param, meta, dir_mode)| {
         let (program, globals, maps) = given;
-        let program = Arc::new(Program { globals, maps, ..program });
+        let held = maps.keys().cloned().collect();
+        let program = Arc::new(Program { globals, maps, held, ..program });
         let param = match param {
             // As `desired` guarantees, an own map is not one that is given.
             Param::OwnMap(name) if program.maps.contains_key(&name) => Param::None,
@@ -101,6 +103,7 @@ fn programs() -> impl Strategy<Value = Program> {
         sleep: Sleep::Never,
         globals: Globals::default(),
         maps: BTreeMap::new(),
+        held: BTreeSet::new(),
     };
     select(vec![
         program(1, "dump", "task"),

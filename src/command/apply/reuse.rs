@@ -1,7 +1,7 @@
 //! The programs that pins of the set have already → the same for new pins: each is loaded once, also
 //! where an apply adds to what another one has made, or finishes what one that was killed has begun.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
 
@@ -33,12 +33,20 @@ impl<'a> LoadedAlready<'a> {
         Self(stamped.collect())
     }
 
-    /// That program, if it is one of them.
+    /// That program, if it is one of them, and came with the maps that are to be walked.
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn get(&self, program: &Program) -> anyhow::Result<Option<Loaded>> {
+    pub(super) fn get(
+        &self,
+        program: &Program,
+        walked: &BTreeSet<&str>,
+    ) -> anyhow::Result<Option<Loaded>> {
         let Some((id, stamp)) = self.0.get(program) else { return Ok(None) };
+        // A map that nothing needed was not created.
+        if !walked.iter().all(|name| stamp.own_maps.contains_key(*name)) {
+            return Ok(None);
+        }
         let own_maps = stamp.own_maps.iter().map(|(name, id)| (name.clone(), MapId(*id)));
         reopen(*id, own_maps.collect())
             .with_context(|| format!("failed to open the loaded program {}", id.0))

@@ -13,7 +13,6 @@ use crate::bpffs::OpenError;
 use crate::command::{Progress, Say};
 use crate::execute::Failure;
 use crate::fault::{Fault, ObjectFault, Problem};
-use crate::kernel::LoadError;
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, error};
@@ -122,7 +121,7 @@ fn is_to_come(error: &anyhow::Error) -> bool {
         } else if let Some(Failure { errors, left, .. }) = cause.downcast_ref() {
             left.is_empty() && errors.iter().all(|failed| is_to_come(&failed.error))
         } else {
-            matches!(cause.downcast_ref(), Some(LoadError::MapNotPinned { .. }))
+            false
         }
     })
 }

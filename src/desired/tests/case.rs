@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::anatomy::Anatomy;
 use crate::desired::{
-    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, Param, Program,
-    Sound, resolve, resolve_sound,
+    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, ObjectMap, Param,
+    Program, Sound, resolve, resolve_sound,
 };
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
 use crate::globals::{Global, Member, Patch, Type};
@@ -216,11 +217,17 @@ fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
     let candidate = |text: &&str| {
         let (target, program) = text.split_once('/').expect("TARGET/PROGRAM");
         let (program, target) = (program.to_owned(), Target::new(target));
-        Candidate { program, target, sleep: Sleep::Never }
+        Candidate { program, target, sleep: Sleep::Never, context: None }
     };
     let iterators = iterators.iter().map(candidate).collect();
-    let maps = ["seen", "counts"].map(str::to_owned).to_vec();
-    Ok(ObjectFacts { sha256: Sha256::from([0xab; 32]), iterators, maps, globals: globals() })
+    let map = |name: &str| ObjectMap { name: name.to_owned(), ..ObjectMap::default() };
+    Ok(ObjectFacts {
+        sha256: Sha256::from([0xab; 32]),
+        iterators,
+        maps: ["seen", "counts"].map(map).to_vec(),
+        globals: globals(),
+        anatomy: Anatomy::default(),
+    })
 }
 
 fn without_maps(facts: ObjectFacts) -> ObjectFacts {

@@ -31,6 +31,7 @@ pub(super) fn want(pins: &[(&str, DesiredPin)]) -> Case {
             bpffs: PathBuf::from("/sys/fs/bpf"),
             pins,
             left_out: BTreeSet::new(),
+            warnings: Vec::new(),
         },
         observed: Observed::default(),
         policy: Policy { foreign: Foreign::Refuse, empty: Empty::Refuse },
@@ -139,7 +140,7 @@ fn obstacle_line(obstacle: &Obstacle) -> String {
         Obstacle::NotAnIterator { path, kind } => format!("! {path} is {kind}"),
         Obstacle::Directory { path } => format!("! {path} is a directory"),
         Obstacle::ParentNotADirectory { path, parent } => format!("! {path} is below {parent}"),
-        Obstacle::Map { path, map, why } => format!("! {path} needs {map}: {why}"),
+        Obstacle::Map { path, map, why, .. } => format!("! {path} needs {map}: {why}"),
         Obstacle::Cgroup { path, cgroup, why } => {
             format!("! {path} needs {}: {why}", cgroup.display())
         }
@@ -172,6 +173,7 @@ pub(super) fn task() -> DesiredPin {
         sleep: Sleep::Never,
         globals: Globals::default(),
         maps: BTreeMap::new(),
+        held: BTreeSet::new(),
     };
     DesiredPin {
         program: Arc::new(program),
@@ -193,7 +195,9 @@ pub(super) fn walking(map: MapRef) -> DesiredPin {
 /// A pin whose program is given these maps.
 pub(super) fn given(maps: &[(&str, MapRef)]) -> DesiredPin {
     let maps = maps.iter().map(|(name, map)| ((*name).to_owned(), map.clone())).collect();
-    let program = Program { maps, ..(*task().program).clone() };
+    let maps: BTreeMap<String, MapRef> = maps;
+    let held = maps.keys().cloned().collect();
+    let program = Program { maps, held, ..(*task().program).clone() };
     DesiredPin { program: Arc::new(program), ..task() }
 }
 
@@ -242,7 +246,8 @@ fn unstamped_pin() -> ObservedPin {
     let (id, target) = (LinkId(7), program.target.clone());
     let link = Link { id, program: ProgramId(70), target, param: LinkParam::None };
     let program_name = program.name.as_str().into();
-    ObservedPin { link, program_name, provenance: Provenance::Unstamped, meta }
+    let maps = Arc::default();
+    ObservedPin { link, program_name, provenance: Provenance::Unstamped, maps, meta }
 }
 
 pub(super) fn over(param: LinkParam) -> Node {

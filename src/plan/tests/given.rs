@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::case::{
     check, check_pin, dir, from, given, named, of, ours, ours_but, over, pinned, put, stamped,
@@ -10,7 +11,7 @@ use super::case::{
 use crate::desired::{CgroupRef, DesiredPin, Globals, MapRef, Order, Param};
 use crate::globals::Patch;
 use crate::meta::MapId;
-use crate::observed::{Kind, LinkParam, MapProblem, Node};
+use crate::observed::{Kind, LinkParam, MapProblem, Node, ObservedPin};
 use crate::path::Sha256;
 
 fn id(number: u32) -> MapRef {
@@ -212,7 +213,28 @@ fn loaded(pin: &DesiredPin) -> Node {
 fn with_maps(maps: &[(&str, u32)]) -> Node {
     let maps: BTreeMap<String, u32> =
         maps.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect();
-    ours_but(|_, stamp| stamp.maps = maps)
+    let held = maps.values().map(|id| MapId(*id)).collect();
+    ours_but(|pin, stamp| {
+        pin.maps = Arc::new(held);
+        stamp.maps = maps;
+    })
+}
+
+#[test]
+fn a_given_map_that_the_program_does_not_hold_is_given_again() {
+    let without = |node: Node| match node {
+        Node::Iterator(pin) => Node::Iterator(ObservedPin { maps: Arc::default(), ..pin }),
+        other @ (Node::Directory(_) | Node::Other(_)) => other,
+    };
+    let have = without(with_maps(&[("seen", 5)]));
+    let case =
+        || want(&[("a", given(&[("seen", id(5))]))]).map(id(5), Ok(5)).have(&[("a", have.clone())]);
+    check(case(), &["replace a: the program does not hold map 5 as `seen`"]);
+
+    // A map that is not referred to is held by nobody.
+    let mut unheld = given(&[("seen", id(5))]);
+    Arc::make_mut(&mut unheld.program).held.clear();
+    check(want(&[("a", unheld)]).map(id(5), Ok(5)).have(&[("a", have)]), &["= a"]);
 }
 
 #[test]

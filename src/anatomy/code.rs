@@ -1,0 +1,179 @@
+//! Instructions of BPF, as far as they say what a program needs. Pure.
+//!
+//! Source: Documentation/bpf/standardization/instruction-set.rst and include/uapi/linux/bpf.h.
+
+use std::collections::BTreeMap;
+
+use super::layout::{Function, INSTRUCTION, Layout};
+use crate::target::Target;
+
+/// One instruction of 8 bytes; the second half of a load of 64 bits is not one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Instruction {
+    code: u8,
+    destination: u8,
+    source: u8,
+    offset: i16,
+    immediate: i32,
+}
+
+/// `BPF_LD | BPF_DW | BPF_IMM`.
+const LOAD_64: u8 = 0x18;
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+/// `BPF_PSEUDO_CALL` and `BPF_PSEUDO_FUNC`.
+const PSEUDO_CALL: u8 = 1;
+const PSEUDO_FUNCTION: u8 = 4;
+/// Classes: the lowest three bits.
+const LDX: u8 = 0x01;
+const STX: u8 = 0x03;
+const ALU64: u8 = 0x07;
+/// `BPF_STX | BPF_MEM | BPF_DW`, `BPF_LDX | BPF_MEM | BPF_DW`, `BPF_ALU64 | BPF_MOV | BPF_X` and
+/// `BPF_ALU64 | BPF_ADD | BPF_K`.
+const STORE_64: u8 = 0x7b;
+const FETCH_64: u8 = 0x79;
+const MOVE: u8 = 0xbf;
+const ADD: u8 = 0x07;
+/// The frame pointer.
+const R10: u8 = 10;
+
+/// Every instruction with its offset in bytes.
+pub(super) fn instructions(code: &[u8]) -> impl Iterator<Item = (u64, Instruction)> {
+    let (chunks, _) = code.as_chunks::<8>();
+    let mut is_second_half = false;
+    chunks.iter().enumerate().filter_map(move |(number, bytes)| {
+        if std::mem::take(&mut is_second_half) {
+            return None;
+        }
+        let [code, registers, o1, o2, i1, i2, i3, i4] = *bytes;
+        is_second_half = code == LOAD_64;
+        // The two registers are nibbles: the destination is the low one where bytes are little-endian.
+        let (low, high) = (registers & 0xf, registers >> 4);
+        let is_little = cfg!(target_endian = "little");
+        let instruction = Instruction {
+            code,
+            destination: if is_little { low } else { high },
+            source: if is_little { high } else { low },
+            offset: i16::from_ne_bytes([o1, o2]),
+            immediate: i32::from_ne_bytes([i1, i2, i3, i4]),
+        };
+        Some((number as u64 * INSTRUCTION, instruction))
+    })
+}
+
+impl Instruction {
+    /// What it refers to in a section of code, where its relocation names a symbol at `symbol`: of a call, the
+    /// immediate counts instructions from the one after; of an address, bytes.
+    pub(super) fn target(self, symbol: u64) -> u64 {
+        let offset = match self.code {
+            CALL => (i64::from(self.immediate) + 1) * INSTRUCTION as i64,
+            _ => i64::from(self.immediate),
+        };
+        symbol.wrapping_add_signed(offset)
+    }
+
+    /// What a call or an address without a relocation refers to, in the same section.
+    pub(super) fn local_target(self, at: u64) -> Option<u64> {
+        let is_local = (self.code == CALL && self.source == PSEUDO_CALL)
+            || (self.code == LOAD_64 && self.source == PSEUDO_FUNCTION);
+        let offset = (i64::from(self.immediate) + 1) * INSTRUCTION as i64;
+        is_local.then(|| at.wrapping_add_signed(offset))
+    }
+
+    /// The helper that it calls.
+    pub(super) fn helper(self) -> Option<u32> {
+        (self.code == CALL && self.source == 0).then(|| self.immediate.cast_unsigned())
+    }
+}
+
+impl<'a> Layout<'a> {
+    /// The bytes of a function.
+    pub(super) fn code(&self, function: &Function<'_>) -> &'a [u8] {
+        let bytes = self.sections.get(function.section).map_or(&[][..], |section| section.bytes);
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        bytes.get(place(function.start)..place(function.end)).unwrap_or_default()
+    }
+}
+
+/// Whether the code begins with putting its context on the stack: clang does so with `-O0`.
+pub(super) fn is_unoptimised(code: &[u8]) -> bool {
+    instructions(code).next().is_some_and(|(_, first)| {
+        first.code == STORE_64 && first.destination == R10 && first.source == 1
+    })
+}
+
+/// What a register or a place on the stack holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Context,
+    /// A pointer that was loaded from the context, at that offset.
+    Field(i16),
+}
+
+/// Whether the program reads through a pointer to the kernel's memory that it has from its context.
+///
+/// Every instruction is looked at once, in the order in which it stands: what is on other paths is not
+/// followed. That misses some, and is enough for a warning.
+pub(super) fn reads_kernel(layout: &Layout<'_>, function: &Function<'_>) -> bool {
+    let section = layout.sections.get(function.section).map_or("", |section| section.name);
+    let Some(target) = Target::of_section(section) else { return false };
+    let mut registers: BTreeMap<u8, Held> = [(1, Held::Context)].into();
+    let mut stack: BTreeMap<i16, Held> = BTreeMap::new();
+    for (_, one) in instructions(layout.code(function)) {
+        let source = registers.get(&one.source).copied();
+        match (one.code, one.code & 0x07) {
+            (MOVE, _) => set(&mut registers, one.destination, source),
+            (ADD, _) => {}
+            (FETCH_64, _) if one.source == R10 => {
+                set(&mut registers, one.destination, stack.get(&one.offset).copied());
+            }
+            (FETCH_64, _) if source == Some(Held::Context) => {
+                set(&mut registers, one.destination, Some(Held::Field(one.offset)));
+            }
+            (_, LDX) => {
+                if source.is_some_and(|held| held.is_kernel_memory(&target)) {
+                    return true;
+                }
+                set(&mut registers, one.destination, None);
+            }
+            (STORE_64, _) if one.destination == R10 => set(&mut stack, one.offset, source),
+            (CALL, _) => {
+                let read = registers.get(&3).is_some_and(|held| held.is_kernel_memory(&target));
+                if read && one.helper().is_some_and(|helper| READERS.contains(&helper)) {
+                    return true;
+                }
+                (0..=5).for_each(|register| set(&mut registers, register, None));
+            }
+            (_, STX) => {}
+            (LOAD_64, _) | (_, ALU64) => set(&mut registers, one.destination, None),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// `bpf_probe_read`, `_str`, `_kernel` and `_kernel_str`: they read what their third argument points to.
+const READERS: [u32; 4] = [4, 45, 113, 115];
+
+fn set<K: Ord>(places: &mut BTreeMap<K, Held>, place: K, held: Option<Held>) {
+    match held {
+        Some(held) => places.insert(place, held),
+        None => places.remove(&place),
+    };
+}
+
+impl Held {
+    /// Whether it points to a structure of the kernel. The first member of every context is its `meta`, which
+    /// has not changed since Linux 5.8; keys and values of maps are the object's own (`struct bpf_iter__…` in
+    /// kernel/bpf/map_iter.c, net/core/bpf_sk_storage.c and net/core/sock_map.c).
+    fn is_kernel_memory(self, target: &Target) -> bool {
+        let Self::Field(offset) = self else { return false };
+        let own: &[i16] = match target.as_str() {
+            "bpf_map_elem" => &[0, 16, 24],
+            "bpf_sk_storage_map" => &[0, 24],
+            "sockmap" => &[0, 16],
+            _ => &[0],
+        };
+        !own.contains(&offset)
+    }
+}

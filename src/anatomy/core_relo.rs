@@ -1,0 +1,95 @@
+//! `.BTF.ext` → which instructions have CO-RE relocations, and of which kind. Pure.
+//!
+//! Source: Documentation/bpf/btf.rst and include/uapi/linux/bpf.h, `struct bpf_core_relo`.
+
+use std::collections::BTreeMap;
+
+use super::layout::{Function, Layout};
+
+/// What a relocation asks the kernel's types for: `enum bpf_core_relo_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Where a field is, how large, whether it is there, its sign, its shifts.
+    Field,
+    /// The id of a type in the object.
+    LocalType,
+    /// A type of the kernel: its id, whether it is there, its size.
+    Type,
+    /// Whether a type of the kernel matches.
+    TypeMatches,
+    /// A value of an enum.
+    EnumValue,
+    /// One that this program does not know.
+    Unknown(u32),
+}
+
+/// The relocations of every section, in the order of its instructions.
+#[derive(Debug, Default)]
+pub(super) struct CoreRelocations(BTreeMap<usize, BTreeMap<u64, Kind>>);
+
+impl CoreRelocations {
+    /// The kinds of those in a function.
+    pub(super) fn of(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
+        let all = self.0.get(&function.section);
+        // A broken file may have functions that end before they begin.
+        let range = function.start..function.end.max(function.start);
+        all.into_iter().flat_map(move |all| all.range(range.clone()).map(|(_, kind)| *kind))
+    }
+}
+
+/// Reads them. None where there is no BTF, or what is there is cut short.
+pub(super) fn relocations(layout: &Layout<'_>) -> CoreRelocations {
+    let found = layout.section(".BTF.ext").and_then(|bytes| records(bytes, layout));
+    CoreRelocations(found.unwrap_or_default())
+}
+
+fn records(bytes: &[u8], layout: &Layout<'_>) -> Option<BTreeMap<usize, BTreeMap<u64, Kind>>> {
+    const CORE_RELO_OFF: usize = 24;
+    let header = number(bytes, 4)? as usize;
+    if header < CORE_RELO_OFF + 8 {
+        return None;
+    }
+    let start = header.checked_add(number(bytes, CORE_RELO_OFF)? as usize)?;
+    let end = start.checked_add(number(bytes, CORE_RELO_OFF + 4)? as usize)?;
+    let bytes = bytes.get(start..end)?;
+    let size = number(bytes, 0)? as usize;
+    let mut found: BTreeMap<usize, BTreeMap<u64, Kind>> = BTreeMap::new();
+    let mut rest = bytes.get(4..)?;
+    while !rest.is_empty() && size >= 16 {
+        let name = name(layout, number(rest, 0)?)?;
+        let length = size.checked_mul(number(rest, 4)? as usize)?;
+        let (records, after) = rest.get(8..)?.split_at_checked(length)?;
+        let section = layout.sections.iter().position(|section| section.name == name);
+        if let Some(section) = section {
+            let all = found.entry(section).or_default();
+            for record in records.chunks_exact(size) {
+                all.insert(number(record, 0)?.into(), kind(number(record, 12)?));
+            }
+        }
+        rest = after;
+    }
+    Some(found)
+}
+
+/// A name in the strings of `.BTF`.
+fn name<'a>(layout: &Layout<'a>, offset: u32) -> Option<&'a str> {
+    let btf = layout.section(".BTF")?;
+    let strings = (number(btf, 4)? as usize).checked_add(number(btf, 16)? as usize)?;
+    let text = btf.get(strings.checked_add(offset as usize)?..)?;
+    std::str::from_utf8(text.split(|byte| *byte == 0).next()?).ok()
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn kind(number: u32) -> Kind {
+    match number {
+        0..=5 => Kind::Field,
+        6 => Kind::LocalType,
+        7..=9 => Kind::Type,
+        10 | 11 => Kind::EnumValue,
+        12 => Kind::TypeMatches,
+        other => Kind::Unknown(other),
+    }
+}

@@ -1,0 +1,108 @@
+//! What an object's program cannot be loaded for, wherever it is tried, and what may be a mistake. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_spanned::Spanned;
+
+use super::resolver::{Resolver, Written};
+use super::{MapRef, ObjectFacts, Param};
+use crate::anatomy::{CoreKind, is_gpl_compatible};
+use crate::fault::{Candidate, Concern, Place, Problem, Warning};
+use crate::target::Sleep;
+
+/// Helpers that only programs under a GPL-compatible licence may call, of those that iterators use:
+/// `bpf_probe_read…` and `bpf_seq_…` (`gpl_only` in kernel/trace/bpf_trace.c).
+const GPL_HELPERS: [u32; 9] = [4, 45, 112, 113, 114, 115, 126, 127, 150];
+
+impl Resolver<'_> {
+    /// Whether the program could be loaded somewhere. `maps` are the existing maps for its object's own.
+    pub(super) fn refuse_what_cannot_load(
+        &mut self,
+        written: &Written<'_>,
+        obj: &Spanned<String>,
+        facts: &ObjectFacts,
+        candidate: &Candidate,
+        maps: &BTreeMap<String, MapRef>,
+    ) -> bool {
+        let before = self.faults.len();
+        let place = || place_of(written, obj);
+        if let Some(meant) = candidate.target.misspelt() {
+            let target = candidate.target.clone();
+            self.fault(place(), Problem::MisspeltTarget { target, meant });
+        }
+        if candidate.sleep == Sleep::Allowed
+            && candidate.target.known().is_some_and(|known| !known.sleeps)
+        {
+            self.fault(place(), Problem::SleepNotTaken(candidate.target.clone()));
+        }
+        let Some(needs) = facts.anatomy.programs.get(&candidate.program) else {
+            return self.faults.len() == before;
+        };
+        let licence = facts.anatomy.licence.clone().filter(|licence| !licence.is_empty());
+        if !licence.as_deref().is_some_and(is_gpl_compatible)
+            && needs.helpers.iter().any(|helper| GPL_HELPERS.contains(helper))
+        {
+            self.fault(place(), Problem::NotGpl { licence });
+        }
+        for map in without_size(facts, &needs.maps).filter(|map| !maps.contains_key(*map)) {
+            self.fault(place(), Problem::MapWithoutSize(map.to_owned()));
+        }
+        self.faults.len() == before
+    }
+
+    /// A map of the object's own that is walked needs a size, whether the program uses it or not.
+    pub(super) fn refuse_walk_without_size(
+        &mut self,
+        written: &Written<'_>,
+        param: &Param,
+        facts: &ObjectFacts,
+    ) -> Option<()> {
+        let (Param::OwnMap(walked), Some(map)) = (param, &written.keys.get_ref().map) else {
+            return Some(());
+        };
+        let walked = BTreeSet::from([walked.clone()]);
+        let Some(name) = without_size(facts, &walked).next() else { return Some(()) };
+        let name = name.to_owned();
+        self.fault(written.place(map.span()), Problem::MapWithoutSize(name));
+        None
+    }
+
+    /// Tells what may be a mistake.
+    pub(super) fn warn(
+        &mut self,
+        written: &Written<'_>,
+        obj: &Spanned<String>,
+        facts: &ObjectFacts,
+        candidate: &Candidate,
+    ) {
+        let place = || place_of(written, obj);
+        if let Some(context) = &candidate.context
+            && context != candidate.target.as_str()
+        {
+            let (context, target) = (context.clone(), candidate.target.clone());
+            let concern = Concern::OtherContext { context, target };
+            self.warnings.push(Warning { place: place(), concern });
+        }
+        if let Some(needs) = facts.anatomy.programs.get(&candidate.program)
+            && needs.reads_kernel
+            && !needs.core.contains(&CoreKind::Field)
+        {
+            self.warnings.push(Warning { place: place(), concern: Concern::NoCore });
+        }
+    }
+}
+
+/// Where the program is named; where it is not, the object.
+fn place_of(written: &Written<'_>, obj: &Spanned<String>) -> Place {
+    let program = written.keys.get_ref().program.as_ref();
+    written.place(program.map_or_else(|| obj.span(), |program| program.span()))
+}
+
+/// Those of the maps that have no number of entries, and need one.
+fn without_size<'a>(
+    facts: &'a ObjectFacts,
+    maps: &BTreeSet<String>,
+) -> impl Iterator<Item = &'a str> {
+    let lacking = facts.maps.iter().filter(|map| map.lacks_size && maps.contains(&map.name));
+    lacking.map(|map| map.name.as_str())
+}

@@ -1,0 +1,135 @@
+//! An object's bytes → opened, with one program's values and maps, and with nothing that it does not need.
+//!
+//! An iterator often lives in an object with programs that need other kernels, privileges or loaders: none of
+//! their maps and externs may matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use libbpf_rs::{MapType, OpenMapMut, OpenObject};
+
+use super::error::LoadError;
+use super::{ffi, globals, map, open};
+use crate::anatomy::{Needs, anatomy, with_weak_externs};
+use crate::desired::Program;
+use crate::meta::MapId;
+
+/// What is loaded.
+pub(super) struct Wanted<'a> {
+    pub(super) program: &'a Program,
+    /// The object.
+    pub(super) bytes: &'a [u8],
+    /// The existing maps that it is given, by the names of the object's maps that they stand for.
+    pub(super) given: &'a BTreeMap<String, MapId>,
+    /// The object's own maps that are to be walked.
+    pub(super) walked: &'a BTreeSet<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// What the program needs of its object.
+    pub(super) fn needs(&self) -> Result<Needs, LoadError> {
+        let anatomy = anatomy(self.bytes).map_err(|why| LoadError::Open(why.to_string()))?;
+        let mut programs = anatomy.programs;
+        programs.remove(&self.program.name).ok_or(LoadError::NoProgram)
+    }
+
+    /// The object, ready to be loaded.
+    pub(super) fn open(&self, needs: &Needs) -> Result<OpenObject, LoadError> {
+        let mut object = open_for(&self.program.object, self.bytes, needs)?;
+        for mut program in object.progs_mut() {
+            let is_needed =
+                program.name().to_str().is_some_and(|name| needs.programs.contains(name));
+            program.set_autoload(is_needed);
+        }
+        globals::patch(&mut object, &self.program.globals.patches).map_err(LoadError::Open)?;
+        // By their names in the object, which a map loses to the one that it is given
+        // (`bpf_map__reuse_fd()`, libbpf 1.7).
+        for mut map in object.maps_mut() {
+            self.keep_or_leave_out(&mut map, needs)
+                .map_err(|error| LoadError::Open(error.to_string()))?;
+        }
+        for (name, id) in self.given {
+            give(&mut object, name, *id)?;
+        }
+        Ok(object)
+    }
+
+    fn keep_or_leave_out(&self, map: &mut OpenMapMut<'_>, needs: &Needs) -> io::Result<()> {
+        // libbpf pins what has a path while it loads, outside of any transaction, and prefers what is pinned
+        // there to a map that it is given (`bpf_object__create_maps()`, libbpf 1.7).
+        ffi::clear_pin_path(map)?;
+        let name = map.name().to_str().unwrap_or_default();
+        if is_needed(name, map.map_type(), needs) || self.walked.contains(name) {
+            return Ok(());
+        }
+        map.set_autocreate(false).map_err(io::Error::other)?;
+        // Its slots would be filled all the same, with programs that are not loaded
+        // (`bpf_object_init_prog_arrays()`, libbpf 1.7).
+        if map.map_type() == MapType::ProgArray {
+            map.set_type(MapType::Array).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the programs cannot do without the map.
+fn is_needed(name: &str, map_type: MapType, needs: &Needs) -> bool {
+    if open::is_own(name) {
+        // Variables of an arena are in a section that only the arena itself stands for.
+        let is_arena = map_type == MapType::Arena && needs.sections.contains(ARENA_DATA);
+        return is_arena || needs.maps.contains(name);
+    }
+    // libbpf binds read-only data to every program, for what tells bpftool about it
+    // (`bpf_object_load_prog()`, libbpf 1.7).
+    let is_in = |section: &str| globals::is_of(name, section);
+    name.contains(".rodata")
+        || needs.sections.iter().any(|section| is_in(section))
+        || (is_in(".kconfig") && !needs.externs.is_empty())
+}
+
+/// Where the variables of an arena are (`ARENA_SEC`, libbpf 1.7).
+const ARENA_DATA: &str = ".addr_space.1";
+
+/// Opens the object so that externs which other programs use do not matter: they are weak, and the kernel's
+/// configuration is not looked for on their behalf.
+fn open_for(path: &Path, bytes: &[u8], needs: &Needs) -> Result<OpenObject, LoadError> {
+    let others = &needs.other_externs;
+    if others.is_empty() {
+        return open::open(path, bytes, None).map_err(LoadError::Open);
+    }
+    let bytes = with_weak_externs(bytes, others).map_err(|why| LoadError::Open(why.to_string()))?;
+    let object = open::open(path, &bytes, None).map_err(LoadError::Open)?;
+    let values = globals::configuration(&object);
+    let lines = values.iter().filter(|(name, _)| others.contains(*name));
+    let text: String = lines.map(|(name, nothing)| format!("{name}={nothing}\n")).collect();
+    if text.is_empty() {
+        return Ok(object);
+    }
+    let text = CString::new(text).map_err(|error| LoadError::Open(error.to_string()))?;
+    open::open(path, &bytes, Some(&text)).map_err(LoadError::Open)
+}
+
+/// Has the object use an existing map instead of its own map `name`.
+fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError> {
+    let failed = |error: io::Error| LoadError::GivenMap { map: name.to_owned(), id, error };
+    let fd = map::open(id).map_err(failed)?;
+    let have = ffi::map_info(fd.as_fd()).map_err(failed)?;
+    let gone = || failed(io::Error::other("the object has no such map"));
+    let mut map = object.maps_mut().find(|map| map.name() == name).ok_or_else(gone)?;
+    let type_name =
+        |number: u32| ffi::map_type_name(number).map_or_else(|| number.to_string(), str::to_owned);
+    let bytes = |size: u32| format!("{size} bytes");
+    let differing = [
+        ("type", type_name(map.map_type() as u32), type_name(have.map_type)),
+        ("key size", bytes(map.key_size()), bytes(have.key_size)),
+        ("value size", bytes(map.value_size()), bytes(have.value_size)),
+    ];
+    // libbpf takes whatever it is given.
+    if let Some((what, wanted, found)) = differing.into_iter().find(|(_, a, b)| a != b) {
+        return Err(LoadError::MapDiffers { map: name.to_owned(), id, what, wanted, found });
+    }
+    map.reuse_fd(fd.as_fd()).map_err(|error| failed(io::Error::other(error)))
+}
