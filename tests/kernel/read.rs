@@ -162,6 +162,58 @@ fn after_a_million_silent_elements_it_reads_on() {
     prints(read(&sandbox, &format!("sparse.bpf.o map id {}", bpf::id(&map))), &output);
 }
 
+/// Pins a program of returns_one.bpf.o that walks the object's own map.
+#[track_caller]
+fn pin_returns_one(sandbox: &Sandbox, program: &str) {
+    let what = format!("returns_one.bpf.o {program} --program {program} map own numbers");
+    sandbox.iterctl(&format!("pin --bpffs {} {what}", sandbox.bpffs().display())).exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_returns_one_for_ever_is_told() {
+    const ERROR: &str = "error: failed to read the iterator to its end\n  \
+        caused by: the program returns 1 for the same element again and again\n  \
+        hint: returning 1 asks the kernel to show the same element again: return 0 to go on to \
+        the next one, also when nothing is printed\n";
+    let sandbox = Sandbox::new();
+    for (program, output) in [("always", ""), ("at_the_third", "0\n1\n")] {
+        pin_returns_one(&sandbox, program);
+        let object = format!("returns_one.bpf.o --program {program} map own numbers");
+        for words in [program, &object] {
+            let run = read(&sandbox, words).exits(1);
+            assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (output, ERROR), "{words}");
+            let report = read(&sandbox, &format!("{words} -j")).exits(1).json();
+            let hint = report["diagnostics"][0]["hint"].as_str().expect("there is a way out");
+            assert!(hint.contains("return 0"), "{report}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_returns_one_for_a_while_is_read_to_its_end() {
+    let sandbox = Sandbox::new();
+    for program in ["for_a_while", "after_the_last"] {
+        pin_returns_one(&sandbox, program);
+        prints(read(&sandbox, program), "0\n1\n2\n");
+        let object = format!("returns_one.bpf.o --program {program} map own numbers");
+        prints(read(&sandbox, &object), "0\n1\n2\n");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_cgroup_iterator_that_returns_one_ends_there() {
+    needs(target("cgroup"));
+    let sandbox = Sandbox::new();
+    let cgroup = Cgroup::new(&sandbox);
+    cgroup.make("second");
+    let words = format!("--cgroup {} --order descendants-pre", cgroup.id(""));
+    let words = format!("returns_one.bpf.o --program first_cgroup {words}");
+    prints(read(&sandbox, &words), &format!("{}\n", cgroup.id("")));
+}
+
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn an_element_that_is_too_large_is_explained() {
