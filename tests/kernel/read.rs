@@ -1,13 +1,15 @@
 //! `read`: what an iterator prints, of a pin and of an object that is run once and not pinned.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use iterctl::feature::Feature;
 use libbpf_rs::{MapHandle, MapType};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::bpf;
 use super::needs::{needs, target};
-use super::sandbox::{Run, Sandbox, finish};
+use super::sandbox::{ITERCTL, Run, Sandbox, finish};
 use super::walked::{Cgroup, Process};
 
 /// `read` with these words behind, which are separated by spaces.
@@ -121,6 +123,60 @@ fn a_closed_pipe_ends_quietly() {
         let run = finish(&format!("read {what}"), child).exits(0);
         assert_eq!(run.stderr, "");
     }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_pipe_that_is_closed_at_once_ends_quietly() {
+    let sandbox = Sandbox::new();
+    let _maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
+    bpf::pin_foreign(&sandbox, "big_output.bpf.o", "big");
+    for words in ["bpf/big", "big_output.bpf.o", "bpf/big -j"] {
+        let mut child = sandbox.start(&format!("read {words}"));
+        drop(child.stdout.take());
+        let run = finish(&format!("read {words}"), child).exits(0);
+        assert_eq!(run.stderr, "");
+    }
+}
+
+/// `read` with a terminal as standard output: how it ended, and what the terminal shows.
+#[track_caller]
+fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).expect("there is one more");
+    unlockpt(&screen).expect("it is new");
+    let terminal = ioctl_tiocgptpeer(&screen, flags).expect("it is unlocked");
+    let arguments = format!("read --bpffs {} {words}", sandbox.bpffs().display());
+    let mut command = sandbox.command(ITERCTL, &arguments);
+    let run = Run::of(command.stdout(terminal));
+    // The screen has an end only when nothing has the terminal open, and then the end is EIO.
+    drop(command);
+    let mut shown = String::new();
+    let _ = File::from(screen).read_to_string(&mut shown);
+    (run, shown)
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn silence_is_told_on_a_terminal_alone() {
+    const NOTE: &str = "note: the iterator printed nothing\n";
+    let sandbox = Sandbox::new();
+    let _zero = bpf::pinned_hash_map(&sandbox.pin("zero"), (1, 0));
+    let _five = bpf::pinned_hash_map(&sandbox.pin("five"), (1, 5));
+    let walking = |map: &str| format!("map pinned {}", sandbox.pin(map).display());
+    let words = format!("sparse.bpf.o bpf/sparse {}", walking("zero"));
+    sandbox.run("bpftool", &format!("iter pin {words}")).exits(0);
+    for words in ["sparse".to_owned(), format!("sparse.bpf.o {}", walking("zero"))] {
+        let (run, shown) = read_on_a_terminal(&sandbox, &words);
+        let run = run.exits(0);
+        assert_eq!((shown.as_str(), run.stderr.as_str()), ("", NOTE), "{words}");
+        prints(read(&sandbox, &words), "");
+        let (run, shown) = read_on_a_terminal(&sandbox, &format!("{words} -j"));
+        assert!(shown.contains(r#""output":"","diagnostics":[]"#), "{shown}");
+        assert_eq!(run.exits(0).stderr, "", "{words}");
+    }
+    let (run, shown) = read_on_a_terminal(&sandbox, &format!("sparse.bpf.o {}", walking("five")));
+    assert_eq!((shown.as_str(), run.exits(0).stderr.as_str()), ("1 5\r\n", ""));
 }
 
 #[test]
