@@ -1,7 +1,7 @@
 //! Parse, run, print the answer or the error once, exit.
 
 use std::ffi::OsStr;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anstream::adapter::strip_str;
@@ -12,7 +12,7 @@ use iterctl::cli::{Cli, Command};
 use iterctl::command::{self, Answer, Progress, Versions};
 use iterctl::exit::Exit;
 use iterctl::kernel;
-use iterctl::report::{Usage, error, text};
+use iterctl::report::{Diagnostic, Usage, error, text};
 use iterctl::watch;
 use serde::Serialize;
 
@@ -115,7 +115,11 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
     match (answer, form) {
         (Ok(mut answer), Form::Text) => {
             match answer.output.take() {
-                Some(mut output) => copy(&mut *output, &mut io::stdout().lock())?,
+                Some(mut output) => {
+                    let mut out = io::stdout().lock();
+                    let length = copy(&mut *output, &mut out)?;
+                    answer.report.diagnostics.extend(silence(length, out.is_terminal()));
+                }
                 None => unless_closed(print_text(&text::render(&answer.report)))?,
             }
             for diagnostic in &answer.report.diagnostics {
@@ -163,20 +167,29 @@ fn reading_failed(error: io::Error) -> anyhow::Error {
     anyhow::Error::from(error).context("failed to read the iterator to its end")
 }
 
-/// Copies what an iterator prints as it comes. The buffer is larger than the kernel's: some iterators
-/// cannot go on where a read has ended.
-fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> anyhow::Result<()> {
+/// Copies what an iterator prints as it comes, and counts the bytes. The buffer is larger than the
+/// kernel's: some iterators cannot go on where a read has ended.
+fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> anyhow::Result<usize> {
     let mut buffer = vec![0; 64 * 1024];
+    let mut copied = 0;
     loop {
         let length = output.read(&mut buffer).map_err(reading_failed)?;
         if length == 0 {
-            return unless_closed(out.flush());
+            unless_closed(out.flush())?;
+            return Ok(copied);
         }
+        copied += length;
         match out.write_all(buffer.get(..length).unwrap_or_default()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(copied),
             other => other.context("failed to print what the iterator prints")?,
         }
     }
+}
+
+/// The note for a person who sees no output and cannot know whether the iterator was run. A program that
+/// reads a pipe has the exit status and expects nothing else.
+fn silence(printed: usize, is_terminal: bool) -> Option<Diagnostic> {
+    (printed == 0 && is_terminal).then(|| error::note("the iterator printed nothing"))
 }
 
 fn print_versions(form: Form) -> anyhow::Result<()> {

@@ -1,52 +1,158 @@
 //! What an iterator prints, as it comes.
 
+use std::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
-/// Reads a run of an iterator.
+/// Reads a run of an iterator: an opened pin, or what `BPF_ITER_CREATE` has made.
 ///
-/// The kernel gives up with `EAGAIN` after a million objects without a word (`bpf_seq_read()`,
-/// `MAX_ITER_OBJECTS` in kernel/bpf/bpf_iter.c), and goes on where it was when it is asked again.
+/// The kernel answers `EAGAIN` in two cases and does not say which (kernel/bpf/bpf_iter.c, unchanged
+/// since 5.10). `bpf_seq_read()` stops after a million elements for which nothing was printed
+/// (`MAX_ITER_OBJECTS`), and the next read goes on after them. `bpf_iter_run_prog()` turns a program's
+/// 1 into `EAGAIN`, and the next read shows the same element again: a program that always returns 1
+/// for it never gets past it. Only the number of such answers in a row tells the two apart.
 #[derive(Debug)]
-pub struct Reader {
-    run: File,
+pub struct Reader<R = File> {
+    run: R,
 }
+
+/// How many `EAGAIN` in a row are too many. They stand for ten thousand million silent elements, more
+/// than twice as many as a map can have (its size is a u32). A program that always returns 1 gets
+/// there in milliseconds.
+const TRIES: u32 = 10_000;
+
+/// The iterator does not come to its end, because its program returns 1 for an element.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SameElement;
+
+impl SameElement {
+    /// The way out.
+    pub fn hint(&self) -> String {
+        "returning 1 asks the kernel to show the same element again: return 0 to go on to the next \
+         one, also when nothing is printed"
+            .to_owned()
+    }
+}
+
+impl fmt::Display for SameElement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the program returns 1 for the same element again and again")
+    }
+}
+
+impl Error for SameElement {}
 
 const E2BIG: i32 = 7;
 const EOPNOTSUPP: i32 = 95;
 
-impl Reader {
-    /// Of an opened pin, or of a run that was made with `BPF_ITER_CREATE`.
-    pub fn new(run: File) -> Self {
+impl<R: Read> Reader<R> {
+    /// Of a run that nobody has read from.
+    pub fn new(run: R) -> Self {
         Self { run }
     }
 }
 
-impl Read for Reader {
+impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let error = match self.run.read(buffer) {
-                Ok(length) => return Ok(length),
-                Err(error) => error,
-            };
-            if error.kind() == io::ErrorKind::WouldBlock {
-                continue;
+        for _ in 0..TRIES {
+            match self.run.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                answer => return answer.map_err(explained),
             }
-            return Err(match error.raw_os_error() {
-                Some(E2BIG) => {
-                    explained(&error, "the kernel takes no more than 32 KiB for one element")
-                }
-                Some(EOPNOTSUPP) => explained(
-                    &error,
-                    "an iterator of this kind cannot go on after its first buffer, about 32 KiB: \
-                     have it print less",
-                ),
-                _ => error,
-            });
         }
+        Err(io::Error::other(SameElement))
     }
 }
 
-fn explained(error: &io::Error, why: &str) -> io::Error {
+fn explained(error: io::Error) -> io::Error {
+    let why = match error.raw_os_error() {
+        Some(E2BIG) => "the kernel takes no more than 32 KiB for one element",
+        Some(EOPNOTSUPP) => {
+            "an iterator of this kind cannot go on after its first buffer, about 32 KiB: have it \
+             print less"
+        }
+        _ => return error,
+    };
     io::Error::other(format!("{why} ({error})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel answers.
+    #[derive(Clone, Copy)]
+    enum Answer {
+        /// So many times `EAGAIN`.
+        Again(u32),
+        Bytes(&'static str),
+        Fails(i32),
+    }
+
+    use Answer::{Again, Bytes, Fails};
+
+    /// A run that answers so, and then ends.
+    struct Kernel(Vec<Answer>);
+
+    impl Read for Kernel {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            const EAGAIN: i32 = 11;
+            match self.0.first_mut() {
+                Some(Again(times @ 1..)) => {
+                    *times -= 1;
+                    Err(io::Error::from_raw_os_error(EAGAIN))
+                }
+                Some(Again(0)) => {
+                    self.0.remove(0);
+                    self.read(buffer)
+                }
+                Some(Bytes(text)) => {
+                    let length = text.as_bytes().read(buffer)?;
+                    self.0.remove(0);
+                    Ok(length)
+                }
+                Some(Fails(errno)) => Err(io::Error::from_raw_os_error(*errno)),
+                None => Ok(0),
+            }
+        }
+    }
+
+    /// What is read of a run that answers so, and the error with which that ends.
+    #[track_caller]
+    fn check(answers: &[Answer], output: &str, error: &str) {
+        let mut read = String::new();
+        let end = Reader::new(Kernel(answers.to_vec())).read_to_string(&mut read);
+        let said = end.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!((read.as_str(), said.as_str()), (output, error));
+    }
+
+    const SAME: &str = "the program returns 1 for the same element again and again";
+
+    #[test]
+    fn silent_elements_are_passed() {
+        check(&[], "", "");
+        check(&[Again(1), Bytes("a"), Again(2), Bytes("b"), Again(3)], "ab", "");
+        check(&[Again(TRIES - 1)], "", "");
+    }
+
+    #[test]
+    fn a_byte_is_progress() {
+        let almost = Again(TRIES - 1);
+        check(&[almost, Bytes("a"), almost, Bytes("b"), almost], "ab", "");
+    }
+
+    #[test]
+    fn the_same_element_for_ever_is_an_error() {
+        check(&[Again(TRIES)], "", SAME);
+        check(&[Bytes("a"), Again(TRIES), Bytes("b")], "a", SAME);
+    }
+
+    #[test]
+    fn other_errors_end_it_at_once() {
+        let too_large = "the kernel takes no more than 32 KiB for one element (Argument list too \
+                         long (os error 7))";
+        check(&[Bytes("a"), Fails(E2BIG)], "a", too_large);
+        check(&[Again(1), Fails(5)], "", "Input/output error (os error 5)");
+    }
 }

@@ -16,6 +16,7 @@ use crate::execute::Failure;
 use crate::feature::Feature;
 use crate::kernel::{self, AttachError, LoadError};
 use crate::plan::Obstacle;
+use crate::reader::SameElement;
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
 
@@ -259,6 +260,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return Some(hint);
     }
     let error = cause.downcast_ref::<io::Error>()?;
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<SameElement>()) {
+        return Some(error.hint());
+    }
     if error.kind() == io::ErrorKind::PermissionDenied {
         return Some(kernel::permission_hint());
     }

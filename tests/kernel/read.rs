@@ -1,13 +1,15 @@
 //! `read`: what an iterator prints, of a pin and of an object that is run once and not pinned.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use iterctl::feature::Feature;
 use libbpf_rs::{MapHandle, MapType};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::bpf;
 use super::needs::{needs, target};
-use super::sandbox::{Run, Sandbox, finish};
+use super::sandbox::{ITERCTL, Run, Sandbox, finish};
 use super::walked::{Cgroup, Process};
 
 /// `read` with these words behind, which are separated by spaces.
@@ -125,6 +127,60 @@ fn a_closed_pipe_ends_quietly() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn a_pipe_that_is_closed_at_once_ends_quietly() {
+    let sandbox = Sandbox::new();
+    let _maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
+    bpf::pin_foreign(&sandbox, "big_output.bpf.o", "big");
+    for words in ["bpf/big", "big_output.bpf.o", "bpf/big -j"] {
+        let mut child = sandbox.start(&format!("read {words}"));
+        drop(child.stdout.take());
+        let run = finish(&format!("read {words}"), child).exits(0);
+        assert_eq!(run.stderr, "");
+    }
+}
+
+/// `read` with a terminal as standard output: how it ended, and what the terminal shows.
+#[track_caller]
+fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).expect("there is one more");
+    unlockpt(&screen).expect("it is new");
+    let terminal = ioctl_tiocgptpeer(&screen, flags).expect("it is unlocked");
+    let arguments = format!("read --bpffs {} {words}", sandbox.bpffs().display());
+    let mut command = sandbox.command(ITERCTL, &arguments);
+    let run = Run::of(command.stdout(terminal));
+    // The screen has an end only when nothing has the terminal open, and then the end is EIO.
+    drop(command);
+    let mut shown = String::new();
+    let _ = File::from(screen).read_to_string(&mut shown);
+    (run, shown)
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn silence_is_told_on_a_terminal_alone() {
+    const NOTE: &str = "note: the iterator printed nothing\n";
+    let sandbox = Sandbox::new();
+    let _zero = bpf::pinned_hash_map(&sandbox.pin("zero"), (1, 0));
+    let _five = bpf::pinned_hash_map(&sandbox.pin("five"), (1, 5));
+    let walking = |map: &str| format!("map pinned {}", sandbox.pin(map).display());
+    let words = format!("sparse.bpf.o bpf/sparse {}", walking("zero"));
+    sandbox.run("bpftool", &format!("iter pin {words}")).exits(0);
+    for words in ["sparse".to_owned(), format!("sparse.bpf.o {}", walking("zero"))] {
+        let (run, shown) = read_on_a_terminal(&sandbox, &words);
+        let run = run.exits(0);
+        assert_eq!((shown.as_str(), run.stderr.as_str()), ("", NOTE), "{words}");
+        prints(read(&sandbox, &words), "");
+        let (run, shown) = read_on_a_terminal(&sandbox, &format!("{words} -j"));
+        assert!(shown.contains(r#""output":"","diagnostics":[]"#), "{shown}");
+        assert_eq!(run.exits(0).stderr, "", "{words}");
+    }
+    let (run, shown) = read_on_a_terminal(&sandbox, &format!("sparse.bpf.o {}", walking("five")));
+    assert_eq!((shown.as_str(), run.exits(0).stderr.as_str()), ("1 5\r\n", ""));
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn all_of_a_large_output_is_read() {
     let sandbox = Sandbox::new();
     let maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
@@ -160,6 +216,58 @@ fn after_a_million_silent_elements_it_reads_on() {
     let output = format!("{} 5\n", ELEMENTS - 1);
     prints(read(&sandbox, "sparse"), &output);
     prints(read(&sandbox, &format!("sparse.bpf.o map id {}", bpf::id(&map))), &output);
+}
+
+/// Pins a program of returns_one.bpf.o that walks the object's own map.
+#[track_caller]
+fn pin_returns_one(sandbox: &Sandbox, program: &str) {
+    let what = format!("returns_one.bpf.o {program} --program {program} map own numbers");
+    sandbox.iterctl(&format!("pin --bpffs {} {what}", sandbox.bpffs().display())).exits(0);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_returns_one_for_ever_is_told() {
+    const ERROR: &str = "error: failed to read the iterator to its end\n  \
+        caused by: the program returns 1 for the same element again and again\n  \
+        hint: returning 1 asks the kernel to show the same element again: return 0 to go on to \
+        the next one, also when nothing is printed\n";
+    let sandbox = Sandbox::new();
+    for (program, output) in [("always", ""), ("at_the_third", "0\n1\n")] {
+        pin_returns_one(&sandbox, program);
+        let object = format!("returns_one.bpf.o --program {program} map own numbers");
+        for words in [program, &object] {
+            let run = read(&sandbox, words).exits(1);
+            assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (output, ERROR), "{words}");
+            let report = read(&sandbox, &format!("{words} -j")).exits(1).json();
+            let hint = report["diagnostics"][0]["hint"].as_str().expect("there is a way out");
+            assert!(hint.contains("return 0"), "{report}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_program_that_returns_one_for_a_while_is_read_to_its_end() {
+    let sandbox = Sandbox::new();
+    for program in ["for_a_while", "after_the_last"] {
+        pin_returns_one(&sandbox, program);
+        prints(read(&sandbox, program), "0\n1\n2\n");
+        let object = format!("returns_one.bpf.o --program {program} map own numbers");
+        prints(read(&sandbox, &object), "0\n1\n2\n");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_cgroup_iterator_that_returns_one_ends_there() {
+    needs(target("cgroup"));
+    let sandbox = Sandbox::new();
+    let cgroup = Cgroup::new(&sandbox);
+    cgroup.make("second");
+    let words = format!("--cgroup {} --order descendants-pre", cgroup.id(""));
+    let words = format!("returns_one.bpf.o --program first_cgroup {words}");
+    prints(read(&sandbox, &words), &format!("{}\n", cgroup.id("")));
 }
 
 #[test]
