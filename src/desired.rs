@@ -11,6 +11,7 @@ mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -127,6 +128,8 @@ pub struct Program {
     pub globals: Globals,
     /// Existing maps for its object's own ones, by the names of these.
     pub maps: BTreeMap<String, MapRef>,
+    /// How many elements other maps of its object have room for, by their names.
+    pub max_entries: BTreeMap<String, NonZeroU32>,
 }
 
 /// Initial values of an object's variables.

@@ -108,6 +108,7 @@ fn the_schema_accepts_what_check_accepts() {
     check_entry("elem.o", "map = { id = 20 }", true);
     check_entry("elem.o", r#"map = { pinned = "/sys/fs/bpf/conns" }"#, true);
     check_entry("elem.o", r#"map.name = "conns""#, true);
+    check_entry("task.o", "max-entries = { seen = 1, counts = 4294967295 }", true);
 }
 
 #[test]
@@ -133,6 +134,9 @@ fn the_schema_refuses_what_check_refuses() {
     check_entry("task.o", r#"dir-mode = "rwx""#, false);
     check_entry("elem.o", r#"map = "conns""#, false);
     check_entry("elem.o", "map = {}", false);
+    check_entry("task.o", "max-entries = 4096", false);
+    check_entry("task.o", "max-entries.seen = 0", false);
+    check_entry("task.o", "max-entries.seen = '4096'", false);
     check_entry("elem.o", "map = { id = -1 }", false);
     check_entry("elem.o", r#"map = { id = "20" }"#, false);
     check_entry("elem.o", r#"map = { path = "conns" }"#, false);
@@ -150,7 +154,8 @@ fn check(text: &str, good: bool) {
         let target = Target::new(target);
         let program = Candidate { program: "dump".to_owned(), target, sleep: Sleep::Never };
         let sha256 = Sha256::from([0x0a; 32]);
-        Ok(ObjectFacts { sha256, iterators: vec![program], maps: Vec::new(), globals: Vec::new() })
+        let maps = ["seen", "counts"].map(str::to_owned).to_vec();
+        Ok(ObjectFacts { sha256, iterators: vec![program], maps, globals: Vec::new() })
     };
     let facts = Facts {
         objects: BTreeMap::from([

@@ -174,13 +174,13 @@ impl<'a> Resolver<'a> {
         Some(DesiredPin { program, param, meta, dir_mode, place })
     }
 
-    /// What the entry's `obj`, `program`, `globals` and `maps` come to. Many entries that say the same
-    /// are looked into once.
+    /// What the entry's `obj`, `program`, `globals`, `maps` and `max-entries` come to. Many entries that
+    /// say the same are looked into once.
     fn meant(&mut self, written: &Written<'a>, obj: &'a Spanned<String>) -> Meant<'a> {
         let entry = written.keys.get_ref();
         let name = entry.program.as_ref().map(|name| name.get_ref().as_str());
         let words = (written.number, obj.get_ref().as_str(), name);
-        if entry.globals.is_some() || entry.maps.is_some() {
+        if entry.globals.is_some() || entry.maps.is_some() || entry.max_entries.is_some() {
             return self.look_into(written, obj);
         }
         if let Some((last, meant)) = &self.last_plain
@@ -210,9 +210,10 @@ impl<'a> Resolver<'a> {
         let facts = found.map(|(_, facts)| facts);
         let globals = self.globals(written, facts);
         let maps = self.maps(written, facts);
+        let max_entries = self.max_entries(written, facts);
         let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
-        let (Some((object, facts)), Some(candidate), Some(globals), Some(maps)) =
-            (found, candidate, globals, maps)
+        let (Some((object, facts)), Some(candidate), Some(globals), Some(maps), Some(max_entries)) =
+            (found, candidate, globals, maps, max_entries)
         else {
             return Meant { facts, candidate, program: None };
         };
@@ -224,6 +225,7 @@ impl<'a> Resolver<'a> {
             sleep: candidate.sleep,
             globals,
             maps,
+            max_entries,
         });
         Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program) }
     }

@@ -131,6 +131,7 @@ mod tests {
             sleep,
             globals: Globals::default(),
             maps: BTreeMap::new(),
+            max_entries: BTreeMap::new(),
         };
         let mode = |text: &str| text.parse::<Mode>().expect("a mode");
         DesiredPin {

@@ -10,7 +10,7 @@ use libbpf_rs::{MapCore as _, Object, OpenObject};
 
 use super::error::LoadError;
 use super::features::lacks_sleepable;
-use super::{ffi, generated, globals, log, map, open, stamp};
+use super::{ffi, generated, globals, log, map, max_entries, open, stamp};
 use crate::desired::Program;
 use crate::feature::Feature;
 use crate::meta::{MapId, ProgramId};
@@ -112,6 +112,7 @@ fn prepare(
         other.set_autoload(wanted);
     }
     globals::patch(&mut object, &program.globals.patches).map_err(LoadError::Open)?;
+    max_entries::set(&mut object, &program.max_entries)?;
     for (name, id) in maps {
         give(&mut object, name, *id)?;
     }

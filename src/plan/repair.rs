@@ -23,7 +23,8 @@ fn follows_a_parameter(step: &Step) -> bool {
                 | Drift::Object(..)
                 | Drift::Program(..)
                 | Drift::Target(..)
-                | Drift::Globals => Some(false),
+                | Drift::Globals
+                | Drift::MaxEntries { .. } => Some(false),
                 // These do not need another link: whoever did both, the link is what matters.
                 Drift::Mode(..) | Drift::Owner(..) | Drift::Group(..) => None,
             };

@@ -138,6 +138,7 @@ fn of_drift(drift: &Drift) -> Reason {
         Drift::Param(LinkParam::Map(_), WantedParam::Link(LinkParam::Map(_))) => "map-changed",
         Drift::Globals => "globals-changed",
         Drift::GivenMap { .. } => "given-map-changed",
+        Drift::MaxEntries { .. } => "max-entries-changed",
         Drift::Param(..) => "parameter-changed",
         Drift::Mode(..) => "mode-changed",
         Drift::Owner(..) => "owner-changed",

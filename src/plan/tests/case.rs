@@ -1,6 +1,7 @@
 //! The inputs of a plan in a few words, and a plan as a few lines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -172,6 +173,7 @@ pub(super) fn task() -> DesiredPin {
         sleep: Sleep::Never,
         globals: Globals::default(),
         maps: BTreeMap::new(),
+        max_entries: BTreeMap::new(),
     };
     DesiredPin {
         program: Arc::new(program),
@@ -195,6 +197,17 @@ pub(super) fn given(maps: &[(&str, MapRef)]) -> DesiredPin {
     let maps = maps.iter().map(|(name, map)| ((*name).to_owned(), map.clone())).collect();
     let program = Program { maps, ..(*task().program).clone() };
     DesiredPin { program: Arc::new(program), ..task() }
+}
+
+/// A pin whose program's maps have these sizes.
+pub(super) fn sized(sizes: &[(&str, u32)]) -> DesiredPin {
+    let program = Program { max_entries: max_entries(sizes), ..(*task().program).clone() };
+    DesiredPin { program: Arc::new(program), ..task() }
+}
+
+pub(super) fn max_entries(sizes: &[(&str, u32)]) -> BTreeMap<String, NonZeroU32> {
+    let size = |number| NonZeroU32::new(number).expect("a size");
+    sizes.iter().map(|(name, number)| ((*name).to_owned(), size(*number))).collect()
 }
 
 /// The same pin, but its program has these globals.
