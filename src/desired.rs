@@ -12,6 +12,7 @@ mod sound;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -146,6 +147,8 @@ pub struct Program {
     pub maps: BTreeMap<String, MapRef>,
     /// Those of `maps` that the program itself refers to: once loaded, it holds them.
     pub held: BTreeSet<String>,
+    /// How many elements other maps of its object have room for, by their names.
+    pub max_entries: BTreeMap<String, NonZeroU32>,
 }
 
 /// Initial values of an object's variables.

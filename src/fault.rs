@@ -206,6 +206,13 @@ pub enum Problem {
     },
     /// `own` where a map from elsewhere is to be named.
     OwnMapHere,
+    /// A size for a map for which an existing one stands.
+    SizeOfGivenMap {
+        /// The object's map.
+        map: String,
+        /// Where the existing one is named.
+        at: Place,
+    },
     /// Not a map's name.
     MapName(InvalidMapName),
     /// Id 0, which the kernel never gives.

@@ -15,6 +15,7 @@ mod link;
 mod load;
 mod log;
 mod map;
+mod max_entries;
 mod open;
 mod prepare;
 mod scan;

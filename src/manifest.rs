@@ -267,7 +267,8 @@ mod tests {
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
-                     `cgroup`, `task`, `globals`, `maps`, `mode`, `owner`, `group`, `dir-mode`, `sha256`",
+                     `cgroup`, `task`, `globals`, `maps`, `max-entries`, `mode`, `owner`, `group`, `dir-mode`, \
+                     `sha256`",
                 ),
                 ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),
                 ("440", "invalid type: integer `440`, expected a string"),

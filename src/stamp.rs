@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Stamp {
     /// that they stand for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub maps: BTreeMap<String, u32>,
+    /// The sizes that other maps of the object were given, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_entries: BTreeMap<String, NonZeroU32>,
     /// The ids of the object's own maps, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub own_maps: BTreeMap<String, u32>,
@@ -96,6 +100,7 @@ impl Stamp {
                 .digest()
                 .map(|sha256| StampedGlobals { sha256, toml: program.globals.text.clone() }),
             maps: numbers(maps),
+            max_entries: program.max_entries.clone(),
             own_maps: numbers(own_maps),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -165,6 +170,7 @@ mod tests {
             program: "dump_task_with_a_long_name".to_owned(),
             globals: None,
             maps: BTreeMap::new(),
+            max_entries: BTreeMap::new(),
             own_maps: [("seen".to_owned(), 7)].into(),
             version: "0.1.0".to_owned(),
         }
@@ -192,6 +198,7 @@ mod tests {
             globals: globals.clone(),
             maps: [("seen".to_owned(), pinned)].into(),
             held: ["seen".to_owned()].into(),
+            max_entries: [("counts".to_owned(), NonZeroU32::MAX)].into(),
         };
         let set = Set {
             name: "observe".parse().expect("a set name"),
@@ -206,6 +213,7 @@ mod tests {
         assert_eq!(read, stamp);
         assert_eq!(read.source, ["/etc/iters.toml", "-"]);
         assert_eq!(read.maps, [("seen".to_owned(), u32::MAX)].into());
+        assert_eq!(read.max_entries, [("counts".to_owned(), NonZeroU32::MAX)].into());
         assert_eq!(read.own_maps, [("counts".to_owned(), 8), ("conns".to_owned(), 9)].into());
         let stamped = read.globals.expect("globals were given");
         assert_eq!((Some(stamped.sha256), stamped.toml), (globals.digest(), globals.text));
@@ -220,7 +228,9 @@ mod tests {
         let bare = Stamp { own_maps: BTreeMap::new(), ..stamp() };
         let bytes = bare.to_bytes().expect("paths are UTF-8 here");
         let json = String::from_utf8(bytes).expect("JSON");
-        assert!(!json.contains("maps") && !json.contains("globals"), "{json}");
+        for key in ["maps", "globals", "max_entries"] {
+            assert!(!json.contains(key), "{json}");
+        }
         assert_eq!(Stamp::from_bytes(json.as_bytes()), Ok(bare));
     }
 
@@ -259,6 +269,7 @@ mod tests {
             |key: &str| format!("{{\"{key},{}", forged.replace("../evil", "observe").split_at(1).1);
         check(with("maps\":{\"seen\":-1}").as_bytes(), "unreadable stamp: invalid value");
         check(with("maps\":[1]").as_bytes(), "unreadable stamp: invalid type");
+        check(with("max_entries\":{\"seen\":0}").as_bytes(), "unreadable stamp: invalid value");
         check(with("globals\":{\"sha256\":\"ab\",\"toml\":\"\"}").as_bytes(), "unreadable stamp: ");
     }
 }

@@ -40,6 +40,7 @@ const PIECES: &[&str] = &[
     "globals = { x = 1, y.z = [1] }\n",
     "globals.x = 999\n",
     "maps = { m = { name = \"n\" } }\n",
+    "max-entries = { m = 1 }\n",
     "task = { pid = 1 }\n",
     "mode = \"0440\"\n",
     "cgroup = { id = 1, order = \"self-only\" }\n",

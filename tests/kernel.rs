@@ -40,6 +40,7 @@ mod kernel {
     mod manifests;
     mod many;
     mod maps;
+    mod max_entries;
     mod memlock;
     mod mounts;
     mod parameters;

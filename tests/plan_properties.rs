@@ -45,6 +45,7 @@ proptest! {
             let id = |map| looked_up(map, &world.observed).map(|id| id.0);
             let given: Option<_> = given.map(|(name, map)| Some((name.clone(), id(map)?))).collect();
             prop_assert_eq!(Some(&stamp.maps), given.as_ref());
+            prop_assert_eq!(&stamp.max_entries, &want.program.max_entries);
             prop_assert_eq!(pin.meta, want.meta);
         }
         for (path, pin) in iterators(&after) {

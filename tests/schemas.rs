@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use iterctl::anatomy::Anatomy;
-use iterctl::desired::{self, Facts, ObjectFacts};
+use iterctl::desired::{self, Facts, ObjectFacts, ObjectMap};
 use iterctl::fault::Candidate;
 use iterctl::manifest::{self, Input, Source};
 use iterctl::path::Sha256;
@@ -109,6 +109,7 @@ fn the_schema_accepts_what_check_accepts() {
     check_entry("elem.o", "map = { id = 20 }", true);
     check_entry("elem.o", r#"map = { pinned = "/sys/fs/bpf/conns" }"#, true);
     check_entry("elem.o", r#"map.name = "conns""#, true);
+    check_entry("task.o", "max-entries = { seen = 1, counts = 4294967295 }", true);
 }
 
 #[test]
@@ -134,6 +135,9 @@ fn the_schema_refuses_what_check_refuses() {
     check_entry("task.o", r#"dir-mode = "rwx""#, false);
     check_entry("elem.o", r#"map = "conns""#, false);
     check_entry("elem.o", "map = {}", false);
+    check_entry("task.o", "max-entries = 4096", false);
+    check_entry("task.o", "max-entries.seen = 0", false);
+    check_entry("task.o", "max-entries.seen = '4096'", false);
     check_entry("elem.o", "map = { id = -1 }", false);
     check_entry("elem.o", r#"map = { id = "20" }"#, false);
     check_entry("elem.o", r#"map = { path = "conns" }"#, false);
@@ -152,10 +156,11 @@ fn check(text: &str, good: bool) {
         let program =
             Candidate { program: "dump".to_owned(), target, sleep: Sleep::Never, context: None };
         let sha256 = Sha256::from([0x0a; 32]);
+        let map = |name: &str| ObjectMap { name: name.to_owned(), ..ObjectMap::default() };
         Ok(ObjectFacts {
             sha256,
             iterators: vec![program],
-            maps: Vec::new(),
+            maps: ["seen", "counts"].map(map).to_vec(),
             globals: Vec::new(),
             anatomy: Anatomy::default(),
         })

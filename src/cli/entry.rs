@@ -38,6 +38,10 @@ pub struct GivenArgs {
     #[arg(long = "reuse", value_name = "NAME=id:N|pinned:FILE|name:NAME")]
     pub reuse: Vec<String>,
 
+    /// How many elements the object's own map NAME has room for; may be repeated
+    #[arg(long, value_name = "NAME=N")]
+    pub max_entries: Vec<String>,
+
     /// Refuse any other object than the one with this SHA-256
     #[arg(long, value_name = "HEX")]
     pub sha256: Option<String>,
@@ -46,7 +50,7 @@ pub struct GivenArgs {
 impl GivenArgs {
     /// Whether nothing is given.
     pub fn is_empty(&self) -> bool {
-        let Self { program, cgroup, order, pid, tid, globals, reuse, sha256 } = self;
+        let Self { program, cgroup, order, pid, tid, globals, reuse, max_entries, sha256 } = self;
         program.is_none()
             && cgroup.is_none()
             && order.is_none()
@@ -54,6 +58,7 @@ impl GivenArgs {
             && tid.is_none()
             && globals.is_empty()
             && reuse.is_empty()
+            && max_entries.is_empty()
             && sha256.is_none()
     }
 }

@@ -4,6 +4,7 @@
 //! as any manifest, so its faults are shown with carets, and it can be kept as a file.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{GivenArgs, PinArgs, ReadArgs};
@@ -19,6 +20,8 @@ pub(super) enum InvalidEntry {
     Global(String),
     /// A `--reuse` that is not `NAME=KIND:MAP`.
     Reuse(String),
+    /// A `--max-entries` that is not `NAME=N`.
+    MaxEntries(String),
     /// A path that is not UTF-8, as TOML has to be.
     NotUtf8(PathBuf),
 }
@@ -109,6 +112,11 @@ fn given(args: &GivenArgs, map: &[String], here: &Here) -> Result<String, Invali
     if !reused.is_empty() {
         toml += &format!("maps = {{ {} }}\n", reused.join(", "));
     }
+    let sizes: Vec<String> =
+        args.max_entries.iter().map(|one| max_entries(one)).collect::<Result<_, _>>()?;
+    if !sizes.is_empty() {
+        toml += &format!("max-entries = {{ {} }}\n", sizes.join(", "));
+    }
     if let Some(sha256) = &args.sha256 {
         toml += &format!("sha256 = {}\n", quote(sha256));
     }
@@ -161,6 +169,14 @@ fn reuse(written: &str, here: &Here) -> Result<String, InvalidEntry> {
     Ok(format!("{} = {map}", quote(name)))
 }
 
+/// `NAME=N`.
+fn max_entries(written: &str) -> Result<String, InvalidEntry> {
+    let invalid = || InvalidEntry::MaxEntries(written.to_owned());
+    let (name, size) = written.split_once('=').ok_or_else(invalid)?;
+    let size: NonZeroU32 = size.parse().map_err(|_| invalid())?;
+    Ok(format!("{} = {size}", quote(name)))
+}
+
 impl fmt::Display for InvalidEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,6 +192,12 @@ impl fmt::Display for InvalidEntry {
                 f,
                 "`--reuse {}` is not `--reuse NAME=id:N`, `NAME=pinned:FILE` or `NAME=name:NAME`",
                 text.escape_debug()
+            ),
+            Self::MaxEntries(text) => write!(
+                f,
+                "`--max-entries {}` is not `--max-entries NAME=N` with N from 1 to {}",
+                text.escape_debug(),
+                u32::MAX
             ),
             Self::NotUtf8(path) => write!(f, "{} is not UTF-8", path.display()),
         }
@@ -242,6 +264,15 @@ mod tests {
             "pin a.o p --reuse seen=pinned:/m",
             Ok(&format!("{head}maps = {{ \"seen\" = {{ pinned = \"/m\" }} }}\n")),
         );
+        check(
+            "pin a.o p --max-entries seen=4096 --max-entries counts=1",
+            Ok(&format!("{head}max-entries = {{ \"seen\" = 4096, \"counts\" = 1 }}\n")),
+        );
+        let is_not = "is not `--max-entries NAME=N` with N from 1 to 4294967295";
+        for words in ["seen", "seen=", "seen=0", "seen=-1", "seen=4294967296", "seen=1.5"] {
+            let expected = format!("`--max-entries {words}` {is_not}");
+            check(&format!("pin a.o p --max-entries {words}"), Err(&expected));
+        }
         check("pin a.o p --global x", Err("`--global x` is not `--global NAME=VALUE`"));
         check("pin a.o p --mode 0440", Ok(&format!("{head}mode = \"0440\"\n")));
     }

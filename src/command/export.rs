@@ -1,6 +1,7 @@
 //! `export`: bpffs and the kernel → observed → a manifest, which `plan` finds in sync.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use super::{Answer, iterators, look};
@@ -90,6 +91,9 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
     if !stamp.maps.is_empty() {
         toml += &format!("maps = {}\n", given_maps(&stamp.maps));
     }
+    if !stamp.max_entries.is_empty() {
+        toml += &format!("max-entries = {}\n", sizes(&stamp.max_entries));
+    }
     let Meta { mode, uid, gid } = pin.meta;
     toml += &format!("mode = \"{mode}\"\nowner = \"{uid}\"\ngroup = \"{gid}\"\n");
     toml
@@ -104,6 +108,12 @@ fn read_again(toml: &str) -> Option<String> {
 fn given_maps(maps: &BTreeMap<String, u32>) -> String {
     let entries: Vec<String> =
         maps.iter().map(|(name, id)| format!("{} = {{ id = {id} }}", quote_key(name))).collect();
+    format!("{{ {} }}", entries.join(", "))
+}
+
+fn sizes(sizes: &BTreeMap<String, NonZeroU32>) -> String {
+    let entries: Vec<String> =
+        sizes.iter().map(|(name, size)| format!("{} = {size}", quote_key(name))).collect();
     format!("{{ {} }}", entries.join(", "))
 }
 

@@ -180,13 +180,13 @@ impl<'a> Resolver<'a> {
         Some(DesiredPin { program, param, meta, dir_mode, place })
     }
 
-    /// What the entry's `obj`, `program`, `globals` and `maps` come to. Many entries that say the same
-    /// are looked into once.
+    /// What the entry's `obj`, `program`, `globals`, `maps` and `max-entries` come to. Many entries that
+    /// say the same are looked into once.
     fn meant(&mut self, written: &Written<'a>, obj: &'a Spanned<String>) -> Meant<'a> {
         let entry = written.keys.get_ref();
         let name = entry.program.as_ref().map(|name| name.get_ref().as_str());
         let words = (written.number, obj.get_ref().as_str(), name);
-        if entry.globals.is_some() || entry.maps.is_some() {
+        if entry.globals.is_some() || entry.maps.is_some() || entry.max_entries.is_some() {
             return self.look_into(written, obj);
         }
         if let Some((last, meant)) = &self.last_plain
@@ -216,6 +216,7 @@ impl<'a> Resolver<'a> {
         let facts = found.map(|(_, facts)| facts);
         let globals = self.globals(written, facts);
         let maps = self.maps(written, facts);
+        let max_entries = self.max_entries(written, facts);
         let candidate = facts.and_then(|facts| self.candidate(written, obj, facts));
         let needs =
             facts.zip(candidate).and_then(|(facts, one)| facts.anatomy.programs.get(&one.program));
@@ -226,11 +227,16 @@ impl<'a> Resolver<'a> {
             _ => false,
         };
         let stand_ins = Arc::new(maps.clone().unwrap_or_default());
-        let (Some((object, facts)), Some(candidate), Some(globals), Some(mut maps), true) =
-            (found, candidate, globals, maps, is_sound)
+        let (Some((object, facts)), Some(candidate), Some(globals)) = (found, candidate, globals)
         else {
             return Meant { facts, candidate, program: None, stand_ins };
         };
+        let (Some(mut maps), Some(mut max_entries), true) = (maps, max_entries, is_sound) else {
+            let (facts, candidate) = (Some(facts), Some(candidate));
+            return Meant { facts, candidate, program: None, stand_ins };
+        };
+        // A map that exists has its size already.
+        max_entries.retain(|name, _| !maps.contains_key(name));
         if let Some(needs) = needs {
             maps.retain(|name, _| needs.maps.contains(name));
         }
@@ -245,6 +251,7 @@ impl<'a> Resolver<'a> {
             globals,
             maps,
             held,
+            max_entries,
         });
         Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program), stand_ins }
     }

@@ -1,7 +1,8 @@
 //! The parameter of an entry's iterator, and what its program is given: map, cgroup, task, globals,
-//! maps. Pure.
+//! maps and their sizes. Pure.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::Path;
 
@@ -244,5 +245,33 @@ impl Resolver<'_> {
             })
             .collect();
         entries.into_iter().collect()
+    }
+
+    /// The sizes of `max-entries`; `None` where one is wrong.
+    pub(super) fn max_entries(
+        &mut self,
+        written: &Written<'_>,
+        facts: Option<&ObjectFacts>,
+    ) -> Option<BTreeMap<String, NonZeroU32>> {
+        let entry = written.keys.get_ref();
+        let Some(table) = &entry.max_entries else { return Some(BTreeMap::new()) };
+        let given = entry.maps.iter().flat_map(|maps| &maps.get_ref().0);
+        let sizes: Vec<Option<(String, NonZeroU32)>> = table
+            .get_ref()
+            .0
+            .iter()
+            .map(|(name, size)| {
+                let own = self.own_map(written, name.get_ref(), name.span(), facts)?;
+                let mut given = given.clone().map(|(given, _)| given);
+                if let Some(given) = given.find(|given| given.get_ref() == name.get_ref()) {
+                    let at = written.place(given.span());
+                    let problem = Problem::SizeOfGivenMap { map: own, at };
+                    self.fault(written.place(name.span()), problem);
+                    return None;
+                }
+                Some((own, *size.get_ref()))
+            })
+            .collect();
+        sizes.into_iter().collect()
     }
 }

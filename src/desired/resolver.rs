@@ -21,13 +21,13 @@ pub(super) struct Resolver<'a> {
     pub(super) warnings: Vec<Warning>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
-    /// What entries without `globals` and `maps` have come to.
+    /// What plain entries have come to: those without `globals`, `maps` and `max-entries`.
     pub(super) plain: HashMap<Words<'a>, Meant<'a>>,
     /// The last of them: entries that say the same often stand together.
     pub(super) last_plain: Option<(Words<'a>, Meant<'a>)>,
 }
 
-/// What an entry without `globals` and `maps` says of its program: its source, `obj` and `program`.
+/// What a plain entry says of its program: its source, `obj` and `program`.
 pub(super) type Words<'a> = (usize, &'a str, Option<&'a str>);
 
 /// What an entry says of its program, as far as it is right.
@@ -37,7 +37,7 @@ pub(super) struct Meant<'a> {
     pub(super) facts: Option<&'a ObjectFacts>,
     /// The iterator in it.
     pub(super) candidate: Option<&'a Candidate>,
-    /// That, with the entry's values and maps.
+    /// That, with the entry's values, maps and sizes of maps.
     pub(super) program: Option<Arc<Program>>,
     /// Existing maps for the object's own, whether the program needs them or not.
     pub(super) stand_ins: Arc<BTreeMap<String, MapRef>>,

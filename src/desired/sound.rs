@@ -44,7 +44,8 @@ impl Resolver<'_> {
         {
             self.fault(place(), Problem::NotGpl { licence });
         }
-        for map in without_size(facts, &needs.maps).filter(|map| !maps.contains_key(*map)) {
+        let is_open = |map: &&str| !maps.contains_key(*map) && !is_sized(written, map);
+        for map in without_size(facts, &needs.maps).filter(is_open) {
             self.fault(place(), Problem::MapWithoutSize(map.to_owned()));
         }
         self.faults.len() == before
@@ -61,7 +62,9 @@ impl Resolver<'_> {
             return Some(());
         };
         let walked = BTreeSet::from([walked.clone()]);
-        let Some(name) = without_size(facts, &walked).next() else { return Some(()) };
+        let Some(name) = without_size(facts, &walked).find(|name| !is_sized(written, name)) else {
+            return Some(());
+        };
         let name = name.to_owned();
         self.fault(written.place(map.span()), Problem::MapWithoutSize(name));
         None
@@ -96,6 +99,14 @@ impl Resolver<'_> {
 fn place_of(written: &Written<'_>, obj: &Spanned<String>) -> Place {
     let program = written.keys.get_ref().program.as_ref();
     written.place(program.map_or_else(|| obj.span(), |program| program.span()))
+}
+
+/// Whether the entry gives the map a size. Where that could not be read, it has been complained about.
+fn is_sized(written: &Written<'_>, map: &str) -> bool {
+    let entry = written.keys.get_ref();
+    let mut sizes = entry.max_entries.iter().flat_map(|sizes| &sizes.get_ref().0);
+    sizes.any(|(name, _)| name.get_ref() == map)
+        || written.file.incomplete.contains(&written.keys.span().start)
 }
 
 /// Those of the maps that have no number of entries, and need one.

@@ -2,6 +2,7 @@
 
 mod case;
 mod given;
+mod max_entries;
 mod whole;
 
 use std::sync::Arc;

@@ -102,6 +102,9 @@ impl Problem {
             Self::OwnMapHere => {
                 Some("name a map that is loaded already: `id`, `pinned` or `name`".to_owned())
             }
+            Self::SizeOfGivenMap { .. } => {
+                Some("remove it from `max-entries`, or from `maps`".to_owned())
+            }
             Self::Syntax(_)
             | Self::Shape(_)
             | Self::TooManyShapes
@@ -122,6 +125,9 @@ impl Problem {
         }
         if let Self::DuplicatePath { at, .. } = self {
             return Some((at, "first used here"));
+        }
+        if let Self::SizeOfGivenMap { at, .. } = self {
+            return Some((at, "the existing map"));
         }
         if let Self::ParentOfAnother { at, .. } = self {
             return Some((at, "this pin would be below it"));
@@ -231,6 +237,11 @@ impl fmt::Display for Problem {
                 write!(f, "the object defines no map `{}`", wanted.escape_debug())
             }
             Self::OwnMapHere => write!(f, "a map cannot be replaced by the object's own"),
+            Self::SizeOfGivenMap { map, .. } => write!(
+                f,
+                "an existing map stands for `{}`, and has its size already",
+                map.escape_debug()
+            ),
             Self::MapName(why) => write!(f, "{why}"),
             Self::MapIdZero => write!(f, "no map has the id 0"),
             Self::MapPath => write!(f, "not the path of a pinned map"),

@@ -132,6 +132,7 @@ mod tests {
             globals: Globals::default(),
             maps: BTreeMap::new(),
             held: BTreeSet::new(),
+            max_entries: BTreeMap::new(),
         };
         let mode = |text: &str| text.parse::<Mode>().expect("a mode");
         DesiredPin {

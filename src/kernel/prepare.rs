@@ -12,7 +12,7 @@ use std::path::Path;
 use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 
 use super::error::LoadError;
-use super::{ffi, globals, map, open};
+use super::{ffi, globals, map, max_entries, open};
 use crate::anatomy::{Needs, anatomy, with_weak_externs};
 use crate::desired::Program;
 use crate::meta::MapId;
@@ -45,6 +45,7 @@ impl Wanted<'_> {
             program.set_autoload(is_needed);
         }
         globals::patch(&mut object, &self.program.globals.patches).map_err(LoadError::Open)?;
+        max_entries::set(&mut object, &self.program.max_entries)?;
         // By their names in the object, which a map loses to the one that it is given
         // (`bpf_map__reuse_fd()`, libbpf 1.7).
         for mut map in object.maps_mut() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use serde_spanned::Spanned;
@@ -97,6 +98,7 @@ impl Keys for Entry {
         "task" => task,
         "globals" => globals,
         "maps" => maps,
+        "max-entries" => max_entries,
         "mode" => mode,
         "owner" => owner,
         "group" => group,
@@ -197,14 +199,15 @@ impl<'a> Reader<'a> {
         item.as_array().or_else(|| self.wrong_type(item, "an array: write `[[iter]]`"))
     }
 
-    /// A number of that type, of which `most` is the largest and 0 the smallest.
-    fn number<T>(&mut self, item: &Item<'_>, most: T) -> Option<T>
+    /// A number of that type, from `least` to `most`.
+    fn number<T>(&mut self, item: &Item<'_>, least: T, most: T) -> Option<T>
     where
-        T: TryFrom<i128> + fmt::Display,
+        T: TryFrom<i128> + PartialOrd + fmt::Display,
     {
-        let expected = format!("a number from 0 to {most}");
+        let expected = format!("a number from {least} to {most}");
         let Some(number) = item.as_i128() else { return self.wrong_type(item, &expected) };
-        T::try_from(number).ok().or_else(|| {
+        let fits = |number: &T| (&least..=&most).contains(&number);
+        T::try_from(number).ok().filter(fits).or_else(|| {
             let message = format!("invalid value: integer `{number}`, expected {expected}");
             self.fault(item, &message)
         })
@@ -284,13 +287,19 @@ impl Read for String {
 
 impl Read for u32 {
     fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.number(item, Self::MAX)
+        reader.number(item, 0, Self::MAX)
+    }
+}
+
+impl Read for NonZeroU32 {
+    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.number(item, 1, u32::MAX).and_then(Self::new)
     }
 }
 
 impl Read for u64 {
     fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.number(item, Self::MAX)
+        reader.number(item, 0, Self::MAX)
     }
 }
 

@@ -3,6 +3,8 @@
 //! The `///` comments on the fields are shown by editors; they are written for whoever writes a
 //! manifest. Pure.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde_spanned::Spanned;
 
@@ -94,6 +96,11 @@ pub struct Entry {
     /// Existing maps to be used for the object's own maps, by the names of these.
     #[schemars(with = "Option<Entries<Map>>")]
     pub maps: Rare<Entries<Map>>,
+
+    /// How many elements the object's own maps have room for, by the names of these; of a ring buffer,
+    /// how many bytes. Default: the sizes in the object, which may leave some to whoever loads it.
+    #[schemars(with = "Option<Entries<NonZeroU32>>")]
+    pub max_entries: Rare<Entries<NonZeroU32>>,
 
     /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: that of
     /// `[defaults]`, else `0600`.

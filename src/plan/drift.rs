@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use super::WantedParam;
@@ -43,6 +44,15 @@ pub enum Drift {
         /// The map.
         wanted: MapId,
     },
+    /// A map of the object's own was made with another size.
+    MaxEntries {
+        /// The map.
+        name: String,
+        /// The size that it was given; `None` where it has the object's.
+        found: Option<NonZeroU32>,
+        /// The size that it is to be given; `None` where it is to have the object's.
+        wanted: Option<NonZeroU32>,
+    },
     /// The pin has another mode.
     Mode(Mode, Mode),
     /// The pin has another owner.
@@ -82,6 +92,7 @@ impl Drift {
                 }
                 drift.extend(given_maps(&stamp.maps, maps));
                 drift.extend(maps_not_held(stamp, want, maps, have));
+                drift.extend(max_entries(&stamp.max_entries, &want.program.max_entries));
                 if let WantedParam::OwnMap(name) = param {
                     let own = stamp.own_maps.get(name).map(|id| LinkParam::Map(MapId(*id)));
                     param_drifted = own != Some(have.link.param);
@@ -118,7 +129,8 @@ impl Drift {
             | Self::Param(..)
             | Self::Globals
             | Self::GivenMap { .. }
-            | Self::MapNotHeld { .. } => true,
+            | Self::MapNotHeld { .. }
+            | Self::MaxEntries { .. } => true,
             Self::Mode(..) | Self::Owner(..) | Self::Group(..) => false,
         }
     }
@@ -155,6 +167,13 @@ impl fmt::Display for Drift {
                     Printable(Path::new(name))
                 )
             }
+            Self::MaxEntries { name, found, wanted } => {
+                let size = |size: &Option<NonZeroU32>| {
+                    size.map_or_else(|| "own".to_owned(), |size| size.to_string())
+                };
+                let name = Printable(Path::new(name));
+                write!(f, "max-entries of `{name}` changed: {} -> {}", size(found), size(wanted))
+            }
             Self::Mode(found, wanted) => write!(f, "mode changed: {found} -> {wanted}"),
             Self::Owner(found, wanted) => write!(f, "owner changed: {found} -> {wanted}"),
             Self::Group(found, wanted) => write!(f, "group changed: {found} -> {wanted}"),
@@ -182,12 +201,29 @@ fn maps_not_held(
 
 /// The maps that the program was given and those that it is to be given, where they differ.
 fn given_maps(found: &BTreeMap<String, u32>, wanted: &BTreeMap<String, MapId>) -> Vec<Drift> {
+    let found = found.iter().map(|(name, id)| (name.clone(), MapId(*id))).collect();
+    differing(&found, wanted, |name, found, wanted| Drift::GivenMap { name, found, wanted })
+}
+
+fn max_entries(
+    found: &BTreeMap<String, NonZeroU32>,
+    wanted: &BTreeMap<String, NonZeroU32>,
+) -> Vec<Drift> {
+    differing(found, wanted, |name, found, wanted| Drift::MaxEntries { name, found, wanted })
+}
+
+/// One reason for each name of which something else was found than is wanted.
+fn differing<T: Copy + PartialEq>(
+    found: &BTreeMap<String, T>,
+    wanted: &BTreeMap<String, T>,
+    drift: impl Fn(String, Option<T>, Option<T>) -> Drift,
+) -> Vec<Drift> {
     let names: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
     names
         .into_iter()
-        .map(|name| (name, found.get(name).map(|id| MapId(*id)), wanted.get(name).copied()))
+        .map(|name| (name, found.get(name).copied(), wanted.get(name).copied()))
         .filter(|(_, found, wanted)| found != wanted)
-        .map(|(name, found, wanted)| Drift::GivenMap { name: name.clone(), found, wanted })
+        .map(|(name, found, wanted)| drift(name.clone(), found, wanted))
         .collect()
 }
 

@@ -24,7 +24,8 @@ fn follows_a_parameter(step: &Step) -> bool {
                 | Drift::Program(..)
                 | Drift::Target(..)
                 | Drift::Globals
-                | Drift::MapNotHeld { .. } => Some(false),
+                | Drift::MapNotHeld { .. }
+                | Drift::MaxEntries { .. } => Some(false),
                 // These do not need another link: whoever did both, the link is what matters.
                 Drift::Mode(..) | Drift::Owner(..) | Drift::Group(..) => None,
             };

@@ -139,6 +139,7 @@ fn of_drift(drift: &Drift) -> Reason {
         Drift::Globals => "globals-changed",
         Drift::GivenMap { .. } => "given-map-changed",
         Drift::MapNotHeld { .. } => "map-not-held",
+        Drift::MaxEntries { .. } => "max-entries-changed",
         Drift::Param(..) => "parameter-changed",
         Drift::Mode(..) => "mode-changed",
         Drift::Owner(..) => "owner-changed",

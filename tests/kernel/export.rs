@@ -108,6 +108,15 @@ fn globals_and_given_maps() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn sizes_of_maps() {
+    let sandbox = Sandbox::new();
+    let keys = "max-entries = { filled = 5, counted = 3 }";
+    let exported = round_trip(&sandbox, &entry_with("open_size.bpf.o", "x", keys));
+    assert!(exported.contains("max-entries = { counted = 3, filled = 5 }"), "{exported}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn modes_and_owners() {
     let sandbox = Sandbox::new();
     let keys = "mode = \"0444\"\nowner = \"12\"\ngroup = \"34\"\ndir-mode = \"0755\"";

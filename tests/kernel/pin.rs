@@ -87,6 +87,8 @@ fn other_words_are_a_usage_error() {
     is_wrong("target_cgroup.bpf.o x --cgroup 1", 64, "--order");
     is_wrong("globals.bpf.o x --global u8", 64, "`--global u8` is not `--global NAME=VALUE`");
     is_wrong("reuse.bpf.o x --reuse seen", 64, "`--reuse seen` is not `--reuse NAME=id:N`");
+    let is_not = "`--max-entries seen=0` is not `--max-entries NAME=N`";
+    is_wrong("reuse.bpf.o x --max-entries seen=0", 64, is_not);
 }
 
 #[test]
@@ -95,6 +97,10 @@ fn what_is_wrong_with_the_entry_is_shown_in_it() {
     is_wrong("target_cgroup.bpf.o x --cgroup 1 --order up", 65, "unknown order `up`");
     is_wrong("globals.bpf.o x --global u8=256", 65, "--> <command line>:7:18");
     is_wrong("reuse.bpf.o x --reuse other=id:1", 65, "the object defines no map `other`");
+    is_wrong("reuse.bpf.o x --max-entries other=1", 65, "the object defines no map `other`");
+    is_wrong("reuse.bpf.o x --max-entries seen=1 --max-entries seen=2", 65, "seen");
+    let both = "reuse.bpf.o x --max-entries seen=1 --reuse seen=id:1";
+    is_wrong(both, 65, "an existing map stands for `seen`, and has its size already");
     is_wrong("rodata.bpf.o x --sha256 00", 65, "not a SHA-256 in hex");
     is_wrong("no_such.bpf.o x", 65, "no object at ");
     is_wrong("tasks_v1.bpf.o x --mode 999", 65, "mode = \"999\"");
@@ -190,6 +196,19 @@ fn existing_maps_are_reused() {
         );
         assert_eq!(sandbox.read(&path), format!("seen {}\n", number + 1));
     }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn maps_are_given_sizes() {
+    let sandbox = Sandbox::new();
+    let words = "open_size.bpf.o x --max-entries filled=5 --max-entries counted=3";
+    let manifest = pins(&sandbox, words, "+ x  task");
+    assert!(manifest.contains("max-entries = { \"filled\" = 5, \"counted\" = 3 }"), "{manifest}");
+    assert_eq!(sandbox.read("x"), "filled 5\ncounted 3\n");
+    let lines = ["~ x  max-entries of `counted` changed: 3 -> own"];
+    pin(&sandbox, "open_size.bpf.o x --max-entries filled=5").exits(0).plans(&lines);
+    assert_eq!(sandbox.read("x"), "filled 5\ncounted 2\n");
 }
 
 #[test]

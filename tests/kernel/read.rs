@@ -79,6 +79,8 @@ fn an_object_is_given_whatever_an_entry_is() {
     prints(read(&sandbox, &words), &format!("task {pid}\n"));
     let run = read(&sandbox, "globals.bpf.o --global u8=77").exits(0);
     assert!(run.stdout.starts_with("u8 77\n"), "{run}");
+    let words = "open_size.bpf.o --max-entries filled=9";
+    prints(read(&sandbox, words), "filled 9\ncounted 2\n");
     assert_eq!(sandbox.paths(), ["map"]);
 }
 
@@ -87,7 +89,8 @@ fn an_object_is_given_whatever_an_entry_is() {
 fn a_pin_is_given_nothing() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
-    for words in ["map id 1", "--pid 1", "--global marker=1", "--program dump"] {
+    for words in ["map id 1", "--pid 1", "--global marker=1", "--max-entries a=1", "--program dump"]
+    {
         read(&sandbox, &format!("marker {words}")).exits(64).says("marker is a pin");
     }
 }

@@ -1,6 +1,7 @@
 //! What may be desired and what may be there, over so few names that the two often meet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -74,11 +75,13 @@ fn set(name: &str) -> Set {
 }
 
 fn pins() -> impl Strategy<Value = DesiredPin> {
-    let given = (programs(), globals(), given_maps());
+    let given = (programs(), globals(), given_maps(), sizes());
     (given, params(), metas(), modes()).prop_map(|(given, param, meta, dir_mode)| {
-        let (program, globals, maps) = given;
+        let (program, globals, maps, mut max_entries) = given;
+        // As `desired` guarantees, no map that is given has a size.
+        max_entries.retain(|name, _| !maps.contains_key(name));
         let held = maps.keys().cloned().collect();
-        let program = Arc::new(Program { globals, maps, held, ..program });
+        let program = Arc::new(Program { globals, maps, held, max_entries, ..program });
         let param = match param {
             // As `desired` guarantees, an own map is not one that is given.
             Param::OwnMap(name) if program.maps.contains_key(&name) => Param::None,
@@ -104,6 +107,7 @@ fn programs() -> impl Strategy<Value = Program> {
         globals: Globals::default(),
         maps: BTreeMap::new(),
         held: BTreeSet::new(),
+        max_entries: BTreeMap::new(),
     };
     select(vec![
         program(1, "dump", "task"),
@@ -134,6 +138,15 @@ fn given_maps() -> impl Strategy<Value = BTreeMap<String, MapRef>> {
     [one(), one()].prop_map(|maps| {
         let names = OWN_MAPS.into_iter().map(str::to_owned);
         names.zip(maps).filter_map(|(name, map)| Some((name, map?))).collect()
+    })
+}
+
+fn sizes() -> impl Strategy<Value = BTreeMap<String, NonZeroU32>> {
+    let sizes = vec![NonZeroU32::MIN, NonZeroU32::MAX];
+    let one = || prop_oneof![3 => Just(None), 1 => select(sizes.clone()).prop_map(Some)];
+    [one(), one()].prop_map(|sizes| {
+        let names = OWN_MAPS.into_iter().map(str::to_owned);
+        names.zip(sizes).filter_map(|(name, size)| Some((name, size?))).collect()
     })
 }
 
@@ -237,7 +250,7 @@ enum What {
     OtherProgram,
     /// The same but for the link's parameter.
     OtherParam,
-    /// The same, but a version has loaded it that stamped nothing of globals and maps.
+    /// The same, but a version has loaded it that stamped nothing of globals, maps and their sizes.
     OlderStamp,
     /// The same but for mode, owner and group.
     OtherMeta,
@@ -329,7 +342,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
     let mut pin = loaded.pinned(&pin, param.unwrap_or(LinkParam::None), number);
     if let (What::OlderStamp, Provenance::Stamped(stamp)) = (what, &mut pin.provenance) {
         let stamp = Arc::make_mut(stamp);
-        (stamp.globals, stamp.maps, stamp.own_maps) = Default::default();
+        (stamp.globals, stamp.maps, stamp.max_entries, stamp.own_maps) = Default::default();
     }
     Node::Iterator(match whose {
         Whose::Ours | Whose::AnotherSets => pin,

@@ -130,6 +130,14 @@ pub(super) fn check_maps(call: Call, expected: &[&str]) {
     assert_eq!(only_program(&call).maps.iter().map(line).collect::<Vec<_>>(), expected);
 }
 
+/// The sizes that maps of the only pin's program are given.
+#[track_caller]
+pub(super) fn check_max_entries(call: Call, expected: &[(&str, u32)]) {
+    let program = only_program(&call);
+    let sizes = program.max_entries.iter().map(|(name, size)| (name.as_str(), size.get()));
+    assert_eq!(sizes.collect::<Vec<_>>(), expected);
+}
+
 /// What is put where for the only pin's program, and as what it is remembered.
 #[track_caller]
 pub(super) fn check_patches(call: Call, expected: &[&str], text: &str) {

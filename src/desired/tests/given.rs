@@ -346,6 +346,12 @@ fn programs_are_shared_by_what_they_are_given() {
     assert!(shared("maps = { seen = { id = 1 } }", "maps = { seen = { id = 1 } }"));
     assert!(!shared("maps = { seen = { id = 1 } }", "maps = { seen = { id = 2 } }"));
     assert!(!shared("maps = { seen = { id = 1 } }", "maps = { counts = { id = 1 } }"));
+    assert!(shared("max-entries = {}", ""));
+    assert!(shared("max-entries = { seen = 16 }", "[iter.max-entries]\nseen = 0x10"));
+    assert!(!shared("max-entries = { seen = 1 }", "max-entries = { seen = 2 }"));
+    assert!(!shared("max-entries = { seen = 1 }", "max-entries = { counts = 1 }"));
+    assert!(!shared("max-entries = { seen = 1 }", ""));
+    assert!(!shared("", "max-entries = { seen = 1 }"));
     let walking = programs(&["map = { own = 'seen' }", "map = { own = 'counts' }"]);
     assert!(Arc::ptr_eq(&walking[0], &walking[1]), "one object, two of its maps");
 }

@@ -1,6 +1,7 @@
 //! The inputs of a plan in a few words, and a plan as a few lines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,6 +175,7 @@ pub(super) fn task() -> DesiredPin {
         globals: Globals::default(),
         maps: BTreeMap::new(),
         held: BTreeSet::new(),
+        max_entries: BTreeMap::new(),
     };
     DesiredPin {
         program: Arc::new(program),
@@ -199,6 +201,17 @@ pub(super) fn given(maps: &[(&str, MapRef)]) -> DesiredPin {
     let held = maps.keys().cloned().collect();
     let program = Program { maps, held, ..(*task().program).clone() };
     DesiredPin { program: Arc::new(program), ..task() }
+}
+
+/// A pin whose program's maps have these sizes.
+pub(super) fn sized(sizes: &[(&str, u32)]) -> DesiredPin {
+    let program = Program { max_entries: max_entries(sizes), ..(*task().program).clone() };
+    DesiredPin { program: Arc::new(program), ..task() }
+}
+
+pub(super) fn max_entries(sizes: &[(&str, u32)]) -> BTreeMap<String, NonZeroU32> {
+    let size = |number| NonZeroU32::new(number).expect("a size");
+    sizes.iter().map(|(name, number)| ((*name).to_owned(), size(*number))).collect()
 }
 
 /// The same pin, but its program has these globals.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::case::{
-    check, check_pin, dir, from, given, named, of, ours, ours_but, over, pinned, put, stamped,
-    taking, task, unstamped, walking, want,
+    check, check_pin, dir, from, given, max_entries, named, of, ours, ours_but, over, pinned, put,
+    sized, stamped, taking, task, unstamped, walking, want,
 };
 use crate::desired::{CgroupRef, DesiredPin, Globals, MapRef, Order, Param};
 use crate::globals::Patch;
@@ -256,6 +256,37 @@ fn changed_given_maps_are_replaced() {
         &[("counts", 4), ("same", 1)],
         "replace a: map `counts` changed: own -> 4, map `seen` changed: 4 -> own",
     );
+}
+
+#[test]
+fn changed_sizes_of_maps_are_replaced() {
+    #[track_caller]
+    fn compared(from: &[(&str, u32)], to: &[(&str, u32)], expected: &str) {
+        let have = ours_but(|_, stamp| stamp.max_entries = max_entries(from));
+        check(want(&[("a", sized(to))]).have(&[("a", have)]), &[expected]);
+    }
+    compared(&[], &[], "= a");
+    compared(&[("seen", 64)], &[("seen", 64)], "= a");
+    compared(&[], &[("seen", 64)], "replace a: max-entries of `seen` changed: own -> 64");
+    compared(
+        &[("seen", 64)],
+        &[("seen", 128)],
+        "replace a: max-entries of `seen` changed: 64 -> 128",
+    );
+    compared(&[("seen", 64)], &[], "replace a: max-entries of `seen` changed: 64 -> own");
+    compared(
+        &[("seen", 64), ("same", 1)],
+        &[("counts", 64), ("same", 1)],
+        "replace a: max-entries of `counts` changed: own -> 64, \
+         max-entries of `seen` changed: 64 -> own",
+    );
+}
+
+#[test]
+fn a_map_that_gets_a_size_instead_of_an_existing_one_is_told_so() {
+    let case = want(&[("a", sized(&[("seen", 64)]))]).have(&[("a", with_maps(&[("seen", 4)]))]);
+    let reasons = "map `seen` changed: 4 -> own, max-entries of `seen` changed: own -> 64";
+    check(case, &[&format!("replace a: {reasons}")]);
 }
 
 #[test]
