@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore as _, Object, OpenObject};
 
-use super::error::LoadError;
+use super::error::{Declared, LoadError};
 use super::features::lacks_sleepable;
 use super::{ffi, generated, globals, log, map, open, stamp};
 use crate::desired::Program;
@@ -85,8 +85,10 @@ pub fn load(
         return Ok(loaded);
     }
     let object = prepare(program, bytes, maps, bpffs)?;
+    let declared = Declared::all(&object);
     let (loaded, messages) = log::collect(|| ffi::load(object));
-    let object = loaded.map_err(|error| LoadError::new(&program.target, error, &messages))?;
+    let object =
+        loaded.map_err(|error| LoadError::new(&program.target, error, &messages, &declared))?;
     let found = object.progs().find(|one| one.name().to_str() == Some(program.name.as_str()));
     let fd = found
         .ok_or(LoadError::NoProgram)?
