@@ -119,8 +119,17 @@ impl Exit {
         if cause.is::<Lacks>() {
             return Some(Self::Unavailable);
         }
-        if let Some(AttachError::Lacks(_)) = cause.downcast_ref::<AttachError>() {
-            return Some(Self::Unavailable);
+        if let Some(error) = cause.downcast_ref::<AttachError>() {
+            return match error {
+                AttachError::Lacks(_) => Some(Self::Unavailable),
+                AttachError::MayNotSleep(_) => Some(Self::Invalid),
+                AttachError::Refused { .. }
+                | AttachError::NoThread(_)
+                | AttachError::NoProcess(_)
+                | AttachError::NoOwnMap(_)
+                | AttachError::MapGone(_)
+                | AttachError::Mismatch { .. } => None,
+            };
         }
         cause.downcast_ref::<io::Error>().and_then(Self::of_io)
     }

@@ -90,6 +90,14 @@ impl Target {
         &self.0
     }
 
+    /// Whether it takes programs that may sleep; `None` for one that is not known. It is registered with
+    /// `BPF_ITER_RESCHED` then: see `bpf_iter_link_attach()` in kernel/bpf/bpf_iter.c.
+    pub fn takes_sleepable(&self) -> Option<bool> {
+        const SLEEPABLE: [&str; 7] =
+            ["task", "task_file", "task_vma", "cgroup", "ksym", "kmem_cache", "dmabuf"];
+        self.known().map(|known| SLEEPABLE.contains(&known.name))
+    }
+
     /// What is known of it; `None` for one that a newer kernel may have.
     pub fn known(&self) -> Option<&'static Known> {
         KNOWN.iter().find(|known| known.name == &*self.0)
@@ -134,6 +142,14 @@ mod tests {
         assert_eq!(Sleep::of_section("iter/task"), Sleep::Never);
         assert_eq!(Sleep::of_section("iter.s/task"), Sleep::Allowed);
         assert_eq!(Sleep::of_section("?iter.s/task"), Sleep::Allowed);
+    }
+
+    #[test]
+    fn targets_that_take_sleepable_programs_are_known() {
+        let takes = |name: &str| Target::new(name).takes_sleepable();
+        assert_eq!(takes("task_vma"), Some(true));
+        assert_eq!(takes("bpf_map_elem"), Some(false));
+        assert_eq!(takes("no_such_target"), None);
     }
 
     #[test]

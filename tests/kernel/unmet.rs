@@ -4,9 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use iterctl::feature::Feature;
+
 use super::bpf;
 use super::errors::{fails, pin};
-use super::sandbox::Sandbox;
+use super::needs::needs;
+use super::sandbox::{Sandbox, entry_with};
 
 /// `pin` with these words fails so, of which `WHAT` is what could not be done; with `--debug`, too.
 #[track_caller]
@@ -154,5 +157,40 @@ fn a_context_of_another_target() {
         "the kernel's `struct bpf_map` is smaller than what the program reads there: check that \
          SEC(\"iter/…\") and struct bpf_iter__… name the same target, and that its structures have \
          `preserve_access_index`",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_sleepable_program_of_a_target_that_takes_none() {
+    needs(Feature::Sleepable);
+    let sandbox = Sandbox::new();
+    let map = bpf::hash_map("conns");
+    check(
+        &sandbox,
+        &format!("sleepable_elem.bpf.o x map id {}", bpf::id(&map)),
+        65,
+        "failed to pin `x`",
+        "target `bpf_map_elem` takes no sleepable program",
+        "write SEC(\"iter/bpf_map_elem\") instead of SEC(\"iter.s/bpf_map_elem\")",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_map_of_the_objects_own_that_is_too_small() {
+    let sandbox = Sandbox::new();
+    let keys = "map = { own = \"narrow\" }";
+    sandbox.manifest("iters.toml", &entry_with("own_narrow.bpf.o", "x", keys));
+    fails(
+        &sandbox,
+        sandbox.iterctl("apply -f iters.toml"),
+        1,
+        "\
+error: failed to pin `x`
+  caused by: its own map `narrow` has smaller keys or values than the program reads
+  hint: give it a map whose keys and values are as large as those that the program reads
+note: nothing was changed
+",
     );
 }
