@@ -10,6 +10,8 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),$(SUDO_RUNNER))
 
 CLANG ?= clang
 BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
+# `bpf` is of this machine's byte order.
+OTHER_ENDIAN := bpfeb
 SOURCES := $(wildcard examples/*/*.bpf.c tests/objects/*.bpf.c)
 OBJECTS := $(SOURCES:.c=.o)
 
@@ -136,6 +138,8 @@ $(VENV)/ready: tests/system/requirements.txt tests/system/constraints.txt
 
 $(filter tests/objects/%,$(OBJECTS)): tests/objects/iter.h
 tests/objects/rodata2.bpf.o: tests/objects/rodata.bpf.c
+tests/objects/big_endian.bpf.o: tests/objects/tasks_v1.bpf.c
+tests/objects/big_endian.bpf.o: BPF_CFLAGS := $(subst -target bpf,-target $(OTHER_ENDIAN),$(BPF_CFLAGS))
 tests/objects/no_btf.bpf.o: tests/objects/no_core.bpf.c
 tests/objects/no_btf.bpf.o: BPF_CFLAGS := $(filter-out -g,$(BPF_CFLAGS))
 

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::bpffs::{Locked, MountError, OpenError};
 use crate::execute::{Failed, Failure};
-use crate::kernel::{AttachError, LoadError};
+use crate::kernel::{AttachError, LoadError, MapRefusal};
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, Lacking, Lacks, Usage};
@@ -91,12 +91,22 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<LoadError>() {
             return match error {
                 LoadError::NotPermitted => Some(Self::NotPermitted),
-                LoadError::Lacks(_) | LoadError::UnknownTarget(_) => Some(Self::Unavailable),
+                LoadError::Lacks(_)
+                | LoadError::UnknownTarget(_)
+                | LoadError::Unmet(_)
+                | LoadError::MapRefused { why: MapRefusal::NoSuchType(_), .. } => {
+                    Some(Self::Unavailable)
+                }
                 LoadError::Open(_)
                 | LoadError::NoProgram
                 | LoadError::Memlock
                 | LoadError::Rejected { .. }
                 | LoadError::MapNotHeld { .. }
+                | LoadError::MapRefused {
+                    why: MapRefusal::NoSize | MapRefusal::Other { .. },
+                    ..
+                }
+                | LoadError::SlotRefused { .. }
                 | LoadError::MapDiffers { .. }
                 | LoadError::GivenMap { .. }
                 | LoadError::Other { .. } => None,
@@ -109,8 +119,17 @@ impl Exit {
         if cause.is::<Lacks>() {
             return Some(Self::Unavailable);
         }
-        if let Some(AttachError::Lacks(_)) = cause.downcast_ref::<AttachError>() {
-            return Some(Self::Unavailable);
+        if let Some(error) = cause.downcast_ref::<AttachError>() {
+            return match error {
+                AttachError::Lacks(_) => Some(Self::Unavailable),
+                AttachError::MayNotSleep(_) => Some(Self::Invalid),
+                AttachError::Refused { .. }
+                | AttachError::NoThread(_)
+                | AttachError::NoProcess(_)
+                | AttachError::NoOwnMap(_)
+                | AttachError::MapGone(_)
+                | AttachError::Mismatch { .. } => None,
+            };
         }
         cause.downcast_ref::<io::Error>().and_then(Self::of_io)
     }

@@ -24,7 +24,7 @@ mod verdict;
 mod version;
 
 pub use capability::hint as permission_hint;
-pub use error::{AttachError, LoadError};
+pub use error::{AttachError, Holds, LoadError, MapRefusal, Unmet};
 pub use features::features;
 pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;

@@ -43,7 +43,7 @@ pub struct Known {
     pub since: &'static str,
     /// Its parameter.
     pub takes: Takes,
-    /// Whether it takes programs that may sleep (`BPF_ITER_RESCHED` in the flags of its `bpf_iter_reg`).
+    /// Whether it takes programs that may sleep.
     pub sleeps: bool,
 }
 
@@ -115,6 +115,12 @@ impl Target {
         (has_digit(near.name) == has_digit(&self.0)).then_some(near.name)
     }
 
+    /// Whether it takes programs that may sleep; `None` for one that is not known. It is registered with
+    /// `BPF_ITER_RESCHED` then: see `bpf_iter_link_attach()` in kernel/bpf/bpf_iter.c.
+    pub fn takes_sleepable(&self) -> Option<bool> {
+        self.known().map(|known| known.sleeps)
+    }
+
     /// What is known of it; `None` for one that a newer kernel may have.
     pub fn known(&self) -> Option<&'static Known> {
         KNOWN.iter().find(|known| known.name == &*self.0)
@@ -172,6 +178,14 @@ mod tests {
         for right in ["task", "udp6", "tcp4", "warp_core", "bpf_btf", "io_uring", "sctp", "files"] {
             assert_eq!(misspelt(right), None, "{right}");
         }
+    }
+
+    #[test]
+    fn targets_that_take_sleepable_programs_are_known() {
+        let takes = |name: &str| Target::new(name).takes_sleepable();
+        assert_eq!(takes("task_vma"), Some(true));
+        assert_eq!(takes("bpf_map_elem"), Some(false));
+        assert_eq!(takes("no_such_target"), None);
     }
 
     #[test]

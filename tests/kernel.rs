@@ -54,6 +54,7 @@ mod kernel {
     mod targets;
     mod transaction;
     mod trust;
+    mod unmet;
     mod unmounted;
     mod unpin;
     mod waiting;

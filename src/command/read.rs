@@ -95,7 +95,7 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
         format!("failed to load `{}` of {}", program.name, Printable(&args.what))
     })?;
-    let (link, _) = IteratorLink::attach(&loaded, &program.target, param)
+    let (link, _) = IteratorLink::attach(&loaded, program, param)
         .with_context(|| format!("failed to attach `{}`", program.name))?;
     link.run().with_context(|| format!("failed to run `{}`", program.name))
 }

@@ -30,9 +30,7 @@ impl Resolver<'_> {
             let target = candidate.target.clone();
             self.fault(place(), Problem::MisspeltTarget { target, meant });
         }
-        if candidate.sleep == Sleep::Allowed
-            && candidate.target.known().is_some_and(|known| !known.sleeps)
-        {
+        if candidate.sleep == Sleep::Allowed && candidate.target.takes_sleepable() == Some(false) {
             self.fault(place(), Problem::SleepNotTaken(candidate.target.clone()));
         }
         let Some(needs) = facts.anatomy.programs.get(&candidate.program) else {

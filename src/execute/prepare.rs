@@ -120,7 +120,7 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
 
 fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::Result<LinkId> {
     let name = &wanted.name;
-    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program.target, wanted.param)?;
+    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let Meta { mode, .. } = wanted.pin.meta;
     let is_open_to_its_maker = is_open_to_its_maker(wanted.pin.meta);

@@ -1,16 +1,26 @@
 //! The kernel's and libbpf's errors, translated: what happened, and the way out.
 
 mod attach;
+mod map;
+mod rejected;
+mod said;
+mod unmet;
+mod words;
 
-use std::fmt;
+use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 pub use attach::AttachError;
+pub(super) use map::Declared;
+pub use map::MapRefusal;
+pub use unmet::Unmet;
 
 use super::features::counts_locked_memory;
 use super::{capability, verdict};
 use crate::feature::Feature;
 use crate::meta::MapId;
+use crate::path::Printable;
 use crate::target::Target;
 
 const EBADF: i32 = 9;
@@ -21,6 +31,10 @@ const E2BIG: i32 = 7;
 const ENOSYS: i32 = 38;
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
+const ENOMEM: i32 = 12;
+
+/// The first of libbpf's own error numbers (`enum libbpf_errno` in libbpf.h).
+const FIRST_OF_LIBBPF: i32 = 4000;
 
 /// Why a program could not be loaded.
 #[derive(Debug)]
@@ -37,6 +51,8 @@ pub enum LoadError {
     Lacks(Feature),
     /// This kernel has no such target.
     UnknownTarget(Target),
+    /// This kernel lacks what the program takes from it, or has it in another form.
+    Unmet(Unmet),
     /// The verifier said no.
     Rejected {
         /// Its log, line by line.
@@ -48,6 +64,24 @@ pub enum LoadError {
         map: String,
         /// The map that it was given.
         id: MapId,
+    },
+    /// The kernel does not create one of the object's own maps.
+    MapRefused {
+        /// The map.
+        map: String,
+        /// Why.
+        why: MapRefusal,
+    },
+    /// One of the object's own maps cannot hold what the object puts into it.
+    SlotRefused {
+        /// The map.
+        map: String,
+        /// Its slot.
+        slot: u32,
+        /// What is to be in it.
+        holds: Holds,
+        /// The kernel's error.
+        error: io::Error,
     },
     /// An existing map that the program is given does not fit the object's own.
     MapDiffers {
@@ -77,21 +111,38 @@ pub enum LoadError {
     Other {
         /// The kernel's error.
         error: io::Error,
-        /// What libbpf said last.
+        /// What libbpf said of the reason.
         message: Option<String>,
     },
 }
 
+/// What an object puts into a slot of one of its maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A program, which is called from there.
+    Program(String),
+    /// A map.
+    Map(String),
+}
+
 impl LoadError {
-    /// Understands a failed load from its errno and what libbpf said.
-    pub(super) fn new(target: &Target, error: io::Error, messages: &[String]) -> Self {
+    /// Understands a failed load from its errno, what libbpf said, and what the object declares of its maps.
+    pub(super) fn new(
+        target: &Target,
+        error: io::Error,
+        messages: &[String],
+        declared: &[Declared],
+    ) -> Self {
         if let Some(log) = messages.iter().find_map(|message| verdict::log(message)) {
             // What every kernel says of kinds of programs that may not sleep (`check_attach_btf_id()` in
             // kernel/bpf/verifier.c); which those are differs.
             if log.iter().any(|line| line.contains("programs can be sleepable")) {
                 return Self::Lacks(Feature::Sleepable);
             }
-            return Self::Rejected { log };
+            return Unmet::of_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
+        }
+        if let Some(unmet) = messages.iter().find_map(|message| Unmet::of_message(message)) {
+            return Self::Unmet(unmet);
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
         match error.raw_os_error() {
@@ -114,99 +165,27 @@ impl LoadError {
                 Self::Lacks(Feature::Btf)
             }
             Some(ENOSYS) => Self::Lacks(Feature::Bpf),
-            _ => Self::Other { error, message: messages.last().cloned() },
+            _ => Self::of_maps(error, messages, declared),
         }
     }
 
-    /// The way out, where there is one.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotPermitted => Some(capability::hint()),
-            Self::Memlock => Some(format!(
-                "raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`: kernels before {} count \
-                 BPF memory against it",
-                Feature::MemoryCgroup.since()
-            )),
-            Self::Lacks(feature) => Some(feature.hint()),
-            Self::UnknownTarget(target) => Some(match target.known() {
-                Some(known) => Feature::Target(known).hint(),
-                None => "check the program's SEC(\"iter/…\")".to_owned(),
-            }),
-            Self::Rejected { log } => {
-                hint_of(&verdict::reasons(log), capability::lockdown().as_deref())
-                    .or_else(|| verdict::suggestion(log))
-            }
-            Self::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
-                Some(Feature::Stamps.hint())
-            }
-            Self::Stamp(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some(capability::hint())
-            }
-            Self::MapDiffers { .. } => {
-                Some("give it a map that is made like the object's own".to_owned())
-            }
-            Self::Open(_)
-            | Self::NoProgram
-            | Self::MapNotHeld { .. }
-            | Self::GivenMap { .. }
-            | Self::Stamp(_)
-            | Self::Other { .. } => None,
+    /// The same where the maps may be what has failed.
+    fn of_maps(error: io::Error, messages: &[String], declared: &[Declared]) -> Self {
+        if let Some(map) = said::refused_map(messages) {
+            let why = MapRefusal::new(map, declared, error, map::kernel_has);
+            return Self::MapRefused { map: map.to_owned(), why };
+        }
+        match said::refused_slot(messages) {
+            Some((map, slot, holds)) => Self::SlotRefused { map, slot, holds, error },
+            None => Self::Other { error, message: said::reason(messages).map(str::to_owned) },
         }
     }
 }
 
-/// The way out of what the verifier has against a program, on a kernel that is locked down so.
-fn hint_of(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
-    let says = |text: &str| reasons.iter().any(|reason| reason.contains(text));
-    if says("ptr_or_null_") {
-        let hint = "a pointer in the context may be NULL: read it once into a local variable, and check that";
-        return Some(hint.to_owned());
-    }
-    // `unknown func` up to Linux 6.10 (`check_helper_call()` in kernel/bpf/verifier.c). libbpf makes
-    // bpf_probe_read#4 of the newer ones where it finds that they cannot be used.
-    let is_refused =
-        says("cannot use helper bpf_probe_read") || says("unknown func bpf_probe_read");
-    (is_refused && lockdown == Some("confidentiality")).then(|| {
-        "the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown), and gives no helper \
-         that reads its memory: read members directly, as `task->pid`"
-            .to_owned()
-    })
+/// Text of an object or of the kernel, for people.
+fn printable(text: &str) -> Cow<'_, str> {
+    Printable(Path::new(text)).text()
 }
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open(why) => write!(f, "libbpf cannot open it: {why}"),
-            Self::NoProgram => write!(f, "the object has no such program"),
-            Self::NotPermitted => write!(f, "not permitted to load BPF programs"),
-            Self::Memlock => write!(f, "not enough memory may be locked"),
-            Self::Lacks(feature) => f.write_str(&feature.lacking()),
-            Self::UnknownTarget(target) => write!(f, "this kernel has no target `{target}`"),
-            Self::Rejected { log } => {
-                write!(
-                    f,
-                    "the verifier rejected it; the last lines of its log (all with --debug):"
-                )?;
-                verdict::last_lines(log).iter().try_for_each(|line| write!(f, "\n    {line}"))
-            }
-            Self::MapNotHeld { map, id } => {
-                write!(f, "the loaded program does not hold map {id} as its map `{map}`")
-            }
-            Self::MapDiffers { map, id, what, wanted, found } => write!(
-                f,
-                "map {id} cannot stand for its map `{map}`: its {what} is {found}, not {wanted}"
-            ),
-            Self::GivenMap { map, id, error } => {
-                write!(f, "map {id} cannot stand for its map `{map}`: {error}")
-            }
-            Self::Stamp(error) => write!(f, "failed to bind the stamp to it: {error}"),
-            Self::Other { error, message: Some(message) } => write!(f, "{error}: {message}"),
-            Self::Other { error, message: None } => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 mod tests {
@@ -215,32 +194,18 @@ mod tests {
     #[track_caller]
     fn check_load(errno: i32, said: &str, message: &str) {
         let error = io::Error::from_raw_os_error(errno);
-        let error = LoadError::new(&Target::new("unix"), error, &[said.to_owned()]);
+        let error = LoadError::new(&Target::new("unix"), error, &[said.to_owned()], &[]);
         assert_eq!(error.to_string(), message);
     }
 
+    /// The messages are in lines.
     #[track_caller]
-    fn check_hint(reason: &str, lockdown: Option<&str>, expected: Option<&str>) {
-        let hint = hint_of(&[reason], lockdown);
-        let begins = hint.as_deref().and_then(|hint| hint.split([',', ':']).next());
-        assert_eq!(begins, expected, "{reason}");
-    }
-
-    #[test]
-    fn a_helper_that_lockdown_takes_away_is_told() {
-        let locked =
-            Some("the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown)");
-        for reason in [
-            "program of this type cannot use helper bpf_probe_read#4",
-            "unknown func bpf_probe_read_kernel#113",
-        ] {
-            check_hint(reason, Some("confidentiality"), locked);
-            check_hint(reason, Some("integrity"), None);
-            check_hint(reason, None, None);
-        }
-        check_hint("unknown func bpf_get_socket_uid#47", Some("confidentiality"), None);
-        let null = Some("a pointer in the context may be NULL");
-        check_hint("R1 invalid mem access 'trusted_ptr_or_null_'", None, null);
+    fn check_said(errno: i32, said: &str, message: &str, hint: Option<&str>) {
+        let messages: Vec<String> = said.lines().map(str::to_owned).collect();
+        let error = io::Error::from_raw_os_error(errno);
+        let error = LoadError::new(&Target::new("task"), error, &messages, &[]);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.hint().as_deref(), hint);
     }
 
     #[test]
@@ -262,5 +227,60 @@ mod tests {
                 frame(&format!("Only {kinds} programs can be sleepable\nprocessed 0 insns\n"));
             check_load(EINVAL, &log, "this kernel has no sleepable iterators (`iter.s/…`)");
         }
+    }
+
+    #[test]
+    fn the_reason_is_told_and_not_its_consequence() {
+        check_said(
+            EBADF,
+            "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=-2: -EBADF\nfailed to load object 'x'",
+            "slot 0 of its map `jmp` is to hold the program `f2`, which is not loaded",
+            None,
+        );
+        check_said(
+            EINVAL,
+            "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=5: -EINVAL\nfailed to load object 'x'",
+            "slot 0 of its map `jmp` cannot hold the program `f2`, which is of another kind",
+            Some(
+                "a program goes only into a map that programs of the same target, and of the same \
+                 SEC(\"iter/…\") or SEC(\"iter.s/…\"), use",
+            ),
+        );
+        check_said(
+            EINVAL,
+            "map 'huge': failed to create: -EINVAL",
+            "failed to create its map `huge`: Invalid argument (os error 22)",
+            None,
+        );
+        check_said(
+            EINVAL,
+            "extern (kcfg) 'CONFIG_HZ': value '250' implies integer type\nerror parsing system Kconfig line \
+             'CONFIG_HZ': -EINVAL",
+            "this kernel's `CONFIG_HZ` does not fit the program's variable: value '250' implies integer type",
+            Some("declare it with a type that its value fits"),
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_whole() {
+        check_said(
+            E2BIG,
+            "prog 'f': BPF program load failed: -E2BIG\nprog 'f': failed to load: -E2BIG\nfailed to load \
+             object 'x'",
+            "prog 'f': BPF program load failed: Argument list too long (os error 7)",
+            None,
+        );
+        check_said(
+            4003,
+            "object 'x': loading non-native endianness is unsupported",
+            "object 'x': loading non-native endianness is unsupported",
+            None,
+        );
+        check_said(
+            ENOMEM,
+            "failed to load object 'x'",
+            "Cannot allocate memory (os error 12)",
+            None,
+        );
     }
 }

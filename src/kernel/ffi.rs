@@ -152,6 +152,12 @@ pub(super) fn map_type_name(map_type: u32) -> Option<&'static str> {
     unsafe { CStr::from_ptr(name) }.to_str().ok()
 }
 
+/// The type of a map of an object. Unlike libbpf-rs, keeps the number of one that it does not know.
+pub(super) fn map_type(map: &OpenMap<'_>) -> u32 {
+    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows.
+    unsafe { sys::bpf_map__type(map.as_libbpf_object().as_ptr()) }
+}
+
 /// `BPF_PROG_BIND_MAP`: the map lives as long as the program.
 pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both descriptors are open, and no options are given.

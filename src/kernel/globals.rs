@@ -70,6 +70,8 @@ pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
     let prototype = FuncProto::try_from(function.referenced_type()).ok()?;
     let argument: Ptr<'_> = btf.type_by_id(prototype.get(0)?.ty)?;
     let name = bare(argument.referenced_type())?.name()?.to_str()?;
+    // What follows `___` tells the kinds of one structure apart (CO-RE's flavors).
+    let name = name.split_once("___").map_or(name, |(name, _)| name);
     name.strip_prefix("bpf_iter__").map(str::to_owned)
 }
 

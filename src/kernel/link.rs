@@ -13,6 +13,7 @@ use super::ffi;
 use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info};
 use super::load::Loaded;
 use super::map;
+use crate::desired::Program;
 use crate::meta::{LinkId, MapId, ProgramId};
 use crate::observed::{Kind, Link, LinkParam};
 use crate::plan::WantedParam;
@@ -34,18 +35,19 @@ impl IteratorLink {
     /// Where the kernel refuses, or makes something else: `bpf_iter_link_info` is a union, and a
     /// map given to a target that takes a task becomes a thread id.
     pub fn attach(
-        program: &Loaded,
-        target: &Target,
-        param: &WantedParam,
+        loaded: &Loaded,
+        program: &Program,
+        wanted: &WantedParam,
     ) -> Result<(Self, Link), AttachError> {
-        let param = match param {
+        let target = &program.target;
+        let param = match wanted {
             WantedParam::Link(param) => *param,
             WantedParam::OwnMap(name) => {
-                let id = program.own_maps().get(name).copied();
+                let id = loaded.own_maps().get(name).copied();
                 LinkParam::Map(id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
             }
         };
-        let refused = |error| AttachError::refused(target, param, error);
+        let refused = |error| AttachError::refused((target, program.sleep), wanted, error);
         let map;
         let attach = match param {
             LinkParam::None => Attach::Plain,
@@ -63,7 +65,7 @@ impl IteratorLink {
             LinkParam::Process(pid) => Attach::Process(pid),
             LinkParam::Cgroup { id, order } => Attach::Cgroup(id, order),
         };
-        let fd = attach_iter(program.as_fd(), attach).map_err(refused)?;
+        let fd = attach_iter(loaded.as_fd(), attach).map_err(refused)?;
         let (info, name) = iterator_info(fd.as_fd()).map_err(refused)?;
         let link = Self { fd, info };
         let made = link.describe(Target::new(name));

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::{Map, MapCore as _, Object};
 
-use super::error::LoadError;
+use super::error::{Declared, LoadError};
 use super::features::lacks_sleepable;
 use super::prepare::Wanted;
 use super::{ffi, generated, log, map, open, stamp};
@@ -102,8 +102,10 @@ pub fn load(
         return loaded.verify(&needs, given);
     }
     let object = wanted.open(&needs)?;
+    let declared = Declared::all(&object);
     let (loaded, messages) = log::collect(|| ffi::load(object));
-    let object = loaded.map_err(|error| LoadError::new(&program.target, error, &messages))?;
+    let object =
+        loaded.map_err(|error| LoadError::new(&program.target, error, &messages, &declared))?;
     let found = object.progs().find(|one| one.name().to_str() == Some(program.name.as_str()));
     let fd = found
         .ok_or(LoadError::NoProgram)?

@@ -1,5 +1,7 @@
 //! What the kernel refuses, word for word: what happened, to what, and the way out.
 
+use std::fs;
+
 use libbpf_rs::{MapHandle, MapType};
 
 use super::bpf;
@@ -8,7 +10,7 @@ use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
 /// The arguments that pin something, with these words behind.
-fn pin(sandbox: &Sandbox, words: &str) -> String {
+pub(super) fn pin(sandbox: &Sandbox, words: &str) -> String {
     format!("pin --bpffs {} {words}", sandbox.bpffs().display())
 }
 
@@ -16,7 +18,7 @@ fn pin(sandbox: &Sandbox, words: &str) -> String {
 /// `DIR` stands for the sandbox's folder; the verifier's own words, which every kernel has its own
 /// of, are left out.
 #[track_caller]
-fn fails(sandbox: &Sandbox, run: Run, status: i32, expected: &str) {
+pub(super) fn fails(sandbox: &Sandbox, run: Run, status: i32, expected: &str) {
     let before = sandbox.path().display().to_string();
     let run = run.exits(status);
     assert_eq!(run.stdout, "", "{run}");
@@ -90,6 +92,23 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     // The first and the last line of every such log.
     assert!(log.contains("R1=ctx(") && log.contains("\nprocessed "), "{all}");
     assert!(all.stderr.contains("libbpf: loading "), "libbpf's own words, too: {all}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_the_verifier_quotes_does_nothing_to_a_terminal() {
+    let sandbox = Sandbox::new();
+    let mut object = fs::read(sandbox.file("rejected.bpf.o")).expect("the fixture is there");
+    // A line of the source, which the log shows.
+    let (line, red) = (b"BPF_SEQ_PRINTF(ctx", b"BPF_SEQ_PRI\x1b[31mx");
+    let at = object.windows(line.len()).position(|part| part == line).expect("BTF has the source");
+    object[at..at + red.len()].copy_from_slice(red);
+    fs::write(sandbox.file("red.bpf.o"), object).expect("own folder");
+    for debug in ["", " --debug"] {
+        let run = sandbox.iterctl(&pin(&sandbox, &format!("red.bpf.o x{debug}"))).exits(1);
+        assert!(!run.stderr.contains('\x1b'), "{run}");
+        run.says("BPF_SEQ_PRI\\u{1b}[31mx");
+    }
 }
 
 const SMALL: &str = "\

@@ -146,7 +146,7 @@ fn a_size_that_the_kernel_does_not_take_changes_nothing() {
     sandbox
         .iterctl(APPLY)
         .exits(1)
-        .says("map 'filled': failed to create")
+        .says("failed to create its map `filled`")
         .says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }

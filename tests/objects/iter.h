@@ -68,4 +68,10 @@ struct bpf_iter__cgroup {
 	struct cgroup *cgroup;
 } __attribute__((preserve_access_index));
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+#ifndef LICENSE_TEXT
+#define LICENSE_TEXT "Dual BSD/GPL"
+#endif
+
+#ifndef NO_LICENSE
+char LICENSE[] SEC("license") = LICENSE_TEXT;
+#endif

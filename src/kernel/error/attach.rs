@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 
-use super::{E2BIG, EACCES, EBADF, EINVAL, ENOENT, EPERM};
+use super::{E2BIG, EACCES, EBADF, EINVAL, ENOENT, EPERM, printable};
 use crate::desired::Order;
 use crate::feature::Feature;
 use crate::kernel::capability;
 use crate::observed::LinkParam;
-use crate::target::{Takes, Target};
+use crate::plan::WantedParam;
+use crate::target::{Sleep, Takes, Target};
 
 /// Why a loaded program could not be attached.
 #[derive(Debug)]
@@ -18,12 +19,14 @@ pub enum AttachError {
         /// What the iterator walks.
         target: Target,
         /// With what.
-        param: LinkParam,
+        param: WantedParam,
         /// The kernel's error.
         error: io::Error,
     },
     /// This kernel lacks what the parameter needs.
     Lacks(Feature),
+    /// The program may sleep, and the target takes only those that never do.
+    MayNotSleep(Target),
     /// There is no such thread.
     NoThread(u32),
     /// There is no such process; a thread of that number may be there.
@@ -47,17 +50,27 @@ impl AttachError {
     /// A parameter that it does not know is too long for it, if it is beyond what it reads of
     /// `bpf_iter_link_info`: the process, before Linux 6.1 (`bpf_iter_link_attach()` in
     /// kernel/bpf/bpf_iter.c).
-    pub(in crate::kernel) fn refused(target: &Target, param: LinkParam, error: io::Error) -> Self {
+    pub(in crate::kernel) fn refused(
+        (target, sleep): (&Target, Sleep),
+        param: &WantedParam,
+        error: io::Error,
+    ) -> Self {
         match (error.raw_os_error(), param) {
-            (Some(E2BIG), LinkParam::Thread(_) | LinkParam::Process(_)) => {
+            // Before anything that has to do with the parameter (`bpf_iter_link_attach()`).
+            (Some(EINVAL), _)
+                if sleep == Sleep::Allowed && target.takes_sleepable() == Some(false) =>
+            {
+                Self::MayNotSleep(target.clone())
+            }
+            (Some(E2BIG), WantedParam::Link(LinkParam::Thread(_) | LinkParam::Process(_))) => {
                 Self::Lacks(Feature::TaskParameters)
             }
-            (Some(EINVAL), LinkParam::Cgroup { order, .. })
-                if order == Order::Children.number() =>
+            (Some(EINVAL), WantedParam::Link(LinkParam::Cgroup { order, .. }))
+                if *order == Order::Children.number() =>
             {
                 Self::Lacks(Feature::CgroupChildren)
             }
-            _ => Self::Refused { target: target.clone(), param, error },
+            _ => Self::Refused { target: target.clone(), param: param.clone(), error },
         }
     }
 
@@ -85,6 +98,11 @@ impl AttachError {
     pub fn hint(&self) -> Option<String> {
         let (target, error) = match self {
             Self::Lacks(feature) => return Some(feature.hint()),
+            Self::MayNotSleep(target) => {
+                return Some(format!(
+                    "write SEC(\"iter/{target}\") instead of SEC(\"iter.s/{target}\")"
+                ));
+            }
             Self::Refused { target, error, .. } => (target, error),
             Self::NoThread(_)
             | Self::NoProcess(_)
@@ -111,6 +129,17 @@ impl fmt::Display for AttachError {
                 // Sources: the attach_target functions in kernel/bpf/map_iter.c,
                 // net/core/bpf_sk_storage.c and net/core/sock_map.c, and measured on 6.18.
                 let takes = target.known().map(|known| known.takes);
+                let cgroup = match param {
+                    WantedParam::Link(LinkParam::Cgroup { id, .. }) => Some(id),
+                    WantedParam::Link(
+                        LinkParam::None
+                        | LinkParam::Map(_)
+                        | LinkParam::Thread(_)
+                        | LinkParam::Process(_),
+                    )
+                    | WantedParam::OwnMap(_) => None,
+                };
+                let param = Named(param);
                 match (error.raw_os_error(), takes) {
                     (Some(EBADF), Some(Takes::Map)) => write!(f, "`{target}` needs a map"),
                     (Some(EACCES), Some(Takes::Map)) => {
@@ -119,14 +148,9 @@ impl fmt::Display for AttachError {
                     (Some(EINVAL), Some(Takes::Map)) => {
                         write!(f, "`{target}` cannot walk a map of the type of {param}")
                     }
-                    (Some(ENOENT), Some(Takes::Cgroup)) => match param {
-                        LinkParam::Cgroup { id, .. } => {
-                            write!(f, "no cgroup with the id {id} can be seen from here")
-                        }
-                        LinkParam::None
-                        | LinkParam::Map(_)
-                        | LinkParam::Thread(_)
-                        | LinkParam::Process(_) => write!(f, "{error}"),
+                    (Some(ENOENT), Some(Takes::Cgroup)) => match cgroup {
+                        Some(id) => write!(f, "no cgroup with the id {id} can be seen from here"),
+                        None => write!(f, "{error}"),
                     },
                     (Some(EINVAL), Some(Takes::Cgroup | Takes::Task)) => {
                         write!(f, "this kernel's `{target}` does not take {param}")
@@ -138,9 +162,14 @@ impl fmt::Display for AttachError {
                 }
             }
             Self::Lacks(feature) => f.write_str(&feature.lacking()),
+            Self::MayNotSleep(target) => {
+                write!(f, "target `{target}` takes no sleepable program")
+            }
             Self::NoThread(tid) => write!(f, "there is no thread {tid}"),
             Self::NoProcess(pid) => write!(f, "there is no process {pid}"),
-            Self::NoOwnMap(name) => write!(f, "its object came without a map `{name}`"),
+            Self::NoOwnMap(name) => {
+                write!(f, "its object came without a map `{}`", printable(name))
+            }
             Self::MapGone(error) => write!(f, "the map went away: {error}"),
             Self::Mismatch { asked, got } => {
                 write!(
@@ -154,6 +183,19 @@ impl fmt::Display for AttachError {
 
 impl std::error::Error for AttachError {}
 
+/// A parameter as an error names it: a map of the object's own by its name, for it is gone with its id before
+/// anybody reads of it.
+struct Named<'a>(&'a WantedParam);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            WantedParam::Link(param) => write!(f, "{param}"),
+            WantedParam::OwnMap(name) => write!(f, "its own map `{}`", printable(name)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +208,13 @@ mod tests {
     }
 
     fn refused(target: &str, param: LinkParam, errno: i32) -> AttachError {
-        AttachError::refused(&Target::new(target), param, io::Error::from_raw_os_error(errno))
+        refused_program((target, Sleep::Never), &WantedParam::Link(param), errno)
+    }
+
+    fn refused_program(program: (&str, Sleep), param: &WantedParam, errno: i32) -> AttachError {
+        let (target, sleep) = program;
+        let error = io::Error::from_raw_os_error(errno);
+        AttachError::refused((&Target::new(target), sleep), param, error)
     }
 
     fn mismatch(asked: LinkParam, got: LinkParam) -> AttachError {
@@ -206,6 +254,40 @@ mod tests {
         check(
             &refused("bpf_map_elem", LinkParam::Map(MapId(1)), E2BIG),
             "failed to attach `bpf_map_elem`: Argument list too long (os error 7)",
+            None,
+        );
+    }
+
+    #[test]
+    fn a_target_that_takes_no_sleepable_program_says_so() {
+        let map = WantedParam::Link(LinkParam::Map(MapId(1)));
+        let refused = |target: &str, sleep| refused_program((target, sleep), &map, EINVAL);
+        check(
+            &refused("bpf_map_elem", Sleep::Allowed),
+            "target `bpf_map_elem` takes no sleepable program",
+            Some("write SEC(\"iter/bpf_map_elem\") instead of SEC(\"iter.s/bpf_map_elem\")"),
+        );
+        let map_type = "`bpf_map_elem` cannot walk a map of the type of map 1";
+        check(&refused("bpf_map_elem", Sleep::Never), map_type, None);
+        let process = WantedParam::Link(LinkParam::Process(1));
+        let other = "this kernel's `task` does not take pid 1";
+        check(&refused_program(("task", Sleep::Allowed), &process, EINVAL), other, None);
+    }
+
+    #[test]
+    fn a_map_of_the_objects_own_is_told_by_its_name() {
+        let own = WantedParam::OwnMap("conns".to_owned());
+        let refused = |errno| refused_program(("bpf_map_elem", Sleep::Never), &own, errno);
+        check(
+            &refused(EACCES),
+            "its own map `conns` has smaller keys or values than the program reads",
+            Some(
+                "give it a map whose keys and values are as large as those that the program reads",
+            ),
+        );
+        check(
+            &refused(EINVAL),
+            "`bpf_map_elem` cannot walk a map of the type of its own map `conns`",
             None,
         );
     }

@@ -38,3 +38,10 @@ pub(in crate::kernel) fn load_iterator(function: u32) -> io::Result<OwnedFd> {
         )
     })
 }
+
+/// Whether the kernel creates a small map of this type, which is dropped at once. Yes where libbpf does not know
+/// how to make one.
+pub(in crate::kernel) fn has_map_type(map_type: u32) -> bool {
+    // SAFETY: takes any number, and no options.
+    unsafe { sys::libbpf_probe_bpf_map_type(map_type, std::ptr::null()) != 0 }
+}

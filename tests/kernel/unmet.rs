@@ -1,0 +1,180 @@
+//! What an object wants and this kernel does not have or take: the reason, word for word, and not the errno that
+//! comes with it. The answer is the same with `--debug`.
+
+use std::fs;
+use std::path::Path;
+
+use iterctl::feature::Feature;
+
+use super::bpf;
+use super::errors::{fails, pin};
+use super::needs::needs;
+use super::sandbox::{Sandbox, entry_with};
+
+/// `pin` with these words fails so, of which `WHAT` is what could not be done; with `--debug`, too.
+#[track_caller]
+fn check(sandbox: &Sandbox, words: &str, status: i32, what: &str, cause: &str, hint: &str) {
+    let expected =
+        format!("error: {what}\n  caused by: {cause}\n  hint: {hint}\nnote: nothing was changed\n");
+    let plain = sandbox.iterctl(&pin(sandbox, words));
+    let said = plain.stderr.clone();
+    fails(sandbox, plain, status, &expected);
+    let debug = sandbox.iterctl(&pin(sandbox, &format!("{words} --debug"))).exits(status);
+    assert!(debug.stderr.ends_with(&said), "{debug}");
+}
+
+/// Loading `program` of this object fails so.
+#[track_caller]
+fn check_load(object: &str, program: &str, status: i32, cause: &str, hint: &str) {
+    let sandbox = Sandbox::new();
+    let what = format!("failed to load `{program}` of DIR/{object} for `x`");
+    check(&sandbox, &format!("{object} x --program {program}"), status, &what, cause, hint);
+}
+
+/// The verifier rejects `program` of this object, and that is the way out.
+#[track_caller]
+fn check_rejected(object: &str, program: &str, hint: &str) {
+    let cause = "the verifier rejected it; the last lines of its log (all with --debug):";
+    check_load(object, program, 1, cause, hint);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn an_option_that_the_kernel_does_not_set() {
+    // libbpf reads one of these.
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("it can be read");
+    let of_release = format!("/boot/config-{}", release.trim());
+    let is_readable = ["/proc/config.gz", &of_release].iter().any(|file| Path::new(file).exists());
+    let (cause, hint) = if is_readable {
+        (
+            "this kernel's configuration does not set `CONFIG_ITERCTL_HAS_NO_SUCH_OPTION`",
+            "declare it `__weak`, so that it is 0 where it is not set; or use a kernel with \
+             CONFIG_ITERCTL_HAS_NO_SUCH_OPTION",
+        )
+    } else {
+        (
+            "this kernel's configuration cannot be read from /proc/config.gz, nor from /boot/config-…",
+            "use a kernel with CONFIG_IKCONFIG_PROC=y, or put its configuration into /boot; in a \
+             container, mount the host's",
+        )
+    };
+    check_load("unmet_config.bpf.o", "dump", 69, cause, hint);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_function_that_the_kernel_does_not_have() {
+    check_load(
+        "unmet_function.bpf.o",
+        "dump",
+        69,
+        "this kernel has no kernel function `iterctl_has_no_such_function`",
+        "declare it `__weak`, and call it only if `bpf_ksym_exists(iterctl_has_no_such_function)`; if it \
+         is a module's, load the module",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_symbol_that_the_kernel_does_not_have() {
+    check_load(
+        "unmet_symbol.bpf.o",
+        "dump",
+        69,
+        "this kernel lists no symbol `iterctl_has_no_such_symbol`",
+        "declare it `__weak`, and use it only if `bpf_ksym_exists(&iterctl_has_no_such_symbol)`; kernels \
+         with CONFIG_KALLSYMS_ALL=y list variables, too",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_member_that_the_kernels_structure_does_not_have() {
+    check_load(
+        "unmet_member.bpf.o",
+        "dump",
+        69,
+        "this kernel has no `struct task_struct.no_such_member`",
+        "guard the access with `bpf_core_field_exists()`, or use a kernel that has it",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_map_that_the_kernel_does_not_create() {
+    check_load(
+        "odd_map.bpf.o",
+        "dump",
+        1,
+        "failed to create its map `odd`: Invalid argument (os error 22)",
+        "this kernel does not take what it is declared with: type array, 1 entries, keys of 4 bytes, \
+         values of 8 bytes, flags 0x1",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_licence_that_does_not_suffice() {
+    check_rejected(
+        "unlicensed.bpf.o",
+        "count",
+        "its licence must be one that the kernel counts as GPL-compatible: SEC(\"license\") holds one of \
+         \"GPL\", \"GPL v2\", \"GPL and additional rights\", \"Dual BSD/GPL\", \"Dual MIT/GPL\", \
+         \"Dual MPL/GPL\"",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_key_or_a_value_that_may_be_null() {
+    let sandbox = Sandbox::new();
+    let map = bpf::hash_map("conns");
+    for program in ["dump_key", "dump_value"] {
+        check(
+            &sandbox,
+            &format!("unchecked_elem.bpf.o x map id {} --program {program}", bpf::id(&map)),
+            1,
+            &format!("failed to load `{program}` of DIR/unchecked_elem.bpf.o for `x`"),
+            "the verifier rejected it; the last lines of its log (all with --debug):",
+            "key and value of a map's element may be NULL: read each once into a local variable, and \
+             check that",
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_context_of_another_target() {
+    check_rejected(
+        "other_context.bpf.o",
+        "files_as_tasks",
+        "the context of target `task` has no member that far: check that SEC(\"iter/…\") and struct \
+         bpf_iter__… name the same target",
+    );
+    check_rejected(
+        "other_context.bpf.o",
+        "tasks_as_maps",
+        "the kernel's `struct bpf_map` is smaller than what the program reads there: check that \
+         SEC(\"iter/…\") and struct bpf_iter__… name the same target, and that its structures have \
+         `preserve_access_index`",
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_map_of_the_objects_own_that_is_too_small() {
+    let sandbox = Sandbox::new();
+    let keys = "map = { own = \"narrow\" }";
+    sandbox.manifest("iters.toml", &entry_with("own_narrow.bpf.o", "x", keys));
+    fails(
+        &sandbox,
+        sandbox.iterctl("apply -f iters.toml"),
+        1,
+        "\
+error: failed to pin `x`
+  caused by: its own map `narrow` has smaller keys or values than the program reads
+  hint: give it a map whose keys and values are as large as those that the program reads
+note: nothing was changed
+",
+    );
+}

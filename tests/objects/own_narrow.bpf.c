@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Brings a map along whose values are smaller than what its iterator reads. */
+#include "iter.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u32);
+} narrow SEC(".maps");
+
+SEC("iter/bpf_map_elem")
+int dump(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u32 *key = ctx->key;
+	__u64 *value = ctx->value;
+
+	if (!key || !value)
+		return 0;
+
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%u %llu\n", *key, *value);
+	return 0;
+}
