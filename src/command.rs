@@ -170,7 +170,9 @@ fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
     let base = PathBuf::from("/");
     let source = Source { name: "<command line>".to_owned(), text: toml, base };
     let arguments = vec![Argument::CommandLine];
-    resolve_input(Input { sources: vec![source], arguments, set: None }, trust)
+    let resolved = resolve_input(Input { sources: vec![source], arguments, set: None }, trust)?;
+    // Nobody has written it, so nothing is shown in it.
+    Ok(Resolved { sources: Vec::new(), ..resolved })
 }
 
 fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {

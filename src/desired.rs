@@ -108,6 +108,19 @@ pub struct DesiredPin {
     pub dir_mode: Mode,
     /// The entry's `path` in the manifest.
     pub place: Place,
+    /// Its other keys that an error can be about when the plan is carried out.
+    pub keys: KeyPlaces,
+}
+
+/// Where keys of an entry stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlaces {
+    /// `obj`.
+    pub obj: Place,
+    /// `map`, `cgroup` or `task`, if there is one.
+    pub param: Option<Place>,
+    /// Every value of `maps`, by its name there.
+    pub maps: BTreeMap<String, Place>,
 }
 
 /// A program that is to be loaded: equal ones are loaded once.

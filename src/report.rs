@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, fill_in_ids, pins};
-pub use error::{Blocked, Lacking, Usage};
+pub use error::{Blocked, Lacking, NotDone, Usage};
 pub use faults::Faulty;
 pub use kernel::{FeatureRow, FeatureState, KernelReport, Lacks};
 pub use left_out::LeftOut;

@@ -16,7 +16,7 @@ use crate::manifest::{self, Input, Manifest};
 use crate::observed::Observed;
 use crate::path::{InvalidPinPath, PinPath, Printable};
 use crate::plan::{self, Foreign, Plan};
-use crate::report::{Blocked, Report, Usage, error};
+use crate::report::{Blocked, NotDone, Report, Usage, error};
 use crate::sources;
 
 /// What is to go.
@@ -74,7 +74,8 @@ fn carry_out(
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
     let load = |_: &Program| bail!("unpin loads nothing");
-    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))?;
+    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))
+        .map_err(|failure| NotDone { failure, sources: Vec::new() })?;
 
     let mut report = report_plan(&plan, set, bpffs.path(), &[]);
     report.changed = report.summary.changes() > 0;

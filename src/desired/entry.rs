@@ -171,7 +171,8 @@ impl<'a> Resolver<'a> {
         let param = param::walked(param?, &program.maps);
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
-        Some(DesiredPin { program, param, meta, dir_mode, place })
+        let keys = written.key_places(obj);
+        Some(DesiredPin { program, param, meta, dir_mode, place, keys })
     }
 
     /// What the entry's `obj`, `program`, `globals` and `maps` come to. Many entries that say the same

@@ -38,6 +38,19 @@ pub fn render(faulty: &Faulty, renderer: &Renderer) -> String {
     rendered.join("\n\n")
 }
 
+/// A message with the place that it is about, in the same form; `None` where that is in no source.
+pub(super) fn render_at(
+    message: &str,
+    place: &Place,
+    lines: &Lines<'_>,
+    renderer: &Renderer,
+) -> Option<String> {
+    let part = lines.part(place.source, place.span())?;
+    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
+    let snippet = snippet.annotation(AnnotationKind::Primary.span(part.span(place)));
+    Some(renderer.render(&[Level::ERROR.primary_title(message).element(snippet)]))
+}
+
 fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
     let title = fault.problem.to_string();
     let help = fault.problem.help();

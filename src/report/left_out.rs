@@ -45,11 +45,15 @@ impl LeftOut {
             (path, Change { source, ..nothing_done(faults.iter().map(reason).collect()) })
         });
         let in_the_way = self.obstacles.iter().filter_map(of_obstacle);
-        let failed = self.errors.iter().flat_map(|Failed { paths, error }| {
+        let failed = self.errors.iter().flat_map(|Failed { paths, place, error }| {
             // The first says what was tried, which the row need not; and a row is a line.
             let why = error.chain().nth(1).map_or_else(|| error.to_string(), ToString::to_string);
             let why = why.split(['\n', ';']).next().unwrap_or_default().to_owned();
-            let row = move |path| (path, nothing_done(vec![reason_of("failed", why.clone())]));
+            let source = place.as_ref().and_then(|place| lines.line_of(place));
+            let row = move |path| {
+                let reasons = vec![reason_of("failed", why.clone())];
+                (path, Change { source: source.clone(), ..nothing_done(reasons) })
+            };
             paths.iter().map(row)
         });
         let mut rows = BTreeMap::<&PinPath, Change>::new();

@@ -93,7 +93,7 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
 }
 
 const SMALL: &str = "\
-error: failed to pin `x`
+error: failed to attach `x`
   caused by: map MAP has smaller keys or values than the program reads
   hint: give it a map whose keys and values are as large as those that the program reads
 note: nothing was changed
@@ -124,7 +124,7 @@ fn a_map_of_another_type() {
     {
         let expected = format!(
             "\
-error: failed to pin `x`
+error: failed to attach `x`
   caused by: `{target}` cannot walk a map of the type of map MAP
 note: nothing was changed
 "
@@ -160,7 +160,7 @@ fn a_map_that_goes_away_meanwhile() {
         run,
         1,
         "\
-error: failed to pin `x`
+error: failed to attach `x`
   caused by: the map went away: No such file or directory (os error 2)
 note: nothing was changed
 ",
@@ -208,7 +208,7 @@ fn a_task_that_is_not_there() {
             1,
             &format!(
                 "\
-error: failed to pin `x`
+error: failed to attach `x`
   caused by: there is no {what} 4194305
 note: nothing was changed
 "
@@ -225,7 +225,7 @@ fn a_cgroup_that_is_not_there() {
         "target_cgroup.bpf.o x --cgroup 18446744073709551615 --order self-only",
         1,
         "\
-error: failed to pin `x`
+error: failed to attach `x`
   caused by: no cgroup with the id 18446744073709551615 can be seen from here
 note: nothing was changed
 ",

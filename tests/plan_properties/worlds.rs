@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use iterctl::desired::{
-    CgroupRef, Desired, DesiredPin, Globals, MapRef, Naming, Order, Param, Program, Set,
+    CgroupRef, Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Order, Param, Program, Set,
 };
 use iterctl::fault::Place;
 use iterctl::globals::Patch;
@@ -87,7 +87,9 @@ fn pins() -> impl Strategy<Value = DesiredPin> {
             | Param::Process(_)
             | Param::Cgroup(..)) => param,
         };
-        DesiredPin { program, param, meta, dir_mode, place: Place::new(0, 0..0) }
+        let place = || Place::new(0, 0..0);
+        let keys = KeyPlaces { obj: place(), param: None, maps: BTreeMap::new() };
+        DesiredPin { program, param, meta, dir_mode, place: place(), keys }
     })
 }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::desired::{Desired, DesiredPin, Globals, MapRef, Naming, Param, Program, Set};
+use crate::desired::{
+    Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Param, Program, Set,
+};
 use crate::fault::Place;
 use crate::meta::{LinkId, MapId, Meta, Mode, ProgramId};
 use crate::observed::{Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
@@ -179,6 +181,7 @@ pub(super) fn task() -> DesiredPin {
         meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
         dir_mode: mode("0700"),
         place: Place::new(0, 0..0),
+        keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
     }
 }
 
