@@ -23,11 +23,11 @@ use serde::Serialize;
 use self::entry::Here;
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found, is_on_bpffs};
-use crate::cgroup::cgroup_id;
+use crate::cgroup::{cgroup_id, cgroup2_mount};
 use crate::cli::{Command, KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
-use crate::fault::Faults;
+use crate::fault::{Candidate, Faults};
 use crate::kernel::{self, Loaded, Scanner, find_map};
 use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
@@ -37,6 +37,7 @@ use crate::path::Printable;
 use crate::plan::{Empty, Foreign, Plan, Policy};
 use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Report, error};
 use crate::sources;
+use crate::target::Takes;
 use crate::trust;
 
 /// What a command has to say, and how it ended.
@@ -222,12 +223,21 @@ fn resolve_entries(
 
 fn find_facts(manifest: &Manifest, trust: Trust) -> anyhow::Result<(Objects, Facts)> {
     let objects = Objects::read(&manifest.objects(), |object| trust.check(object))?;
+    let facts_of_objects = objects.facts();
+    let walks_cgroups =
+        |one: &Candidate| one.target.known().is_some_and(|known| known.takes == Takes::Cgroup);
+    let has_to_do_with_cgroups = manifest.entries().any(|(_, _, entry)| entry.cgroup.is_some())
+        || facts_of_objects
+            .values()
+            .flatten()
+            .any(|object| object.iterators.iter().any(walks_cgroups));
     let facts = Facts {
-        objects: objects.facts(),
+        objects: facts_of_objects,
         users: accounts::users(manifest.users())?,
         groups: accounts::groups(manifest.groups())?,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
+        cgroup2: if has_to_do_with_cgroups { cgroup2_mount() } else { None },
     };
     Ok((objects, facts))
 }

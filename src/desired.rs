@@ -38,6 +38,8 @@ pub struct Facts {
     pub uid: u32,
     /// Its effective gid.
     pub gid: u32,
+    /// Where cgroup v2 is mounted, if it is and the manifest has to do with cgroups.
+    pub cgroup2: Option<PathBuf>,
 }
 
 /// What an object says of itself without being loaded.

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use object::ObjectFault;
+pub use words::NO_CGROUP2;
 
 use crate::globals::Misfit;
 use crate::path::{InvalidMapName, InvalidPinPath, InvalidSetName, PinPath};
@@ -168,11 +169,19 @@ pub enum Problem {
     /// A cgroup given to a target that takes none.
     CgroupNotTaken(Target),
     /// No cgroup given to the target that needs one.
-    CgroupNeeded(Target),
+    CgroupNeeded {
+        /// The target.
+        target: Target,
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
     /// A cgroup without an order.
     OrderNeeded,
     /// A cgroup that is named neither by `path` nor by `id`, or by both.
-    CgroupName,
+    CgroupName {
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
     /// A task given to a target that takes none.
     TaskNotTaken(Target),
     /// Task 0, which no process has.

@@ -1,9 +1,10 @@
 //! The words for every problem, and the ways out. Pure.
 
 use std::fmt;
+use std::path::Path;
 
 use super::{Candidate, Place, Problem};
-use crate::path::{InvalidMapName, InvalidPinPath, STAGING_PREFIX};
+use crate::path::{InvalidMapName, InvalidPinPath, Printable, STAGING_PREFIX};
 
 impl Problem {
     /// The way out, where there is one.
@@ -68,17 +69,17 @@ impl Problem {
             Self::Object(fault) => fault.help(),
             Self::CgroupNotTaken(_) => Some("remove `cgroup`".to_owned()),
             Self::TaskNotTaken(_) => Some("remove `task`".to_owned()),
-            Self::CgroupNeeded(_) => Some(
-                "add `cgroup = { path = \"/sys/fs/cgroup\", order = \"descendants-pre\" }`".to_owned(),
-            ),
+            Self::CgroupNeeded { mount, .. } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("add `cgroup = {{ path = \"{directory}\", order = \"descendants-pre\" }}`")
+            })),
             Self::OrderNeeded => Some(
                 "add `order`: `self-only`, `descendants-pre`, `descendants-post`, `ancestors-up` or \
                  `children`"
                     .to_owned(),
             ),
-            Self::CgroupName => {
-                Some("write either `path = \"/sys/fs/cgroup/…\"` or `id = …`".to_owned())
-            }
+            Self::CgroupName { mount } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("write either `path = \"{directory}/…\"` or `id = …`")
+            })),
             Self::Global(misfit) => misfit.help(),
             Self::UnknownMap { known, .. } => Some(match known.as_slice() {
                 [] => "it defines no map".to_owned(),
@@ -112,6 +113,18 @@ impl Problem {
             return Some((at, "this pin would be below it"));
         }
         None
+    }
+}
+
+/// What a machine needs before any cgroup can be walked.
+pub const NO_CGROUP2: &str =
+    "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
+
+/// A hint that names a directory of cgroup v2: where that is mounted, or is to be mounted first.
+fn below_cgroup2(mount: Option<&Path>, hint: impl Fn(Printable<'_>) -> String) -> String {
+    match mount {
+        Some(mount) => hint(Printable(mount)),
+        None => format!("{NO_CGROUP2}; then {}", hint(Printable(Path::new("DIR")))),
     }
 }
 
@@ -187,9 +200,9 @@ impl fmt::Display for Problem {
             Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
             Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
             Self::CgroupNotTaken(target) => write!(f, "target `{target}` takes no cgroup"),
-            Self::CgroupNeeded(target) => write!(f, "target `{target}` needs a cgroup"),
+            Self::CgroupNeeded { target, .. } => write!(f, "target `{target}` needs a cgroup"),
             Self::OrderNeeded => write!(f, "cgroup without an order"),
-            Self::CgroupName => write!(f, "cgroup is to be named by `path` or by `id`"),
+            Self::CgroupName { .. } => write!(f, "cgroup is to be named by `path` or by `id`"),
             Self::TaskNotTaken(target) => write!(f, "target `{target}` takes no task"),
             Self::TaskZero => write!(f, "no task has the number 0"),
             Self::TwoParameters => write!(f, "an iterator takes one of `map`, `cgroup` and `task`"),

@@ -6,6 +6,7 @@ use super::bpf;
 use super::needs::{needs, target};
 use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
+use super::walked::Cgroup;
 
 /// The arguments that pin something, with these words behind.
 fn pin(sandbox: &Sandbox, words: &str) -> String {
@@ -230,14 +231,19 @@ error: failed to attach `x`
 note: nothing was changed
 ",
     );
-    check(
-        "target_cgroup.bpf.o x --cgroup /no/such/cgroup --order self-only",
-        1,
+    let sandbox = Sandbox::new();
+    let cgroup = Cgroup::new(&sandbox);
+    let missing = cgroup.path("missing");
+    let missing = missing.strip_prefix(sandbox.path()).expect("it is below").display();
+    let words = format!("target_cgroup.bpf.o x --cgroup {missing} --order self-only");
+    let run = sandbox.iterctl(&pin(&sandbox, &words));
+    let expected = format!(
         "\
-error: `x`: cgroup /no/such/cgroup: No such file or directory (os error 2)
+error: `x`: cgroup DIR/{missing}: No such file or directory (os error 2)
 note: nothing was changed
-",
+"
     );
+    fails(&sandbox, run, 1, &expected);
 }
 
 #[test]

@@ -205,6 +205,7 @@ fn facts() -> Facts {
         groups: [("observers".to_owned(), Some(50)), ("nobody_here".to_owned(), None)].into(),
         uid: 1000,
         gid: 1000,
+        cgroup2: Some(PathBuf::from("/sys/fs/cgroup/unified")),
     }
 }
 

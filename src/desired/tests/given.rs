@@ -104,6 +104,13 @@ fn cgroups_have_one_name_and_an_order() {
     faulty("{ }", &[name, order]);
     faulty("{ path = '/a', id = 1 }", &[name, order]);
     check(file(&cgroup("[iter.cgroup]\nid = 1")), &[("[iter.cgroup]", order)]);
+    // Where this machine has them.
+    let directory = "/sys/fs/cgroup/unified";
+    let needed =
+        format!("add `cgroup = {{ path = \"{directory}\", order = \"descendants-pre\" }}`");
+    check_help(file(&cgroup("")), &needed);
+    let named = format!("write either `path = \"{directory}/…\"` or `id = …`");
+    check_help(file(&cgroup("cgroup = { order = 'children' }")), &named);
 }
 
 #[test]

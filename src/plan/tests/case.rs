@@ -9,7 +9,9 @@ use crate::desired::{
 };
 use crate::fault::Place;
 use crate::meta::{LinkId, MapId, Meta, Mode, ProgramId};
-use crate::observed::{Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
+use crate::observed::{
+    CgroupProblem, Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance,
+};
 use crate::path::{PinPath, Sha256};
 use crate::plan::{
     Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, pin, plan, unpin, unpin_set,
@@ -56,7 +58,8 @@ impl Case {
     }
 
     pub(super) fn cgroup(mut self, path: &Path, found: Result<u64, &str>) -> Self {
-        self.observed.cgroups.insert(path.to_path_buf(), found.map_err(str::to_owned));
+        let found = found.map_err(|why| CgroupProblem::Unusable(why.to_owned()));
+        self.observed.cgroups.insert(path.to_path_buf(), found);
         self
     }
 
