@@ -3,6 +3,7 @@
 //! Every fault carries its data and, where there is one, the place in the manifest; how it looks is
 //! the business of [`report`](crate::report).
 
+mod command_line;
 mod object;
 mod words;
 
@@ -38,6 +39,15 @@ impl Place {
     pub fn span(&self) -> Range<usize> {
         self.start..self.end
     }
+}
+
+/// Where an entry was written, and so what the words for its faults are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// A manifest: TOML keys.
+    Manifest,
+    /// The command line of `pin` and `read`: arguments and flags.
+    CommandLine,
 }
 
 /// One thing that is wrong, and where.

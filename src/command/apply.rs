@@ -103,7 +103,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
-    let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    let mut report =
+        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
     let loaded_already = LoadedAlready::new(desired, &plan);
     let load_and_stamp = |program: &Program| {
         if let Some(loaded) = loaded_already.get(program)? {
@@ -119,7 +120,7 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         Ok(())
     };
     let untidy = execute::execute(&plan, &bpffs, &load_and_stamp, &mut look_again)
-        .map_err(|failure| NotDone { failure, sources: resolved.sources.clone() })?;
+        .map_err(|failure| NotDone { failure, sources: resolved.origin.sources().to_vec() })?;
     report::fill_in_ids(&mut report.changes, &pins);
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report);

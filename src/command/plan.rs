@@ -26,7 +26,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
         left_out.obstacles = mem::take(&mut plan.obstacles);
     }
 
-    let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    let mut report =
+        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report, &plan.obstacles);
     if !left_out.is_empty() {

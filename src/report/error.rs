@@ -9,7 +9,7 @@ use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
 use super::build::blocked;
-use super::faults::{self, Faulty, Lines};
+use super::faults::{self, Faulty, Lines, Origin};
 use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
 use crate::execute::{Failed, Failure};
@@ -112,7 +112,10 @@ fn join(parts: impl Iterator<Item = String>) -> String {
 }
 
 fn render_faulty(faulty: &Faulty) -> String {
-    faults::render(faulty, &Renderer::styled())
+    match &faulty.origin {
+        Origin::Manifest(sources) => faults::render(&faulty.faults, sources, &Renderer::styled()),
+        Origin::CommandLine(_) => join(faults::diagnostics(faulty).iter().map(render_one)),
+    }
 }
 
 /// What failed, each with its place as a fault has it.

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use super::Change;
 use super::build::{nothing_done, of_obstacle, on_bpffs, reason_of};
-use super::faults::{Faulty, Lines};
+use super::faults::{Faulty, Lines, Origin};
 use crate::execute::Failed;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Language};
 use crate::manifest::Source;
 use crate::path::PinPath;
 use crate::plan::Obstacle;
@@ -39,7 +39,8 @@ impl LeftOut {
     pub fn rows(&self) -> Vec<Change> {
         let lines = Lines::of(&self.sources);
         let faulty = self.faults.iter().map(|(path, faults)| {
-            let reason = |fault: &Fault| reason_of("faulty", fault.problem.to_string());
+            let reason =
+                |fault: &Fault| reason_of("faulty", fault.problem.message(Language::Manifest));
             let place = faults.iter().find_map(|fault| fault.place.as_ref());
             let source = place.and_then(|place| lines.line_of(place));
             (path, Change { source, ..nothing_done(faults.iter().map(reason).collect()) })
@@ -72,8 +73,8 @@ impl LeftOut {
     /// The faults, with the text that they stand in.
     pub(super) fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
-        let sources = || self.sources.clone();
-        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), sources: sources() })
+        let origin = || Origin::Manifest(self.sources.clone());
+        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), origin: origin() })
     }
 }
 

@@ -115,7 +115,10 @@ fn hints_for_cgroups_name_the_mount_of_this_machine() {
     sandbox.iterctl("check -f iters.toml").exits(65).says(&format!(
         "= help: {none}; then add `cgroup = {{ path = \"DIR\", order = \"descendants-pre\" }}`\n"
     ));
-    sandbox.iterctl(&pin).exits(65).says(none);
+    sandbox
+        .iterctl(&pin)
+        .exits(65)
+        .says(&format!("hint: {none}; then add `--cgroup DIR --order descendants-pre`\n"));
     let refused = "cgroup /: not a directory of cgroup v2\n  hint: ";
     sandbox.iterctl(&elsewhere).exits(1).says(&format!("{refused}{none}\n"));
 
@@ -124,7 +127,10 @@ fn hints_for_cgroups_name_the_mount_of_this_machine() {
     sandbox.iterctl("check -f iters.toml").exits(65).says(&format!(
         "= help: add `cgroup = {{ path = \"{mount}\", order = \"descendants-pre\" }}`\n"
     ));
-    sandbox.iterctl(&pin).exits(65).says(&mount);
+    sandbox
+        .iterctl(&pin)
+        .exits(65)
+        .says(&format!("hint: add `--cgroup {mount} --order descendants-pre`\n"));
     sandbox
         .iterctl(&elsewhere)
         .exits(1)
