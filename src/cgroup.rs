@@ -1,8 +1,12 @@
-//! A cgroup's directory → its id.
+//! A cgroup's directory → its id; and where such directories are.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::observed::CgroupProblem;
 
 /// `CGROUP2_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
@@ -11,8 +15,26 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// (`kernfs_id_ino()` in include/linux/kernfs.h).
 ///
 /// # Errors
-/// Why it has none, in words.
-pub fn cgroup_id(path: &Path) -> Result<u64, String> {
+/// Why it has none, and where cgroups are.
+pub fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
+    id_of(path).map_err(|why| {
+        let nearest = path.ancestors().find(|ancestor| ancestor.exists());
+        match nearest.is_some_and(is_cgroup2) {
+            true => CgroupProblem::Unusable(why),
+            false => CgroupProblem::Outside { why, mount: cgroup2_mount() },
+        }
+    })
+}
+
+/// Where cgroup v2 is mounted: /sys/fs/cgroup, /sys/fs/cgroup/unified, or elsewhere. `None` if it is
+/// nowhere, or if there is no /proc to tell.
+pub fn cgroup2_mount() -> Option<PathBuf> {
+    let table = fs::read("/proc/self/mountinfo").ok()?;
+    // Another file system may have been mounted over one.
+    mounts(&table).into_iter().find(|mount| is_cgroup2(mount))
+}
+
+fn id_of(path: &Path) -> Result<u64, String> {
     let directory = File::open(path).map_err(|error| error.to_string())?;
     let stat = rustix::fs::fstatfs(&directory).map_err(|error| error.to_string())?;
     if stat.f_type as u64 != CGROUP2_MAGIC {
@@ -20,4 +42,85 @@ pub fn cgroup_id(path: &Path) -> Result<u64, String> {
     }
     let metadata = directory.metadata().map_err(|error| error.to_string())?;
     if metadata.is_dir() { Ok(metadata.ino()) } else { Err("not a directory".to_owned()) }
+}
+
+fn is_cgroup2(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 == CGROUP2_MAGIC)
+}
+
+/// Every mount point of cgroup v2 in a mountinfo table (proc_pid_mountinfo(5)), those of the whole
+/// hierarchy before those of a part of it.
+fn mounts(table: &[u8]) -> Vec<PathBuf> {
+    let mut found: Vec<(bool, PathBuf)> =
+        table.split(|byte| *byte == b'\n').filter_map(mount).collect();
+    found.sort_by_key(|(is_part, _)| *is_part);
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG…] - TYPE SOURCE SUPER-OPTIONS`: whether it is
+/// of a part, and where.
+fn mount(line: &[u8]) -> Option<(bool, PathBuf)> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    (kind == b"cgroup2").then(|| (root != b"/", PathBuf::from(OsString::from_vec(unescape(point)))))
+}
+
+/// The kernel writes blanks and backslashes as `\` and three octal digits (`mangle_path()` in
+/// fs/seq_file.c).
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut parts = field.split(|byte| *byte == b'\\');
+    let mut bytes = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let digits = part.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(part.iter().skip(3));
+            }
+            None => {
+                bytes.push(b'\\');
+                bytes.extend(part);
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(table: &str, expected: &[&str]) {
+        let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+        assert_eq!(mounts(table.as_bytes()), expected);
+    }
+
+    const ROOT: &str = "25 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n";
+    const V1: &str = "31 24 0:27 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
+
+    #[test]
+    fn the_mount_of_cgroup_v2_is_found_wherever_it_is() {
+        check("", &[]);
+        check(&format!("{ROOT}{V1}"), &[]);
+        let unified = "33 24 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+        check(&format!("{ROOT}{V1}{unified}"), &["/sys/fs/cgroup/unified"]);
+        let tagged = "33 24 0:29 / /sys/fs/cgroup rw shared:9 master:1 - cgroup2 none rw\n";
+        check(&format!("{tagged}{ROOT}"), &["/sys/fs/cgroup"]);
+        check("33 24 0:29 / /my\\040own\\134groups rw - cgroup2 none rw", &["/my own\\groups"]);
+    }
+
+    #[test]
+    fn a_mount_of_all_cgroups_comes_before_one_of_a_part() {
+        let part = "40 24 0:29 /x.slice /part rw - cgroup2 none rw\n";
+        let whole = "41 24 0:29 / /whole rw - cgroup2 none rw\n";
+        check(&format!("{part}{whole}"), &["/whole", "/part"]);
+    }
+
+    #[test]
+    fn lines_that_are_cut_short_are_no_mounts() {
+        check("33 24 0:29 / /x rw - cgroup2", &["/x"]);
+        check("33 24 0:29 / /x rw -\n33 24 0:29 / /x rw\n33\n", &[]);
+    }
 }

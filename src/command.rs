@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use self::entry::Here;
+use self::entry::{Entry, Here};
 use crate::accounts;
 use crate::bpffs::{Bpffs, Found, is_on_bpffs};
-use crate::cgroup::cgroup_id;
+use crate::cgroup::{cgroup_id, cgroup2_mount};
 use crate::cli::{Command, KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
-use crate::fault::Faults;
+use crate::fault::Candidate;
 use crate::kernel::{self, Loaded, Scanner, find_map};
 use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
@@ -35,8 +35,9 @@ use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
 use crate::path::Printable;
 use crate::plan::{Empty, Foreign, Plan, Policy};
-use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Report, error};
+use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Origin, Report, error};
 use crate::sources;
+use crate::target::Takes;
 use crate::trust;
 
 /// What a command has to say, and how it ended.
@@ -126,7 +127,7 @@ pub fn run(command: &Command, say: Say<'_>) -> anyhow::Result<Answer> {
 
 /// A manifest that has been read, with everything that it names.
 struct Resolved {
-    sources: Vec<Source>,
+    origin: Origin,
     objects: Objects,
     desired: Desired,
 }
@@ -165,23 +166,27 @@ fn here(bpffs: &Path) -> anyhow::Result<Here> {
 }
 
 /// The arguments of `pin` or `read`, written as a manifest → desired.
-fn resolve_entry(toml: String, trust: Trust) -> anyhow::Result<Resolved> {
+fn resolve_entry(entry: Entry, trust: Trust) -> anyhow::Result<Resolved> {
+    let Entry { toml, words } = entry;
     // All its paths are absolute, or below bpffs.
     let base = PathBuf::from("/");
-    let source = Source { name: "<command line>".to_owned(), text: toml, base };
+    let source = Source { name: "arguments".to_owned(), text: toml, base };
     let arguments = vec![Argument::CommandLine];
-    resolve_input(Input { sources: vec![source], arguments, set: None }, trust)
+    let manifest = manifest::parse(&Input { sources: vec![source], arguments, set: None });
+    resolve_manifest(Origin::CommandLine(words), &manifest, trust)
 }
 
 fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
     let manifest = manifest::parse(&input);
-    resolve_manifest(input, &manifest, trust)
+    resolve_manifest(Origin::Manifest(input.sources), &manifest, trust)
 }
 
-fn resolve_manifest(input: Input, manifest: &Manifest, trust: Trust) -> anyhow::Result<Resolved> {
+fn resolve_manifest(origin: Origin, manifest: &Manifest, trust: Trust) -> anyhow::Result<Resolved> {
     let (objects, facts) = find_facts(manifest, trust)?;
-    let desired = show_faults(desired::resolve(manifest, &facts), &input)?;
-    Ok(Resolved { sources: input.sources, objects, desired })
+    match desired::resolve(manifest, &facts) {
+        Ok(desired) => Ok(Resolved { origin, objects, desired }),
+        Err(faults) => Err(Faulty { faults, origin }.into()),
+    }
 }
 
 /// Which entries are carried out.
@@ -206,33 +211,41 @@ fn resolve_entries(
     trust: Trust,
     entries: Entries,
 ) -> anyhow::Result<(Resolved, LeftOut)> {
+    let origin = Origin::Manifest(input.sources);
     if entries == Entries::All {
-        let resolved = resolve_manifest(input, manifest, trust)?;
+        let resolved = resolve_manifest(origin, manifest, trust)?;
         return Ok((resolved, LeftOut::default()));
     }
     let (objects, facts) = find_facts(manifest, trust)?;
-    let sound = show_faults(desired::resolve_sound(manifest, &facts), &input)?;
-    let sources = input.sources.clone();
+    let sound = match desired::resolve_sound(manifest, &facts) {
+        Ok(sound) => sound,
+        Err(faults) => return Err(Faulty { faults, origin }.into()),
+    };
+    let sources = origin.sources().to_vec();
     let bpffs = sound.desired.bpffs.clone();
     let left_out = LeftOut { faults: sound.faults, sources, bpffs, ..LeftOut::default() };
-    Ok((Resolved { sources: input.sources, objects, desired: sound.desired }, left_out))
+    Ok((Resolved { origin, objects, desired: sound.desired }, left_out))
 }
 
 fn find_facts(manifest: &Manifest, trust: Trust) -> anyhow::Result<(Objects, Facts)> {
     let objects = Objects::read(&manifest.objects(), |object| trust.check(object))?;
+    let facts_of_objects = objects.facts();
+    let walks_cgroups =
+        |one: &Candidate| one.target.known().is_some_and(|known| known.takes == Takes::Cgroup);
+    let has_to_do_with_cgroups = manifest.entries().any(|(_, _, entry)| entry.cgroup.is_some())
+        || facts_of_objects
+            .values()
+            .flatten()
+            .any(|object| object.iterators.iter().any(walks_cgroups));
     let facts = Facts {
-        objects: objects.facts(),
+        objects: facts_of_objects,
         users: accounts::users(manifest.users())?,
         groups: accounts::groups(manifest.groups())?,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
+        cgroup2: if has_to_do_with_cgroups { cgroup2_mount() } else { None },
     };
     Ok((objects, facts))
-}
-
-/// Faults are shown in the text that they stand in.
-fn show_faults<T>(result: Result<T, Faults>, input: &Input) -> anyhow::Result<T> {
-    result.map_err(|faults| Faulty { faults, sources: input.sources.clone() }.into())
 }
 
 fn policy(args: &PolicyArgs) -> Policy {

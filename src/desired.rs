@@ -41,6 +41,8 @@ pub struct Facts {
     pub uid: u32,
     /// Its effective gid.
     pub gid: u32,
+    /// Where cgroup v2 is mounted, if it is and the manifest has to do with cgroups.
+    pub cgroup2: Option<PathBuf>,
 }
 
 /// What an object says of itself without being loaded.
@@ -126,6 +128,19 @@ pub struct DesiredPin {
     pub dir_mode: Mode,
     /// The entry's `path` in the manifest.
     pub place: Place,
+    /// Its other keys that an error can be about when the plan is carried out.
+    pub keys: KeyPlaces,
+}
+
+/// Where keys of an entry stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlaces {
+    /// `obj`.
+    pub obj: Place,
+    /// `map`, `cgroup` or `task`, if there is one.
+    pub param: Option<Place>,
+    /// Every value of `maps`, by its name there.
+    pub maps: BTreeMap<String, Place>,
 }
 
 /// A program that is to be loaded: equal ones are loaded once.

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use crate::bpffs::{Bpffs, Staging};
 use crate::desired::Program;
+use crate::fault::Place;
 use crate::kernel::Loaded;
 use crate::path::PinPath;
 use crate::plan::Plan;
@@ -43,6 +44,8 @@ pub struct Failure {
 pub struct Failed {
     /// The pins that could not be made for it, and nothing else; none where it concerns others, too.
     pub paths: Vec<PinPath>,
+    /// The key that asks for it, in the entry of the first of them.
+    pub place: Option<Place>,
     /// What.
     pub error: anyhow::Error,
 }
@@ -95,7 +98,7 @@ fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
 
 impl Failed {
     fn all(error: anyhow::Error) -> Self {
-        Self { paths: Vec::new(), error }
+        Self { paths: Vec::new(), place: None, error }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::io;
 
 use crate::bpffs::{Locked, MountError, OpenError};
-use crate::execute::{Failed, Failure};
+use crate::execute::Failed;
 use crate::kernel::{AttachError, LoadError, MapRefusal};
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty, Lacking, Lacks, Usage};
+use crate::report::{Blocked, Faulty, Lacking, Lacks, NotDone, Usage};
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
 
@@ -48,7 +48,7 @@ impl Exit {
         if cause.is::<Faulty>() {
             return Some(Self::Invalid);
         }
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
+        if let Some(NotDone { failure, .. }) = cause.downcast_ref() {
             return Some(Self::of_all(&failure.errors));
         }
         if cause.is::<Untrusted>() {

@@ -3,6 +3,7 @@
 //! Every fault carries its data and, where there is one, the place in the manifest; how it looks is
 //! the business of [`report`](crate::report).
 
+mod command_line;
 mod object;
 mod words;
 
@@ -11,6 +12,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use object::{ByteOrder, ObjectFault};
+pub use words::NO_CGROUP2;
 
 use crate::globals::Misfit;
 use crate::path::{InvalidMapName, InvalidPinPath, InvalidSetName, PinPath};
@@ -37,6 +39,15 @@ impl Place {
     pub fn span(&self) -> Range<usize> {
         self.start..self.end
     }
+}
+
+/// Where an entry was written, and so what the words for its faults are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// A manifest: TOML keys.
+    Manifest,
+    /// The command line of `pin` and `read`: arguments and flags.
+    CommandLine,
 }
 
 /// One thing that is wrong, and where.
@@ -184,11 +195,19 @@ pub enum Problem {
     /// A cgroup given to a target that takes none.
     CgroupNotTaken(Target),
     /// No cgroup given to the target that needs one.
-    CgroupNeeded(Target),
+    CgroupNeeded {
+        /// The target.
+        target: Target,
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
     /// A cgroup without an order.
     OrderNeeded,
     /// A cgroup that is named neither by `path` nor by `id`, or by both.
-    CgroupName,
+    CgroupName {
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
     /// A task given to a target that takes none.
     TaskNotTaken(Target),
     /// Task 0, which no process has.

@@ -28,7 +28,7 @@ pub use error::{AttachError, Holds, LoadError, MapRefusal, Unmet};
 pub use features::features;
 pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
-pub use load::{Loaded, load, reopen};
+pub use load::{Loaded, load, rehearse, reopen};
 pub use log::show_all;
 pub use map::find_map;
 pub use open::look_into;

@@ -202,6 +202,7 @@ pub(crate) fn parse_values(document: &str) -> Option<Entries<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Language;
 
     #[track_caller]
     fn check(text: &str, expected: &[(&str, &str)]) -> File {
@@ -219,7 +220,7 @@ mod tests {
             .iter()
             .map(|fault| {
                 let place = fault.place.clone().map(|place| text[place.span()].to_owned());
-                (place.unwrap_or_default(), fault.problem.to_string())
+                (place.unwrap_or_default(), fault.problem.message(Language::Manifest))
             })
             .collect();
         let expected: Vec<(String, String)> =

@@ -79,19 +79,26 @@ impl Objects {
 }
 
 fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
-    check_header(path, &bytes)?;
-    let anatomy = anatomy(&bytes).map_err(|why| malformed(path, &why))?;
-    let contents = kernel::look_into(path, &bytes)
+    Ok(Object { facts: facts_of(path, &bytes)?, bytes })
+}
+
+/// What an object says of itself.
+///
+/// # Errors
+/// Where it cannot be used at all.
+pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
+    check_header(path, bytes)?;
+    let anatomy = anatomy(bytes).map_err(|why| malformed(path, &why))?;
+    let contents = kernel::look_into(path, bytes)
         .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
-    let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(&bytes)));
-    let facts = ObjectFacts {
+    let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(bytes)));
+    Ok(ObjectFacts {
         sha256,
         iterators: contents.iterators,
         maps: contents.maps,
         globals: contents.globals,
         anatomy,
-    };
-    Ok(Object { bytes, facts })
+    })
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {

@@ -23,8 +23,8 @@ pub struct Scan {
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
-    /// The id of every cgroup that was asked for, or the system's words on why it has none.
-    pub cgroups: BTreeMap<PathBuf, Result<u64, String>>,
+    /// The id of every cgroup that was asked for, or why it has none.
+    pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
 }
 
 /// One path of a bpffs.
@@ -113,6 +113,22 @@ pub enum MapProblem {
     Unreadable(String),
 }
 
+/// Why a cgroup cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupProblem {
+    /// Nobody looked for it.
+    NotLookedFor,
+    /// It is not there, or cannot be opened; the system's words.
+    Unusable(String),
+    /// Its directory would be outside of cgroup v2.
+    Outside {
+        /// The system's words.
+        why: String,
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
+}
+
 /// What bpffs and the kernel say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -121,7 +137,7 @@ pub struct Observed {
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or the system's words on why it has none.
-    pub cgroups: BTreeMap<PathBuf, Result<u64, String>>,
+    pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
 }
 
 /// One path of a bpffs.
@@ -255,6 +271,15 @@ impl fmt::Display for Kind {
             Self::Link(kind) => write!(f, "a pinned {kind} link"),
             Self::Symlink => write!(f, "a symbolic link"),
             Self::Unknown(why) => write!(f, "a file that cannot be opened ({why})"),
+        }
+    }
+}
+
+impl fmt::Display for CgroupProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLookedFor => f.write_str("it was not looked for"),
+            Self::Unusable(why) | Self::Outside { why, .. } => f.write_str(why),
         }
     }
 }

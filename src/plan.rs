@@ -16,7 +16,7 @@ pub use planner::{pin, plan, unpin, unpin_set};
 
 use crate::desired::{DesiredPin, MapRef};
 use crate::meta::{MapId, Meta, Mode};
-use crate::observed::{Kind, LinkParam, MapProblem, ObservedPin};
+use crate::observed::{CgroupProblem, Kind, LinkParam, MapProblem, ObservedPin};
 use crate::path::{PinPath, SetName};
 
 /// What may be done that is not done unasked.
@@ -187,7 +187,7 @@ pub enum Obstacle {
         /// Its directory.
         cgroup: PathBuf,
         /// Why not.
-        why: String,
+        why: CgroupProblem,
     },
     /// Pins of a set whose name was taken from a file come from another manifest.
     OtherSource {

@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, fill_in_ids, pins};
-pub use error::{Blocked, Lacking, Usage};
-pub use faults::Faulty;
+pub use error::{Blocked, Lacking, NotDone, Usage};
+pub use faults::{Faulty, Origin, Words};
 pub use kernel::{FeatureRow, FeatureState, KernelReport, Lacks};
 pub use left_out::LeftOut;
 
@@ -87,7 +87,7 @@ pub struct Change {
     pub before: Option<PinState>,
     /// What is to be there.
     pub after: Option<PinState>,
-    /// The entry that asks for it.
+    /// The entry that asks for it, if it stands in a file.
     pub source: Option<SourceLine>,
     /// The path below bpffs, as a manifest would write it.
     #[serde(skip)]

@@ -45,6 +45,7 @@ mod kernel {
     mod mounts;
     mod parameters;
     mod pin;
+    mod places;
     mod privilege;
     mod races;
     mod read;

@@ -25,7 +25,7 @@ use crate::manifest::{self, Input};
 use crate::observed::{Observed, ObservedPin};
 use crate::path::PinPath;
 use crate::plan::{self, Plan};
-use crate::report::{self, Blocked, Report, error};
+use crate::report::{self, Blocked, NotDone, Report, error};
 use crate::stamp::Stamp;
 
 pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
@@ -103,7 +103,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
-    let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    let mut report =
+        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
     let loaded_already = LoadedAlready::new(desired, &plan);
     let load_and_stamp = |program: &Program, walked: &BTreeSet<&str>| {
         if let Some(loaded) = loaded_already.get(program, walked)? {
@@ -118,7 +119,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         pins = verify((how.plan)(desired, &look(&bpffs, Some(desired))?))?;
         Ok(())
     };
-    let untidy = execute::execute(&plan, &bpffs, &load_and_stamp, &mut look_again)?;
+    let untidy = execute::execute(&plan, &bpffs, &load_and_stamp, &mut look_again)
+        .map_err(|failure| NotDone { failure, sources: resolved.origin.sources().to_vec() })?;
     report::fill_in_ids(&mut report.changes, &pins);
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report);

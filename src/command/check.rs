@@ -18,8 +18,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
         format!("set {}: {}, no faults", desired.set.name, iterators(desired.pins.len()))
     });
     let mut report = Report::new(manifest.unwrap_or_default());
-    if let Some(Resolved { desired, sources, .. }) = &resolved {
-        report.diagnostics = faults::warnings(&desired.warnings, sources);
+    if let Some(Resolved { desired, origin, .. }) = &resolved {
+        report.diagnostics = faults::warnings(&desired.warnings, origin.sources());
     }
     if desired.is_some_and(|desired| desired.pins.is_empty()) {
         let note =

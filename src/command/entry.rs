@@ -1,7 +1,8 @@
 //! One entry's command line → the manifest that says the same. Pure.
 //!
-//! In: the arguments of `pin` and `read`, in bpftool's grammar. Out: TOML text. It goes the same way
-//! as any manifest, so its faults are shown with carets, and it can be kept as a file.
+//! In: the arguments of `pin` and `read`, in bpftool's grammar. Out: TOML text, which goes the same way
+//! as any manifest and can be kept as a file; and which of the arguments its parts were, so that faults
+//! are told of these.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,7 +10,17 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{GivenArgs, PinArgs, ReadArgs};
 use crate::manifest::parse_value;
+use crate::report::Words;
 use crate::value::quote;
+
+/// An entry, alone in its manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The manifest.
+    pub(super) toml: String,
+    /// The arguments that parts of it were, but for those whose faults name what they are.
+    pub(super) words: Vec<Words>,
+}
 
 /// What is wrong with the words of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,86 +52,115 @@ pub(super) struct Here {
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<String, InvalidEntry> {
+pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry> {
     let pin = match here.is_on_bpffs {
         true => here.folder.join(&args.path),
         false => args.path.clone(),
     };
-    let mut toml = format!("set = {}\n", quote(&args.set));
-    toml += &format!("bpffs = {}\n\n[[iter]]\n", quote(text(&here.bpffs)?));
-    toml += &format!("obj = {}\n", quote(text(&here.folder.join(&args.obj))?));
-    toml += &format!("path = {}\n", quote(text(&pin)?));
-    toml += &given(&args.given, &args.map, here)?;
-    let access = [
-        ("mode", &args.mode),
-        ("owner", &args.owner),
-        ("group", &args.group),
-        ("dir-mode", &args.dir_mode),
-    ];
-    for (key, value) in access {
-        if let Some(value) = value {
-            toml += &format!("{key} = {}\n", quote(value));
+    let mut entry = Entry::default();
+    entry.key("set", &quote(&args.set));
+    entry.key("bpffs", &quote(text(&here.bpffs)?));
+    entry.toml += "\n[[iter]]\n";
+    entry.key("obj", &quote(text(&here.folder.join(&args.obj))?));
+    entry.key("path", &quote(text(&pin)?));
+    entry.given(&args.given, &args.map, here)?;
+    if let Some(mode) = &args.mode {
+        entry.argument("mode", &quote(mode), format!("--mode {mode}"));
+    }
+    let accounts = [("owner", &args.owner), ("group", &args.group)];
+    for (key, name) in accounts {
+        if let Some(name) = name {
+            entry.key(key, &quote(name));
         }
     }
-    Ok(toml)
+    if let Some(mode) = &args.dir_mode {
+        entry.argument("dir-mode", &quote(mode), format!("--dir-mode {mode}"));
+    }
+    Ok(entry)
 }
 
 /// A manifest with the iterator that `read` is to run once. Its path is never used.
 ///
 /// # Errors
 /// Where the words make no entry.
-pub(super) fn of_read(args: &ReadArgs, here: &Here) -> Result<String, InvalidEntry> {
-    let mut toml = format!("set = \"read\"\nbpffs = {}\n\n", quote(text(&here.bpffs)?));
-    toml += &format!("[[iter]]\nobj = {}\n", quote(text(&here.folder.join(&args.what))?));
-    toml += "path = \"once\"\n";
-    toml += &given(&args.given, &args.map, here)?;
-    Ok(toml)
+pub(super) fn of_read(args: &ReadArgs, here: &Here) -> Result<Entry, InvalidEntry> {
+    let mut entry = Entry::default();
+    entry.key("set", "\"read\"");
+    entry.key("bpffs", &quote(text(&here.bpffs)?));
+    entry.toml += "\n[[iter]]\n";
+    entry.key("obj", &quote(text(&here.folder.join(&args.what))?));
+    entry.key("path", "\"once\"");
+    entry.given(&args.given, &args.map, here)?;
+    Ok(entry)
 }
 
 fn text(path: &Path) -> Result<&str, InvalidEntry> {
     path.to_str().ok_or_else(|| InvalidEntry::NotUtf8(path.to_path_buf()))
 }
 
-fn given(args: &GivenArgs, map: &[String], here: &Here) -> Result<String, InvalidEntry> {
-    let mut toml = String::new();
-    if let Some(program) = &args.program {
-        toml += &format!("program = {}\n", quote(program));
+impl Entry {
+    fn given(&mut self, args: &GivenArgs, map: &[String], here: &Here) -> Result<(), InvalidEntry> {
+        if let Some(program) = &args.program {
+            self.key("program", &quote(program));
+        }
+        if !map.is_empty() {
+            self.argument("map", &map_of_words(map, here)?, map.join(" "));
+        }
+        if let (Some(cgroup), Some(order)) = (&args.cgroup, &args.order) {
+            let name = match cgroup.parse::<u64>() {
+                Ok(id) => format!("id = {id}"),
+                Err(_) => format!("path = {}", quote(text(&here.folder.join(cgroup))?)),
+            };
+            let value = format!("{{ {name}, order = {} }}", quote(order));
+            self.argument("cgroup", &value, format!("--cgroup {cgroup} --order {order}"));
+        }
+        if let Some(pid) = args.pid {
+            self.argument("task", &format!("{{ pid = {pid} }}"), format!("--pid {pid}"));
+        }
+        if let Some(tid) = args.tid {
+            self.argument("task", &format!("{{ tid = {tid} }}"), format!("--tid {tid}"));
+        }
+        let globals = args.globals.iter().map(|one| Ok((global(one)?, format!("--global {one}"))));
+        self.table("globals", &globals.collect::<Result<Vec<_>, _>>()?);
+        let reused = args.reuse.iter().map(|one| Ok((reuse(one, here)?, format!("--reuse {one}"))));
+        self.table("maps", &reused.collect::<Result<Vec<_>, _>>()?);
+        let sizes = args
+            .max_entries
+            .iter()
+            .map(|one| Ok((max_entries(one)?, format!("--max-entries {one}"))));
+        self.table("max-entries", &sizes.collect::<Result<Vec<_>, _>>()?);
+        if let Some(sha256) = &args.sha256 {
+            self.key("sha256", &quote(sha256));
+        }
+        Ok(())
     }
-    if !map.is_empty() {
-        toml += &format!("map = {}\n", map_of_words(map, here)?);
+
+    fn key(&mut self, key: &str, value: &str) {
+        self.toml += &format!("{key} = {value}\n");
     }
-    if let (Some(cgroup), Some(order)) = (&args.cgroup, &args.order) {
-        let name = match cgroup.parse::<u64>() {
-            Ok(id) => format!("id = {id}"),
-            Err(_) => format!("path = {}", quote(text(&here.folder.join(cgroup))?)),
-        };
-        toml += &format!("cgroup = {{ {name}, order = {} }}\n", quote(order));
+
+    /// A key that is this argument.
+    fn argument(&mut self, key: &str, value: &str, words: String) {
+        self.part(&format!("{key} = {value}"), words);
+        self.toml += "\n";
     }
-    if let Some(pid) = args.pid {
-        toml += &format!("task = {{ pid = {pid} }}\n");
+
+    /// A table of which every entry is an argument; nothing where there is none.
+    fn table(&mut self, key: &str, entries: &[(String, String)]) {
+        for (number, (entry, words)) in entries.iter().enumerate() {
+            self.toml += &if number == 0 { format!("{key} = {{ ") } else { ", ".to_owned() };
+            self.part(entry, words.clone());
+        }
+        if !entries.is_empty() {
+            self.toml += " }\n";
+        }
     }
-    if let Some(tid) = args.tid {
-        toml += &format!("task = {{ tid = {tid} }}\n");
+
+    fn part(&mut self, toml: &str, words: String) {
+        let start = self.toml.len();
+        self.toml += toml;
+        self.words.push(Words { span: start..self.toml.len(), text: words });
     }
-    let globals: Vec<String> =
-        args.globals.iter().map(|one| global(one)).collect::<Result<_, _>>()?;
-    if !globals.is_empty() {
-        toml += &format!("globals = {{ {} }}\n", globals.join(", "));
-    }
-    let reused: Vec<String> =
-        args.reuse.iter().map(|one| reuse(one, here)).collect::<Result<_, _>>()?;
-    if !reused.is_empty() {
-        toml += &format!("maps = {{ {} }}\n", reused.join(", "));
-    }
-    let sizes: Vec<String> =
-        args.max_entries.iter().map(|one| max_entries(one)).collect::<Result<_, _>>()?;
-    if !sizes.is_empty() {
-        toml += &format!("max-entries = {{ {} }}\n", sizes.join(", "));
-    }
-    if let Some(sha256) = &args.sha256 {
-        toml += &format!("sha256 = {}\n", quote(sha256));
-    }
-    Ok(toml)
 }
 
 /// bpftool's `map MAP`, where MAP is `id N`, `pinned FILE` or `name NAME`; and `own NAME`.
@@ -223,7 +263,8 @@ mod tests {
         let words = std::iter::once("iterctl").chain(words.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let entry = of_pin(&args, &here(false)).map_err(|error| error.to_string());
+        let entry = of_pin(&args, &here(false));
+        let entry = entry.map(|entry| entry.toml).map_err(|error| error.to_string());
         let head = "set = \"adhoc\"\nbpffs = \"/sys/fs/bpf\"\n\n[[iter]]\n";
         let expected = expected.map(|entry| format!("{head}{entry}")).map_err(str::to_owned);
         assert_eq!(entry, expected);
@@ -282,17 +323,37 @@ mod tests {
         let words = ["iterctl", "pin", "a.o", "p"];
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let toml = |on_bpffs| of_pin(&args, &here(on_bpffs)).expect("it is an entry");
+        let toml = |on_bpffs| of_pin(&args, &here(on_bpffs)).expect("it is an entry").toml;
         assert!(toml(false).contains("path = \"p\""), "{}", toml(false));
         assert!(toml(true).contains("path = \"/here/p\""), "{}", toml(true));
     }
 
     #[test]
     fn no_value_gets_out_of_its_place() {
-        let args =
-            |value: &str| GivenArgs { globals: vec![value.to_owned()], ..GivenArgs::default() };
-        let toml =
-            given(&args("x=1 }\nset = \"evil\""), &[], &here(false)).expect("it is a string");
-        assert_eq!(toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
+        let globals = vec!["x=1 }\nset = \"evil\"".to_owned()];
+        let args = GivenArgs { globals, ..GivenArgs::default() };
+        let mut entry = Entry::default();
+        entry.given(&args, &[], &here(false)).expect("it is a string");
+        assert_eq!(entry.toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
+    }
+
+    #[test]
+    fn parts_of_an_entry_know_which_arguments_they_were() {
+        let words = "pin a.o p map id 20 --mode 0440 --global a.b=5 --global s=text --reuse m=id:1";
+        let cli = Cli::try_parse_from(["iterctl"].into_iter().chain(words.split(' ')));
+        let Some(Command::Pin(args)) = cli.expect("clap takes the words").command else {
+            panic!("this is `pin`")
+        };
+        let Entry { toml, words } = of_pin(&args, &here(false)).expect("it is an entry");
+        let parts: Vec<_> =
+            words.iter().map(|words| (&toml[words.span.clone()], words.text.as_str())).collect();
+        let expected = [
+            ("map = { id = 20 }", "map id 20"),
+            ("a.b = 5", "--global a.b=5"),
+            ("s = \"text\"", "--global s=text"),
+            ("\"m\" = { id = 1 }", "--reuse m=id:1"),
+            ("mode = \"0440\"", "--mode 0440"),
+        ];
+        assert_eq!(parts, expected);
     }
 }

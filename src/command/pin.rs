@@ -9,14 +9,15 @@ use crate::report::{Shown, Usage};
 
 pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
     let here = here(&args.bpffs)?;
-    let toml = entry::of_pin(args, &here).map_err(|why| Usage(why.to_string()))?;
+    let entry = entry::of_pin(args, &here).map_err(|why| Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let how = How {
         plan: &|desired, observed| plan::pin(desired, observed, foreign),
         lock_timeout: args.lock.lock_timeout,
         mount: args.mount,
     };
-    let mut report = carry_out(&resolve_entry(toml.clone(), Trust::of(&args.trust))?, &how)?;
+    let toml = entry.toml.clone();
+    let mut report = carry_out(&resolve_entry(entry, Trust::of(&args.trust))?, &how)?;
     let alone = "# Add this entry to the manifest of its set: alone, it would unpin the set's other pins.\n";
     report.manifest = Some(format!("{alone}{toml}"));
     if args.verbose {

@@ -26,10 +26,11 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
         left_out.obstacles = mem::take(&mut plan.obstacles);
     }
 
-    let mut report = report_plan(&plan, Some(&desired.set), bpffs.path(), &resolved.sources);
+    let mut report =
+        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report, &plan.obstacles);
-    report.diagnostics = faults::warnings(&desired.warnings, &resolved.sources);
+    report.diagnostics = faults::warnings(&desired.warnings, resolved.origin.sources());
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });

@@ -78,8 +78,8 @@ fn not_a_pin(error: io::Error) -> anyhow::Error {
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
 fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     let here = here(&args.bpffs)?;
-    let toml = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
-    let resolved = resolve_entry(toml, Trust::of(&args.trust))?;
+    let entry = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
+    let resolved = resolve_entry(entry, Trust::of(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
     let plan = plan::pin(&resolved.desired, &observe(scan), Foreign::Refuse);

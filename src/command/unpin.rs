@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::{Answer, count_changes, look, remove_stale_staging, report_plan, show_faults};
+use super::{Answer, count_changes, look, remove_stale_staging, report_plan};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
 use crate::desired::{self, Desired, Program, Set};
 use crate::execute;
 use crate::exit::Exit;
-use crate::manifest::{self, Input, Manifest};
+use crate::manifest::{self, Manifest, Source};
 use crate::observed::Observed;
 use crate::path::{InvalidPinPath, PinPath, Printable};
 use crate::plan::{self, Foreign, Plan};
-use crate::report::{Blocked, Report, Usage, error};
+use crate::report::{Blocked, Faulty, NotDone, Origin, Report, Usage, error};
 use crate::sources;
 
 /// What is to go.
@@ -75,7 +75,8 @@ fn carry_out(
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
     }
     let load = |_: &Program, _: &BTreeSet<&str>| bail!("unpin loads nothing");
-    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))?;
+    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))
+        .map_err(|failure| NotDone { failure, sources: Vec::new() })?;
 
     let mut report = report_plan(&plan, set, bpffs.path(), &[]);
     report.changed = report.summary.changes() > 0;
@@ -92,7 +93,7 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
         let input = sources::read(&args.file, args.set.clone(), |_| Ok(()))?;
         let manifest = manifest::parse(&input);
-        let desired = show_faults(desired::resolve_empty(&manifest), &input)?;
+        let desired = resolve_empty(&manifest, input.sources)?;
         let bpffs = desired.bpffs.clone();
         return Ok((What::Set(desired), bpffs));
     }
@@ -102,8 +103,13 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
         return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
     };
     let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
-    let desired = show_faults(desired::resolve_empty(&manifest), &Input::default())?;
+    let desired = resolve_empty(&manifest, Vec::new())?;
     Ok((What::Set(desired), bpffs))
+}
+
+fn resolve_empty(manifest: &Manifest, sources: Vec<Source>) -> anyhow::Result<Desired> {
+    desired::resolve_empty(manifest)
+        .map_err(|faults| Faulty { faults, origin: Origin::Manifest(sources) }.into())
 }
 
 /// A path of the command line, relative to the bpffs or below it.

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::manifest;
 use crate::observed::Observed;
 use crate::plan::{self, Plan};
-use crate::report::{Report, Usage};
+use crate::report::{Origin, Report, Usage};
 use crate::sources;
 use crate::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
 
@@ -149,7 +149,8 @@ impl<'a> Rounds<'a> {
         let manifest = manifest::parse(&input);
         self.objects = manifest.objects();
         watch.set_interest(self.interest());
-        let resolved = resolve_manifest(input, &manifest, self.trust)?;
+        let origin = Origin::Manifest(input.sources);
+        let resolved = resolve_manifest(origin, &manifest, self.trust)?;
         self.others = named_by(&resolved.desired);
         watch.set_interest(self.interest());
         Ok(resolved)
@@ -192,7 +193,8 @@ impl<'a> Rounds<'a> {
     }
 
     fn nothing_done(&self, resolved: &Resolved, plan: &Plan, repairs: &Plan) -> Report {
-        let Resolved { sources, desired, .. } = resolved;
+        let Resolved { origin, desired, .. } = resolved;
+        let sources = origin.sources();
         let in_sync = iterators(plan.unchanged.len());
         if repairs.steps.is_empty() {
             let mut report = report_plan(plan, Some(&desired.set), &desired.bpffs, sources);

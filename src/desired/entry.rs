@@ -177,7 +177,8 @@ impl<'a> Resolver<'a> {
         self.warn(written, obj, facts?, candidate?);
         let (meta, dir_mode) = access?;
         let place = written.place(written.keys.span());
-        Some(DesiredPin { program, param, meta, dir_mode, place })
+        let keys = written.key_places(obj);
+        Some(DesiredPin { program, param, meta, dir_mode, place, keys })
     }
 
     /// What the entry's `obj`, `program`, `globals`, `maps` and `max-entries` come to. Many entries that

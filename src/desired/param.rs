@@ -68,11 +68,14 @@ impl Resolver<'_> {
         if takes != Takes::Task {
             refuse(&task, Problem::TaskNotTaken(target.clone()));
         }
+        let mount = self.facts.cgroup2.clone();
         let (given, needed) = match takes {
             Takes::Nothing => (None, None),
             Takes::Task => (task, None),
             Takes::Map => (map, Some(Problem::MapNeeded(target.clone()))),
-            Takes::Cgroup => (cgroup, Some(Problem::CgroupNeeded(target.clone()))),
+            Takes::Cgroup => {
+                (cgroup, Some(Problem::CgroupNeeded { target: target.clone(), mount }))
+            }
         };
         match (given, needed) {
             (Some(given), _) => given.param.filter(|_| !refused),
@@ -157,7 +160,10 @@ impl Resolver<'_> {
             (Some(_), Some(_)) | (None, Some(_) | None) => None,
         };
         if name.is_none() {
-            self.fault(written.place(cgroup.span()), Problem::CgroupName);
+            self.fault(
+                written.place(cgroup.span()),
+                Problem::CgroupName { mount: self.facts.cgroup2.clone() },
+            );
         }
         if order.is_none() {
             self.fault(written.place(cgroup.span()), Problem::OrderNeeded);

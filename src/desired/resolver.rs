@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use super::{Facts, MapRef, ObjectFacts, Program};
+use super::{Facts, KeyPlaces, MapRef, ObjectFacts, Program};
 use crate::fault::{Candidate, Fault, Place, Problem, Warning};
 use crate::manifest::{File, wire};
 
@@ -70,5 +70,21 @@ impl Resolver<'_> {
 impl Written<'_> {
     pub(super) fn place(&self, span: Range<usize>) -> Place {
         Place::new(self.number, span)
+    }
+
+    /// Where the keys stand that errors of later can be about; `obj` is the entry's.
+    pub(super) fn key_places(&self, obj: &Spanned<String>) -> KeyPlaces {
+        let wire::Entry { map, cgroup, task, maps, .. } = self.keys.get_ref();
+        let map = map.as_ref().map(Spanned::span);
+        let cgroup = cgroup.as_ref().map(|cgroup| cgroup.span());
+        let task = task.as_ref().map(|task| task.span());
+        let place_of = |(name, map): &(Spanned<String>, Spanned<wire::Map>)| {
+            (name.get_ref().clone(), self.place(map.span()))
+        };
+        KeyPlaces {
+            obj: self.place(obj.span()),
+            param: map.or(cgroup).or(task).map(|span| self.place(span)),
+            maps: maps.iter().flat_map(|maps| maps.get_ref().0.iter().map(place_of)).collect(),
+        }
     }
 }

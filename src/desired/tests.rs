@@ -232,7 +232,7 @@ fn any_other_object_than_the_digests_is_refused() {
     check_pins(file(&task(&format!("sha256 = '{right}'"))), &line);
     check_pins(file(&task(&format!("sha256 = '{}'", right.to_uppercase()))), &line);
     let other = format!("'{}'", "cd".repeat(32));
-    let differs = [(other.as_str(), "the object is another one than `sha256` says")];
+    let differs = [(other.as_str(), "the object's SHA-256 does not match `sha256`")];
     check(file(&task(&format!("sha256 = {other}"))), &differs);
     for wrong in ["''", "'abcd'", &format!("'{}'", "xy".repeat(32))] {
         let wrong_digest = [(wrong, "not a SHA-256 in hex")];

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use super::prepare::StagedPins;
 use super::{Failed, Verify};
 use crate::bpffs::{Bpffs, File, Staged, Staging};
+use crate::fault::Place;
 use crate::kernel::IteratorLink;
 use crate::meta::{LinkId, Meta};
 use crate::path::PinPath;
@@ -66,7 +67,8 @@ pub(super) fn commit(
         .try_for_each(|step| {
             take(step, &mut staged, bpffs, staging, &mut done).map_err(|error| {
                 let what = format!("failed to {} `{}`", verb(step), step.path());
-                Failed { paths: wanted_at(step).into_iter().collect(), error: error.context(what) }
+                let (paths, place) = wanted_by(step).unzip();
+                Failed { paths: paths.into_iter().collect(), place, error: error.context(what) }
             })
         })
         .and_then(|()| verify().map_err(Failed::all))
@@ -74,12 +76,12 @@ pub(super) fn commit(
     result.map_err(|failed| (failed, take_all_back(&done, bpffs, staging)))
 }
 
-/// The path of the entry that the step is for.
-fn wanted_at(step: &Step) -> Option<PinPath> {
+/// The path of the entry that the step is for, and its place.
+fn wanted_by(step: &Step) -> Option<(PinPath, Place)> {
     match step {
-        Step::Pin { path, .. } | Step::Replace { path, .. } | Step::SetMeta { path, .. } => {
-            Some(path.clone())
-        }
+        Step::Pin { path, want, .. }
+        | Step::Replace { path, want, .. }
+        | Step::SetMeta { path, want, .. } => Some((path.clone(), want.place.clone())),
         Step::Unpin { .. } | Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
     }
 }

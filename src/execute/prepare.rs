@@ -8,7 +8,8 @@ use rustix::process::geteuid;
 use super::{Failed, Load};
 use crate::bpffs::{Staged, Staging};
 use crate::desired::{DesiredPin, Program};
-use crate::kernel::{IteratorLink, Loaded};
+use crate::fault::Place;
+use crate::kernel::{IteratorLink, LoadError, Loaded};
 use crate::meta::{LinkId, Meta};
 use crate::parallel;
 use crate::path::PinPath;
@@ -78,19 +79,17 @@ fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Ma
         Ok(loaded) => loaded,
         Err(error) => {
             made.failed.push(Failed {
-                error: error.context(failed_to_load(program, pins)),
                 paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
+                place: pins.first().map(|wanted| key_to_load(&error, wanted.pin).clone()),
+                error: error.context(failed_to_load(program, pins)),
             });
             return made;
         }
     };
     for wanted in pins {
-        match pin(&loaded, wanted, staging) {
+        match attach_and_pin(&loaded, wanted, staging) {
             Ok(link) => made.pins.push((wanted.path.clone(), (wanted.name.clone(), link))),
-            Err(error) => made.failed.push(Failed {
-                error: error.context(format!("failed to pin `{}`", wanted.path)),
-                paths: vec![wanted.path.clone()],
-            }),
+            Err(failed) => made.failed.push(failed),
         }
     }
     made
@@ -118,14 +117,43 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
     format!("failed to load `{}` of {object} for {}{others}", program.name, paths.join(""))
 }
 
-fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::Result<LinkId> {
+/// The key that an error of loading is about, if one is known: else it is the object.
+fn key_to_load<'a>(error: &anyhow::Error, pin: &'a DesiredPin) -> &'a Place {
+    let obj = &pin.keys.obj;
+    if let Some(LoadError::MapDiffers { map, .. } | LoadError::GivenMap { map, .. }) =
+        error.downcast_ref()
+    {
+        return pin.keys.maps.get(map).unwrap_or(obj);
+    }
+    obj
+}
+
+fn attach_and_pin(
+    loaded: &Loaded,
+    wanted: &Wanted<'_>,
+    staging: &Staging<'_>,
+) -> Result<LinkId, Failed> {
+    let Wanted { path, pin, param, .. } = wanted;
+    let failed = |what: &str, place: &Place, error: anyhow::Error| Failed {
+        paths: vec![(*path).clone()],
+        place: Some(place.clone()),
+        error: error.context(format!("failed to {what} `{path}`")),
+    };
+    let (link, made) = IteratorLink::attach(loaded, &pin.program, param).map_err(|error| {
+        let key = pin.keys.param.as_ref().unwrap_or(&pin.keys.obj);
+        failed("attach", key, error.into())
+    })?;
+    self::pin(&link, wanted, staging).map_err(|error| failed("pin", &pin.place, error))?;
+    Ok(made.id)
+}
+
+fn pin(link: &IteratorLink, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::Result<()> {
     let name = &wanted.name;
-    let (link, made) = IteratorLink::attach(loaded, &wanted.pin.program, wanted.param)?;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let Meta { mode, .. } = wanted.pin.meta;
     let is_open_to_its_maker = is_open_to_its_maker(wanted.pin.meta);
     if is_open_to_its_maker && staging.meta(name).is_ok_and(|meta| meta == wanted.pin.meta) {
-        return Ok(made.id);
+        return Ok(());
     }
     let mut file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
@@ -135,7 +163,7 @@ fn pin(loaded: &Loaded, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::R
             .with_context(|| format!("a pin of mode {mode} cannot be opened again"))?
             .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;
     }
-    Ok(made.id)
+    Ok(())
 }
 
 /// Whether this process can open such a pin without any privilege: for that, bpffs wants it to be readable and

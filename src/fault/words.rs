@@ -1,14 +1,27 @@
 //! The words for every problem, and the ways out. Pure.
 
 use std::fmt;
+use std::path::Path;
 
-use super::{Candidate, Concern, Place, Problem};
+use super::{Candidate, Concern, Language, Place, Problem};
 use crate::anatomy::GPL_COMPATIBLE;
-use crate::path::{InvalidMapName, InvalidPinPath, STAGING_PREFIX};
+use crate::path::{InvalidMapName, InvalidPinPath, Printable, STAGING_PREFIX};
 
 impl Problem {
-    /// The way out, where there is one.
-    pub fn help(&self) -> Option<String> {
+    /// What is wrong, in that language.
+    pub fn message(&self, language: Language) -> String {
+        Message { problem: self, language }.to_string()
+    }
+
+    /// The way out in that language, where there is one.
+    pub fn help(&self, language: Language) -> Option<String> {
+        match language {
+            Language::Manifest => self.help_in_manifest(),
+            Language::CommandLine => self.help_on_command_line(),
+        }
+    }
+
+    fn help_in_manifest(&self) -> Option<String> {
         match self {
             Self::SetName(_) => Some(
                 "a set's name has 1 to 64 ASCII letters, digits and `_-.@+:`, \
@@ -83,18 +96,18 @@ impl Problem {
             Self::Object(fault) => fault.help(),
             Self::CgroupNotTaken(_) => Some("remove `cgroup`".to_owned()),
             Self::TaskNotTaken(_) => Some("remove `task`".to_owned()),
-            Self::CgroupNeeded(_) => Some(
-                "add `cgroup = { path = \"/sys/fs/cgroup\", order = \"descendants-pre\" }`".to_owned(),
-            ),
+            Self::CgroupNeeded { mount, .. } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("add `cgroup = {{ path = \"{directory}\", order = \"descendants-pre\" }}`")
+            })),
             Self::OrderNeeded => Some(
                 "add `order`: `self-only`, `descendants-pre`, `descendants-post`, `ancestors-up` or \
                  `children`"
                     .to_owned(),
             ),
-            Self::CgroupName => {
-                Some("write either `path = \"/sys/fs/cgroup/…\"` or `id = …`".to_owned())
-            }
-            Self::Global(misfit) => misfit.help(),
+            Self::CgroupName { mount } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("write either `path = \"{directory}/…\"` or `id = …`")
+            })),
+            Self::Global(misfit) => misfit.help(Language::Manifest),
             Self::UnknownMap { known, .. } => Some(match known.as_slice() {
                 [] => "it defines no map".to_owned(),
                 some => format!("it defines {}", join(some.iter().map(|name| format!("`{name}`")))),
@@ -136,7 +149,22 @@ impl Problem {
     }
 }
 
-fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> {
+/// What a machine needs before any cgroup can be walked.
+pub const NO_CGROUP2: &str =
+    "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
+
+/// A hint that names a directory of cgroup v2: where that is mounted, or is to be mounted first.
+pub(super) fn below_cgroup2(
+    mount: Option<&Path>,
+    hint: impl Fn(Printable<'_>) -> String,
+) -> String {
+    match mount {
+        Some(mount) => hint(Printable(mount)),
+        None => format!("{NO_CGROUP2}; then {}", hint(Printable(Path::new("DIR")))),
+    }
+}
+
+pub(super) fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> {
     match why {
         InvalidPinPath::Dot(_) => Some(format!("write `{}`", text.replace('.', "_"))),
         InvalidPinPath::EmptyComponent => {
@@ -154,21 +182,40 @@ fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> {
     }
 }
 
-fn join(parts: impl Iterator<Item = String>) -> String {
+pub(super) fn join(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-fn list_candidates(candidates: &[Candidate]) -> String {
+pub(super) fn list_candidates(candidates: &[Candidate]) -> String {
     join(candidates.iter().map(|one| format!("`{}` ({})", one.program, one.target)))
 }
 
-impl fmt::Display for Problem {
+/// A problem's message in a language: most are the same in all, as they name no key.
+struct Message<'a> {
+    problem: &'a Problem,
+    language: Language,
+}
+
+impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.write(self.language, f)
+    }
+}
+
+impl Problem {
+    fn write(&self, language: Language, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(message) => write!(f, "not TOML: {message}"),
+            Self::Syntax(message) => match language {
+                Language::Manifest => write!(f, "not TOML: {message}"),
+                // Only the name of a `--global` or a `--reuse` is put there as it is.
+                Language::CommandLine => write!(f, "the name is given twice, or is no name"),
+            },
             Self::Shape(message) => f.write_str(message),
-            Self::TooManyShapes => write!(f, "too many faults like these to list: mend them first"),
-            Self::MissingKey(key) => write!(f, "entry has no `{key}`"),
+            Self::TooManyShapes => write!(f, "too many faults like these to list: fix them first"),
+            Self::MissingKey(key) => match language {
+                Language::Manifest => write!(f, "entry has no `{key}`"),
+                Language::CommandLine => write!(f, "the {key} is missing"),
+            },
             Self::SetName(why) => write!(f, "{why}"),
             Self::NoSetName(argument) => {
                 write!(f, "no name for the set can be taken from {argument}")
@@ -176,9 +223,12 @@ impl fmt::Display for Problem {
             Self::SetsDiffer { here, first, .. } => {
                 write!(f, "two sets in one call: `{first}` and `{here}`")
             }
-            Self::BpffsNotAbsolute => {
-                write!(f, "`bpffs` is not an absolute path without `.` and `..`")
-            }
+            Self::BpffsNotAbsolute => match language {
+                Language::Manifest => {
+                    write!(f, "`bpffs` is not an absolute path without `.` and `..`")
+                }
+                Language::CommandLine => write!(f, "`--bpffs` is a path with `..`"),
+            },
             Self::BpffsDiffers { first, .. } => {
                 write!(f, "another bpffs than {} in the same call", first.display())
             }
@@ -193,15 +243,26 @@ impl fmt::Display for Problem {
             Self::Mode(text) => write!(f, "`{}` is not a mode", text.escape_debug()),
             Self::UnknownUser(name) => write!(f, "no user `{}`", name.escape_debug()),
             Self::UnknownGroup(name) => write!(f, "no group `{}`", name.escape_debug()),
-            Self::Sha256 => write!(f, "not a SHA-256 in hex"),
-            Self::Sha256Differs { .. } => write!(f, "the object is another one than `sha256` says"),
+            Self::Sha256 => match language {
+                Language::Manifest => write!(f, "not a SHA-256 in hex"),
+                Language::CommandLine => write!(f, "`--sha256` is not a SHA-256 in hex"),
+            },
+            Self::Sha256Differs { .. } => match language {
+                Language::Manifest => write!(f, "the object's SHA-256 does not match `sha256`"),
+                Language::CommandLine => {
+                    write!(f, "the object's SHA-256 does not match `--sha256`")
+                }
+            },
             Self::Object(fault) => write!(f, "{fault}"),
             Self::NoIterator => write!(f, "the object holds no iterator"),
-            Self::SeveralIterators(candidates) => write!(
-                f,
-                "the object holds several iterators, and the entry names none: {}",
-                list_candidates(candidates)
-            ),
+            Self::SeveralIterators(candidates) => {
+                let names_none = match language {
+                    Language::Manifest => "the entry names none",
+                    Language::CommandLine => "`--program` is not given",
+                };
+                let candidates = list_candidates(candidates);
+                write!(f, "the object holds several iterators, and {names_none}: {candidates}")
+            }
             Self::NoSuchProgram { wanted, .. } => {
                 write!(f, "the object holds no iterator `{}`", wanted.escape_debug())
             }
@@ -226,12 +287,24 @@ impl fmt::Display for Problem {
             Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
             Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
             Self::CgroupNotTaken(target) => write!(f, "target `{target}` takes no cgroup"),
-            Self::CgroupNeeded(target) => write!(f, "target `{target}` needs a cgroup"),
+            Self::CgroupNeeded { target, .. } => write!(f, "target `{target}` needs a cgroup"),
             Self::OrderNeeded => write!(f, "cgroup without an order"),
-            Self::CgroupName => write!(f, "cgroup is to be named by `path` or by `id`"),
+            Self::CgroupName { .. } => match language {
+                Language::Manifest => write!(f, "cgroup is to be named by `path` or by `id`"),
+                Language::CommandLine => {
+                    write!(f, "cgroup is to be named by its directory, without `..`, or by its id")
+                }
+            },
             Self::TaskNotTaken(target) => write!(f, "target `{target}` takes no task"),
             Self::TaskZero => write!(f, "no task has the number 0"),
-            Self::TwoParameters => write!(f, "an iterator takes one of `map`, `cgroup` and `task`"),
+            Self::TwoParameters => match language {
+                Language::Manifest => {
+                    write!(f, "an iterator takes one of `map`, `cgroup` and `task`")
+                }
+                Language::CommandLine => {
+                    write!(f, "an iterator takes one of `map MAP`, `--cgroup`, `--pid` and `--tid`")
+                }
+            },
             Self::Global(misfit) => write!(f, "{misfit}"),
             Self::UnknownMap { wanted, .. } => {
                 write!(f, "the object defines no map `{}`", wanted.escape_debug())

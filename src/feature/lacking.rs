@@ -104,7 +104,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::desired::{CgroupRef, Globals, Naming, Program, Set};
+    use crate::desired::{CgroupRef, Globals, KeyPlaces, Naming, Program, Set};
     use crate::fault::Place;
     use crate::meta::{Meta, Mode};
     use crate::path::Sha256;
@@ -141,6 +141,7 @@ mod tests {
             meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
             dir_mode: mode("0700"),
             place: Place::new(0, 0..0),
+            keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fault::Language;
+
 /// A value that does not fit its variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
@@ -72,8 +74,8 @@ pub enum Misfit {
 }
 
 impl Misfit {
-    /// The way out, where there is one.
-    pub fn help(&self) -> Option<String> {
+    /// The way out in that language, where there is one.
+    pub fn help(&self, language: Language) -> Option<String> {
         match self {
             Self::Unknown { known, .. } if known.is_empty() => Some(
                 "it describes no variable at all: compile it with `clang -g`, for BTF".to_owned(),
@@ -85,8 +87,15 @@ impl Misfit {
                 some => Some(format!("there is {}", quoted(some))),
             },
             Self::Range { least, most, .. } => Some(format!("it holds {least} to {most}")),
+            Self::Kind { .. } => match language {
+                Language::Manifest => None,
+                Language::CommandLine => Some(
+                    "the VALUE of `--global NAME=VALUE` is TOML, such as `5`, `true`, `[1, 2]` or \
+                     `{ a = 1 }`; anything else is a string"
+                        .to_owned(),
+                ),
+            },
             Self::Overlap(_)
-            | Self::Kind { .. }
             | Self::StringTooLong { .. }
             | Self::ArrayTooLong { .. }
             | Self::TooLarge { .. }

@@ -5,6 +5,7 @@ mod properties;
 use serde_spanned::Spanned;
 
 use super::{Global, Member, Misfit, Type, encode};
+use crate::fault::Language;
 use crate::manifest::parse_values;
 use crate::value::Value;
 
@@ -47,7 +48,7 @@ fn refuse(kind: Type, toml: &str, expected: &[(&str, &str)]) {
 fn check_help(kind: Type, toml: &str, expected: Option<&str>) {
     let value = value_of(&format!("variable = {toml}\n"));
     let misfits = encode(&global(kind), &value).expect_err("a value that does not fit");
-    let help: Vec<_> = misfits.iter().map(|(_, misfit)| misfit.help()).collect();
+    let help: Vec<_> = misfits.iter().map(|(_, misfit)| misfit.help(Language::Manifest)).collect();
     assert_eq!(help, [expected.map(str::to_owned)]);
 }
 

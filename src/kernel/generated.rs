@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libbpf_rs::{MapType, OpenObject};
 
-use super::ffi::generated::{Made, generate};
+use super::ffi::generated::{Loader, Made, generate};
 use super::load::{Holder, Loaded};
 use super::{ffi, log, open};
 use crate::anatomy::{CoreKind, Needs};
@@ -19,16 +19,15 @@ use crate::meta::MapId;
 
 /// Loads the one program of the object that is not left out. `None` where it is not to be had so, for
 /// whatever reason: the ordinary way tells.
-pub(super) fn load(mut object: OpenObject, needs: &Needs) -> Option<Loaded> {
+pub(super) fn load(object: OpenObject, needs: &Needs) -> Option<Loaded> {
     // Before Linux 5.14 there are no such loaders, and before 5.17 they know no CO-RE.
     static IS_KNOWN: AtomicBool = AtomicBool::new(true);
-    if !IS_KNOWN.load(Ordering::Relaxed) || !is_tried(&object, needs) {
+    if !IS_KNOWN.load(Ordering::Relaxed) {
         return None;
     }
     let names: Vec<String> =
         object.maps().map(|map| map.name().to_string_lossy().into_owned()).collect();
-    let (loader, _) = log::collect(|| generate(&mut object, names.len()));
-    let loader = loader.ok()?;
+    let loader = rehearse(object, needs)?;
     let Ok(program) = loader.load() else {
         IS_KNOWN.store(false, Ordering::Relaxed);
         return None;
@@ -37,6 +36,16 @@ pub(super) fn load(mut object: OpenObject, needs: &Needs) -> Option<Loaded> {
     let own_maps = own_maps(&names, &maps).ok()?;
     let held = maps.into_iter().flatten().collect();
     Some(Loaded { program, own_maps, _maps: Holder::Maps(held) })
+}
+
+/// Generates the loader, and no more. `None` where the object has what was not tried, or libbpf fails.
+pub(super) fn rehearse(mut object: OpenObject, needs: &Needs) -> Option<Loader> {
+    if !is_tried(&object, needs) {
+        return None;
+    }
+    let maps = object.maps().count();
+    let (loader, _) = log::collect(|| generate(&mut object, maps));
+    loader.ok()
 }
 
 /// Whether all that the object has was tried with generated loaders, and came out the same: tests load every

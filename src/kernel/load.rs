@@ -117,6 +117,19 @@ pub fn load(
     Loaded { program: fd, own_maps, _maps: Holder::Object(object) }.verify(&needs, given)
 }
 
+/// Does of [`load()`] what comes before the first call of bpf(2): opens the object, leaves out of it what the
+/// program does not need, and generates its loader where one would be used. For tests: broken objects must not
+/// crash it.
+///
+/// # Errors
+/// Everything that can be said against the object until then.
+pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
+    let wanted = Wanted { program, bytes, given: &BTreeMap::new(), walked: &BTreeSet::new() };
+    let needs = wanted.needs()?;
+    generated::rehearse(wanted.open(&needs)?, &needs);
+    Ok(())
+}
+
 /// A program that is loaded already, whose object came with these maps. `None` where one of them has
 /// gone: those that the program does not use go with the last link that walks them.
 ///

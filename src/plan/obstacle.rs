@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::Obstacle;
-use crate::observed::{MapProblem, Provenance};
+use crate::fault::NO_CGROUP2;
+use crate::observed::{CgroupProblem, MapProblem, Provenance};
 use crate::path::{PinPath, Printable};
 
 impl Obstacle {
@@ -39,7 +40,15 @@ impl Obstacle {
             Self::Map { why: MapProblem::NotPermitted, .. } => Some(
                 "run it as root; to open maps by id or name, it lacks CAP_SYS_ADMIN".to_owned(),
             ),
-            Self::Map { .. } | Self::Cgroup { .. } | Self::NotPinned { .. } => None,
+            Self::Cgroup { why: CgroupProblem::Outside { mount, .. }, .. } => Some(match mount {
+                Some(mount) => format!("cgroup v2 is mounted on {}", Printable(mount)),
+                None => NO_CGROUP2.to_owned(),
+            }),
+            Self::Map { .. }
+            | Self::Cgroup {
+                why: CgroupProblem::NotLookedFor | CgroupProblem::Unusable(_), ..
+            }
+            | Self::NotPinned { .. } => None,
             Self::OtherSource { set, .. } => Some(format!(
                 "if it is the same set, write `set = \"{set}\"` or give `--set {set}`; \
                  if it is another one, give it another name so"

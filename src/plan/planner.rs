@@ -8,7 +8,7 @@ use itertools::Itertools as _;
 use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, WantedParam};
 use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param};
 use crate::meta::{MapId, Mode};
-use crate::observed::{LinkParam, MapProblem, Node, Observed, ObservedPin};
+use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::path::{PinPath, SetName};
 
 /// What has to change for bpffs to match the manifest.
@@ -245,7 +245,7 @@ impl<'a> Planner<'a> {
             other => {
                 let why = match other {
                     Some(Err(why)) => why.clone(),
-                    Some(Ok(_)) | None => "it was not looked for".to_owned(),
+                    Some(Ok(_)) | None => CgroupProblem::NotLookedFor,
                 };
                 let cgroup = directory.clone();
                 self.obstacle(Obstacle::Cgroup { path: path.clone(), cgroup, why });

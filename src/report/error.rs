@@ -9,12 +9,13 @@ use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
 
 use super::build::blocked;
-use super::faults::{self, Faulty};
+use super::faults::{self, Faulty, Lines, Origin};
 use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
-use crate::execute::Failure;
+use crate::execute::{Failed, Failure};
 use crate::feature::Feature;
 use crate::kernel::{self, AttachError, LoadError};
+use crate::manifest::Source;
 use crate::plan::Obstacle;
 use crate::reader::SameElement;
 use crate::sources::SourceError;
@@ -41,6 +42,23 @@ impl fmt::Display for Blocked {
 }
 
 impl std::error::Error for Blocked {}
+
+/// A plan that was not carried out, and the text that its entries stand in.
+#[derive(Debug)]
+pub struct NotDone {
+    /// Why.
+    pub failure: Failure,
+    /// Where; nothing for entries that stand in no file.
+    pub sources: Vec<Source>,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.failure)
+    }
+}
+
+impl std::error::Error for NotDone {}
 
 /// What an iterator needs is not there: as [`Blocked`], where nothing was to be changed.
 #[derive(Debug)]
@@ -75,15 +93,47 @@ const HINT: Style = AnsiColor::BrightCyan.on_default();
 /// Everything that an error has to say, for people; styled, and without a newline at the end.
 pub fn render(error: &anyhow::Error) -> String {
     if let Some(faulty) = error.downcast_ref::<Faulty>() {
-        return faults::render(faulty, &Renderer::styled());
+        return render_faulty(faulty);
     }
     if let Some(left_out) = error.downcast_ref::<LeftOut>() {
-        let faults = left_out.faulty().map(|faulty| faults::render(&faulty, &Renderer::styled()));
-        let others = beside_faults(left_out).iter().map(render_one).collect::<Vec<_>>();
-        return faults.into_iter().chain(others).collect::<Vec<_>>().join("\n");
+        let faults = left_out.faulty().as_ref().map(render_faulty);
+        let obstacles = left_out.obstacles.iter().map(|one| render_one(&of_obstacle(one)));
+        let errors = render_failed(&left_out.errors, &left_out.sources);
+        return join(faults.into_iter().chain(obstacles).chain(errors));
     }
-    let rendered: Vec<String> = diagnostics(error).iter().map(render_one).collect();
-    rendered.join("\n")
+    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
+        let errors = render_failed(&failure.errors, sources);
+        return join(errors.into_iter().chain(beside_errors(failure).iter().map(render_one)));
+    }
+    join(diagnostics(error).iter().map(render_one))
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+fn render_faulty(faulty: &Faulty) -> String {
+    match &faulty.origin {
+        Origin::Manifest(sources) => faults::render(&faulty.faults, sources, &Renderer::styled()),
+        Origin::CommandLine(_) => join(faults::diagnostics(faulty).iter().map(render_one)),
+    }
+}
+
+/// What failed, each with its place as a fault has it.
+fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
+    let lines = Lines::of(sources);
+    let render = |failed| {
+        let diagnostic = of_failed(failed, &lines);
+        let place = failed.place.as_ref();
+        let head = place.and_then(|place| {
+            faults::render_at(&diagnostic.message, place, &lines, &Renderer::styled())
+        });
+        match head {
+            Some(head) => head + &causes_and_hint(&diagnostic),
+            None => render_one(&diagnostic),
+        }
+    };
+    errors.iter().map(render).collect()
 }
 
 /// One diagnostic, for people; styled, and without a newline at the end.
@@ -93,11 +143,17 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
         Severity::Warning => (WARNING, "warning"),
         Severity::Note => (NOTE, "note"),
     };
-    let mut text = format!("{style}{word}{style:#}: {}", diagnostic.message);
+    let message = &diagnostic.message;
+    let place = diagnostic.place.as_ref().map(|SourceLine { file, line, column }| {
+        format!("\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}")
+    });
+    let place = place.unwrap_or_default();
+    format!("{style}{word}{style:#}: {message}{place}{}", causes_and_hint(diagnostic))
+}
+
+fn causes_and_hint(diagnostic: &Diagnostic) -> String {
+    let mut text = String::new();
     // Writing to a string does not fail.
-    if let Some(SourceLine { file, line, column }) = &diagnostic.place {
-        let _ = write!(text, "\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}");
-    }
     for cause in &diagnostic.causes {
         let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
     }
@@ -130,29 +186,36 @@ pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
     if let Some(lacks) = error.downcast_ref::<Lacks>() {
         return lacks.diagnostics();
     }
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        let mut all: Vec<Diagnostic> =
-            failure.errors.iter().map(|failed| of_chain(&failed.error)).collect();
-        all.extend(failure.left.iter().map(of_chain));
-        all.extend(failure.untidy.iter().map(warning));
-        let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
-        all.push(plain(severity, failure.to_string()));
-        return all;
+    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
+        let lines = Lines::of(sources);
+        let errors = failure.errors.iter().map(|failed| of_failed(failed, &lines));
+        return errors.chain(beside_errors(failure)).collect();
     }
     vec![of_chain(error)]
+}
+
+/// What became of a plan that failed, but for why.
+fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
+    let left = failure.left.iter().map(of_chain);
+    let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
+    let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
+    all.push(plain(severity, failure.to_string()));
+    all
 }
 
 /// What is wrong with entries that are left out.
 pub fn of_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
     let faulty = left_out.faulty();
     let faults = faulty.iter().flat_map(faults::diagnostics);
-    faults.chain(beside_faults(left_out)).collect()
+    let obstacles = left_out.obstacles.iter().map(of_obstacle);
+    let lines = Lines::of(&left_out.sources);
+    let errors = left_out.errors.iter().map(|failed| of_failed(failed, &lines));
+    faults.chain(obstacles).chain(errors).collect()
 }
 
-/// The same, but for the faults.
-fn beside_faults(left_out: &LeftOut) -> Vec<Diagnostic> {
-    let obstacles = left_out.obstacles.iter().map(of_obstacle);
-    obstacles.chain(left_out.errors.iter().map(|failed| of_chain(&failed.error))).collect()
+fn of_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
+    let place = failed.place.as_ref().and_then(|place| lines.line_of(place));
+    Diagnostic { place, ..of_chain(&failed.error) }
 }
 
 /// Something that is untidy after a command that did its work.

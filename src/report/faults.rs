@@ -3,25 +3,74 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine};
-use crate::fault::{Fault, Faults, Place, Warning};
+use crate::fault::{Fault, Faults, Language, Place, Warning};
 use crate::manifest::Source;
+use crate::path::Printable;
 
-/// A manifest with faults, and the text to show them in.
+/// Entries with faults, and where they were written.
 #[derive(Debug)]
 pub struct Faulty {
     /// What is wrong.
     pub faults: Faults,
     /// Where.
-    pub sources: Vec<Source>,
+    pub origin: Origin,
+}
+
+/// Where entries were written.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In these files, which places are shown in.
+    Manifest(Vec<Source>),
+    /// On the command line of `pin` or `read`. The manifest that is made of it is nobody's: no place
+    /// in it is shown.
+    CommandLine(Vec<Words>),
+}
+
+/// Words of the command line that are a part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The bytes of the manifest that was made of them.
+    pub span: Range<usize>,
+    /// The words.
+    pub text: String,
+}
+
+impl Origin {
+    /// The files; none where there are none.
+    pub fn sources(&self) -> &[Source] {
+        match self {
+            Self::Manifest(sources) => sources,
+            Self::CommandLine(_) => &[],
+        }
+    }
+
+    fn language(&self) -> Language {
+        match self {
+            Self::Manifest(_) => Language::Manifest,
+            Self::CommandLine(_) => Language::CommandLine,
+        }
+    }
+
+    /// The words of the command line that stand for a place.
+    fn words(&self, place: &Place) -> Option<&str> {
+        let Self::CommandLine(words) = self else { return None };
+        let holds = |span: &Range<usize>| span.start <= place.start && place.end <= span.end;
+        words.iter().find(|words| holds(&words.span)).map(|words| words.text.as_str())
+    }
 }
 
 impl fmt::Display for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.faults)
+        match (&self.origin, self.faults.iter().count()) {
+            (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
+            (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
+            (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
+        }
     }
 }
 
@@ -31,16 +80,29 @@ impl std::error::Error for Faulty {}
 const NEAR: usize = 100;
 
 /// Every fault with its place, one after the other.
-pub fn render(faulty: &Faulty, renderer: &Renderer) -> String {
-    let lines = Lines::of(&faulty.sources);
+pub fn render(faults: &Faults, sources: &[Source], renderer: &Renderer) -> String {
+    let lines = Lines::of(sources);
     let rendered: Vec<String> =
-        faulty.faults.iter().map(|fault| render_one(fault, &lines, renderer)).collect();
+        faults.iter().map(|fault| render_one(fault, &lines, renderer)).collect();
     rendered.join("\n\n")
 }
 
+/// A message with the place that it is about, in the same form; `None` where that is in no source.
+pub(super) fn render_at(
+    message: &str,
+    place: &Place,
+    lines: &Lines<'_>,
+    renderer: &Renderer,
+) -> Option<String> {
+    let part = lines.part(place.source, place.span())?;
+    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
+    let snippet = snippet.annotation(AnnotationKind::Primary.span(part.span(place)));
+    Some(renderer.render(&[Level::ERROR.primary_title(message).element(snippet)]))
+}
+
 fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
-    let title = fault.problem.to_string();
-    let help = fault.problem.help();
+    let title = fault.problem.message(Language::Manifest);
+    let help = fault.problem.help(Language::Manifest);
     let title = Level::ERROR.primary_title(title);
     let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, lines)) {
         Some(snippet) => title.element(snippet),
@@ -90,17 +152,17 @@ fn see_also<'a>(
     Some(snippet.annotation(annotation))
 }
 
-/// The same as values.
+/// The same as values, in whichever language the entries were written.
 pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
-    let lines = Lines::of(&faulty.sources);
-    faulty
-        .faults
+    let Faulty { faults, origin } = faulty;
+    let lines = Lines::of(origin.sources());
+    faults
         .iter()
         .map(|fault| Diagnostic {
             severity: Severity::Error,
-            message: fault.problem.to_string(),
+            message: message(fault, origin),
             causes: Vec::new(),
-            hint: fault.problem.help(),
+            hint: fault.problem.help(origin.language()),
             place: fault.place.as_ref().and_then(|place| lines.line_of(place)),
             also: fault.problem.see_also().and_then(|(place, message)| {
                 Some(AlsoSee { place: lines.line_of(place)?, message })
@@ -121,6 +183,15 @@ pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
         also: None,
     };
     warnings.iter().map(diagnostic).collect()
+}
+
+/// Where a manifest has a place, the command line has the words themselves.
+fn message(fault: &Fault, origin: &Origin) -> String {
+    let message = fault.problem.message(origin.language());
+    match fault.place.as_ref().and_then(|place| origin.words(place)) {
+        Some(words) => format!("`{}`: {message}", Printable(Path::new(words))),
+        None => message,
+    }
 }
 
 /// Where every line of every source begins. Counted anew for each of thousands of entries they would

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use super::Change;
 use super::build::{nothing_done, of_obstacle, on_bpffs, reason_of};
-use super::faults::{Faulty, Lines};
+use super::faults::{Faulty, Lines, Origin};
 use crate::execute::Failed;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Language};
 use crate::manifest::Source;
 use crate::path::PinPath;
 use crate::plan::Obstacle;
@@ -39,17 +39,22 @@ impl LeftOut {
     pub fn rows(&self) -> Vec<Change> {
         let lines = Lines::of(&self.sources);
         let faulty = self.faults.iter().map(|(path, faults)| {
-            let reason = |fault: &Fault| reason_of("faulty", fault.problem.to_string());
+            let reason =
+                |fault: &Fault| reason_of("faulty", fault.problem.message(Language::Manifest));
             let place = faults.iter().find_map(|fault| fault.place.as_ref());
             let source = place.and_then(|place| lines.line_of(place));
             (path, Change { source, ..nothing_done(faults.iter().map(reason).collect()) })
         });
         let in_the_way = self.obstacles.iter().filter_map(of_obstacle);
-        let failed = self.errors.iter().flat_map(|Failed { paths, error }| {
+        let failed = self.errors.iter().flat_map(|Failed { paths, place, error }| {
             // The first says what was tried, which the row need not; and a row is a line.
             let why = error.chain().nth(1).map_or_else(|| error.to_string(), ToString::to_string);
             let why = why.split(['\n', ';']).next().unwrap_or_default().to_owned();
-            let row = move |path| (path, nothing_done(vec![reason_of("failed", why.clone())]));
+            let source = place.as_ref().and_then(|place| lines.line_of(place));
+            let row = move |path| {
+                let reasons = vec![reason_of("failed", why.clone())];
+                (path, Change { source: source.clone(), ..nothing_done(reasons) })
+            };
             paths.iter().map(row)
         });
         let mut rows = BTreeMap::<&PinPath, Change>::new();
@@ -68,8 +73,8 @@ impl LeftOut {
     /// The faults, with the text that they stand in.
     pub(super) fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
-        let sources = || self.sources.clone();
-        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), sources: sources() })
+        let origin = || Origin::Manifest(self.sources.clone());
+        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), origin: origin() })
     }
 }
 

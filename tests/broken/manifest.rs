@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use annotate_snippets::Renderer;
 use iterctl::anatomy::Anatomy;
 use iterctl::desired::{self, Facts, ObjectFacts, ObjectMap};
-use iterctl::fault::Candidate;
+use iterctl::fault::{Candidate, Language};
 use iterctl::globals::{Global, Type};
 use iterctl::manifest::{self, Argument, Input, Source};
 use iterctl::path::Sha256;
-use iterctl::report::{Faulty, error, faults};
+use iterctl::report::{Faulty, Origin, error, faults};
 use iterctl::target::{Sleep, Target};
 
 /// A known object and an unknown one.
@@ -50,14 +50,16 @@ pub(crate) fn read(text: &str, facts: &Facts) {
     let Err(found) = desired::resolve(&manifest, facts) else { return };
     assert!(found.iter().count() > 0, "a refusal has a reason");
     for fault in found.iter() {
-        assert!(!fault.problem.to_string().is_empty());
+        for language in [Language::Manifest, Language::CommandLine] {
+            assert!(!fault.problem.message(language).is_empty());
+        }
         if let Some(place) = &fault.place {
             assert!(text.get(place.span()).is_some(), "{place:?} is in the text");
         }
     }
-    let faulty = Faulty { faults: found, sources: input.sources };
-    let shown = faults::render(&faulty, &Renderer::plain());
+    let shown = faults::render(&found, &input.sources, &Renderer::plain());
     assert!(shown.starts_with("error: "), "{shown}");
+    let faulty = Faulty { faults: found, origin: Origin::Manifest(input.sources) };
     let error = anyhow::Error::from(faulty);
     assert!(!error::diagnostics(&error).is_empty());
 }

@@ -1,14 +1,41 @@
-//! Any bytes are looked into as an object, or refused: libbpf parses them in this very process.
-//! Shared by tests/broken_objects.rs and the fuzz target `object`.
+//! Any bytes are looked into as an object, and made ready to be loaded, or refused: libbpf parses them in this very
+//! process. Shared by tests/broken_objects.rs and the fuzz target `object`.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use iterctl::desired::{Globals, ObjectFacts, Program};
 use iterctl::kernel;
+use iterctl::object::facts_of;
 
-/// Looks into the object. What is found does not matter, only that it can be told.
+/// Looks into the object, and goes with each of its iterators as far as the kernel is not asked. What is found does
+/// not matter, only that it can be told.
 pub(crate) fn look(bytes: &[u8]) {
-    match kernel::look_into(Path::new("broken.bpf.o"), bytes) {
-        Ok(contents) => assert!(!format!("{contents:?}").is_empty()),
-        Err(why) => assert!(!why.is_empty(), "a refusal has a reason"),
+    let facts = match facts_of(Path::new("broken.bpf.o"), bytes) {
+        Ok(facts) => facts,
+        Err(why) => return assert!(!why.to_string().is_empty(), "a refusal has a reason"),
+    };
+    assert!(!format!("{facts:?}").is_empty());
+    for program in programs(&facts) {
+        if let Err(why) = kernel::rehearse(&program, bytes) {
+            assert!(!why.to_string().is_empty(), "a refusal has a reason");
+        }
     }
+}
+
+/// A broken object may have thousands.
+const MOST: usize = 8;
+
+fn programs(facts: &ObjectFacts) -> impl Iterator<Item = Program> {
+    facts.iterators.iter().take(MOST).map(|one| Program {
+        object: PathBuf::from("broken.bpf.o"),
+        sha256: facts.sha256.clone(),
+        name: one.program.clone(),
+        target: one.target.clone(),
+        sleep: one.sleep,
+        globals: Globals::default(),
+        maps: BTreeMap::new(),
+        max_entries: BTreeMap::new(),
+        held: BTreeSet::new(),
+    })
 }

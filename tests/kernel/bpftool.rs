@@ -160,7 +160,7 @@ fn a_map_for_a_task_iterator_becomes_a_thread_id() {
 
     let before = sandbox.tree();
     let run = iterctl_pin(&sandbox, &format!("tasks_v1.bpf.o ours {map}")).exits(65);
-    run.says("error: target `task` takes no map");
+    run.says(&format!("error: `{map}`: target `task` takes no map"));
     assert_eq!(sandbox.tree(), before);
 }
 
@@ -177,7 +177,7 @@ fn a_map_for_a_cgroup_iterator_becomes_an_order() {
     assert!(info["order"].is_string(), "nobody has said one: {info}");
 
     let run = iterctl_pin(&sandbox, &format!("target_cgroup.bpf.o ours {map}")).exits(65);
-    run.says("error: target `cgroup` takes no map");
+    run.says(&format!("error: `{map}`: target `cgroup` takes no map"));
     let run = iterctl_pin(&sandbox, "target_cgroup.bpf.o ours").exits(65);
     run.says("error: target `cgroup` needs a cgroup");
 }

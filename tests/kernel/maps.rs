@@ -82,7 +82,7 @@ fn does_not_attach(object: &str, map: &libbpf_rs::MapHandle, reason: &str) {
     let entries = entry_with(object, "x", &keys) + &entry("tasks_v1.bpf.o", "y");
     sandbox.manifest("iters.toml", &entries);
     let run = sandbox.iterctl("apply -f iters.toml").exits(1);
-    run.says("failed to pin `x`").says(reason).says("nothing was changed");
+    run.says("failed to attach `x`").says(reason).says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 

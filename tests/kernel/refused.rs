@@ -67,7 +67,7 @@ fn every_failure_is_told() {
     fails_whole(&sandbox, 1)
         .says("rejected.bpf.o for `bad/one`")
         .says("other.bpf.o for `bad/two`")
-        .says("failed to pin `bad/three`")
+        .says("failed to attach `bad/three`")
         .says(&small);
 }
 

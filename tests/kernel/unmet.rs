@@ -4,11 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use iterctl::feature::Feature;
-
 use super::bpf;
 use super::errors::{fails, pin};
-use super::needs::needs;
 use super::sandbox::{Sandbox, entry_with};
 
 /// `pin` with these words fails so, of which `WHAT` is what could not be done; with `--debug`, too.
@@ -171,7 +168,11 @@ fn a_map_of_the_objects_own_that_is_too_small() {
         sandbox.iterctl("apply -f iters.toml"),
         1,
         "\
-error: failed to pin `x`
+error: failed to attach `x`
+ --> iters.toml:5:7
+  |
+5 | map = { own = \"narrow\" }
+  |       ^^^^^^^^^^^^^^^^^^
   caused by: its own map `narrow` has smaller keys or values than the program reads
   hint: give it a map whose keys and values are as large as those that the program reads
 note: nothing was changed

@@ -1,8 +1,10 @@
 //! What is easily said wrongly: the right words where a riddle was once.
 
+use rustix::mount::{UnmountFlags, unmount};
+
 use super::bpf;
 use super::needs::{needs, target};
-use super::sandbox::{ITERCTL, Sandbox, entry_with};
+use super::sandbox::{ITERCTL, Sandbox, entry, entry_with};
 use super::walked::Cgroup;
 
 #[test]
@@ -87,4 +89,54 @@ fn what_cannot_be_run_is_told_in_the_commands_own_words() {
     std::fs::create_dir(sandbox.pin("directory")).expect("nothing is there");
     let run = sandbox.iterctl(&format!("{words} directory")).exits(1);
     assert!(!run.stderr.contains("read the iterator to its end"), "it is a directory: {run}");
+}
+
+/// Takes every mount of cgroup v2 away: in this test's mount namespace alone.
+#[track_caller]
+fn unmount_cgroups() {
+    let mounts = std::fs::read_to_string("/proc/thread-self/mounts").expect("/proc is there");
+    for line in mounts.lines() {
+        let mut fields = line.split(' ').skip(1);
+        if let (Some(point), Some("cgroup2")) = (fields.next(), fields.next()) {
+            unmount(point, UnmountFlags::DETACH).expect("root may");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn hints_for_cgroups_name_the_mount_of_this_machine() {
+    let sandbox = Sandbox::new();
+    unmount_cgroups();
+    let pin = format!("pin --bpffs {} target_cgroup.bpf.o x", sandbox.bpffs().display());
+    let elsewhere = format!("{pin} --cgroup / --order self-only");
+    sandbox.manifest("iters.toml", &entry("target_cgroup.bpf.o", "x"));
+    let none = "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
+    sandbox.iterctl("check -f iters.toml").exits(65).says(&format!(
+        "= help: {none}; then add `cgroup = {{ path = \"DIR\", order = \"descendants-pre\" }}`\n"
+    ));
+    sandbox
+        .iterctl(&pin)
+        .exits(65)
+        .says(&format!("hint: {none}; then add `--cgroup DIR --order descendants-pre`\n"));
+    let refused = "cgroup /: not a directory of cgroup v2\n  hint: ";
+    sandbox.iterctl(&elsewhere).exits(1).says(&format!("{refused}{none}\n"));
+
+    let cgroup = Cgroup::new(&sandbox);
+    let mount = sandbox.file("cgroup").display().to_string();
+    sandbox.iterctl("check -f iters.toml").exits(65).says(&format!(
+        "= help: add `cgroup = {{ path = \"{mount}\", order = \"descendants-pre\" }}`\n"
+    ));
+    sandbox
+        .iterctl(&pin)
+        .exits(65)
+        .says(&format!("hint: add `--cgroup {mount} --order descendants-pre`\n"));
+    sandbox
+        .iterctl(&elsewhere)
+        .exits(1)
+        .says(&format!("{refused}cgroup v2 is mounted on {mount}\n"));
+    // Below the mount, it is known to whoever wrote it.
+    let missing = cgroup.path("missing").display().to_string();
+    let run = sandbox.iterctl(&format!("{pin} --cgroup {missing} --order self-only")).exits(1);
+    assert!(!run.stderr.contains("hint:"), "{run}");
 }

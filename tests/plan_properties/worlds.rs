@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use iterctl::desired::{
-    CgroupRef, Desired, DesiredPin, Globals, MapRef, Naming, Order, Param, Program, Set,
+    CgroupRef, Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Order, Param, Program, Set,
 };
 use iterctl::fault::Place;
 use iterctl::globals::Patch;
 use iterctl::meta::{MapId, Meta, Mode};
-use iterctl::observed::{Kind, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
+use iterctl::observed::{
+    CgroupProblem, Kind, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance,
+};
 use iterctl::path::{PinPath, Sha256};
 use iterctl::plan::Foreign;
 use iterctl::stamp::InvalidStamp;
@@ -92,7 +94,9 @@ fn pins() -> impl Strategy<Value = DesiredPin> {
             | Param::Process(_)
             | Param::Cgroup(..)) => param,
         };
-        DesiredPin { program, param, meta, dir_mode, place: Place::new(0, 0..0) }
+        let place = || Place::new(0, 0..0);
+        let keys = KeyPlaces { obj: place(), param: None, maps: BTreeMap::new() };
+        DesiredPin { program, param, meta, dir_mode, place: place(), keys }
     })
 }
 
@@ -180,11 +184,13 @@ fn params() -> impl Strategy<Value = Param> {
 }
 
 /// Most cgroups are there; others are not, or were not looked for.
-fn cgroups() -> impl Strategy<Value = BTreeMap<PathBuf, Result<u64, String>>> {
+fn cgroups() -> impl Strategy<Value = BTreeMap<PathBuf, Result<u64, CgroupProblem>>> {
+    let why = "No such file or directory".to_owned();
+    let gone = CgroupProblem::Unusable(why);
     let cgroup = || {
         prop_oneof![
             6 => select(vec![1, 2]).prop_map(|id| Some(Ok(id))),
-            1 => Just(Some(Err("No such file or directory".to_owned()))),
+            1 => Just(Some(Err(gone.clone()))),
             1 => Just(None),
         ]
     };

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use super::{How, carry_out, comment};
 use crate::command::Resolved;
-use crate::execute::Failure;
 use crate::path::PinPath;
-use crate::report::{Action, Blocked, Change, LeftOut, Report};
+use crate::report::{Action, Blocked, Change, LeftOut, NotDone, Report};
 
 /// What was done, and what was not.
 #[derive(Debug)]
@@ -75,10 +74,10 @@ fn leave_out(error: anyhow::Error, left_out: &mut LeftOut) -> anyhow::Result<BTr
         }
         Err(error) => error,
     };
-    let failure = error.downcast::<Failure>()?;
+    let NotDone { failure, sources } = error.downcast()?;
     let concerns_all = failure.errors.iter().any(|failed| failed.paths.is_empty());
     if concerns_all || !failure.left.is_empty() {
-        return Err(failure.into());
+        return Err(NotDone { failure, sources }.into());
     }
     let paths = failure.errors.iter().flat_map(|failed| failed.paths.iter().cloned()).collect();
     left_out.errors.extend(failure.errors);

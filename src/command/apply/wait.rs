@@ -11,11 +11,10 @@ use humantime::format_duration;
 use super::keep_going::Outcome;
 use crate::bpffs::OpenError;
 use crate::command::{Progress, Say};
-use crate::execute::Failure;
 use crate::fault::{Fault, ObjectFault, Problem};
 use crate::observed::MapProblem;
 use crate::plan::Obstacle;
-use crate::report::{Blocked, Faulty, error};
+use crate::report::{Blocked, Faulty, NotDone, error};
 use crate::watch::{Ended, Interest, Service, Waits, Watch, Woken};
 
 /// How long it must have been quiet before the next try.
@@ -118,8 +117,8 @@ fn is_to_come(error: &anyhow::Error) -> bool {
             faulty.faults.iter().all(is_missing_object)
         } else if let Some(Blocked { obstacles, .. }) = cause.downcast_ref() {
             obstacles.iter().all(is_missing)
-        } else if let Some(Failure { errors, left, .. }) = cause.downcast_ref() {
-            left.is_empty() && errors.iter().all(|failed| is_to_come(&failed.error))
+        } else if let Some(NotDone { failure, .. }) = cause.downcast_ref() {
+            failure.left.is_empty() && failure.errors.iter().all(|failed| is_to_come(&failed.error))
         } else {
             false
         }

@@ -8,7 +8,7 @@ use crate::desired::{
     CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, ObjectMap, Param,
     Program, Sound, resolve, resolve_sound,
 };
-use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place};
+use crate::fault::{Candidate, Fault, Faults, Language, ObjectFault, Place};
 use crate::globals::{Global, Member, Patch, Type};
 use crate::manifest::{Argument, Input, Source, parse};
 use crate::path::{PinPath, Sha256};
@@ -102,7 +102,7 @@ pub(super) fn check(call: Call, expected: &[(&str, &str)]) {
     let faults = call.resolve().err();
     let of_fault = |fault: &Fault| {
         let text = fault.place.as_ref().map(|place| call.text(place)).unwrap_or_default();
-        (text.to_owned(), fault.problem.to_string())
+        (text.to_owned(), fault.problem.message(Language::Manifest))
     };
     let found: Vec<_> = faults.iter().flat_map(Faults::iter).map(of_fault).collect();
     let expected: Vec<_> =
@@ -183,7 +183,8 @@ pub(super) fn check_set(call: Call, name: &str, naming: Naming) {
 #[track_caller]
 pub(super) fn check_help(call: Call, expected: &str) {
     let faults = call.resolve().expect_err("a manifest with a fault");
-    let help: Vec<_> = faults.iter().filter_map(|fault| fault.problem.help()).collect();
+    let help: Vec<_> =
+        faults.iter().filter_map(|fault| fault.problem.help(Language::Manifest)).collect();
     assert_eq!(help, [expected]);
 }
 
@@ -214,6 +215,7 @@ fn facts() -> Facts {
         groups: [("observers".to_owned(), Some(50)), ("nobody_here".to_owned(), None)].into(),
         uid: 1000,
         gid: 1000,
+        cgroup2: Some(PathBuf::from("/sys/fs/cgroup/unified")),
     }
 }
 

@@ -6,6 +6,7 @@ use super::case::{
     check, check_help, check_maps, check_patches, check_pins, elem, entries, file, of, task,
 };
 use crate::desired::{Globals, MapRef, Program};
+use crate::fault::Language;
 
 /// An entry with the only program of `cgroup.bpf.o`.
 fn cgroup(keys: &str) -> String {
@@ -104,6 +105,13 @@ fn cgroups_have_one_name_and_an_order() {
     faulty("{ }", &[name, order]);
     faulty("{ path = '/a', id = 1 }", &[name, order]);
     check(file(&cgroup("[iter.cgroup]\nid = 1")), &[("[iter.cgroup]", order)]);
+    // Where this machine has them.
+    let directory = "/sys/fs/cgroup/unified";
+    let needed =
+        format!("add `cgroup = {{ path = \"{directory}\", order = \"descendants-pre\" }}`");
+    check_help(file(&cgroup("")), &needed);
+    let named = format!("write either `path = \"{directory}/…\"` or `id = …`");
+    check_help(file(&cgroup("cgroup = { order = 'children' }")), &named);
 }
 
 #[test]
@@ -315,7 +323,8 @@ fn a_fault_below_a_header_hides_no_other_entry() {
     for table in ["globals]\nlevel = 1.5", "globals.range]\nto = 1.5", "maps]\nseen = 1.5"] {
         let text = format!("{}{}", task(&format!("[iter.{table}")), of("gone.bpf.o", ""));
         let faults = file(&text).resolve().expect_err("two entries have faults");
-        let lines: Vec<_> = faults.iter().map(|fault| fault.problem.to_string()).collect();
+        let lines: Vec<_> =
+            faults.iter().map(|fault| fault.problem.message(Language::Manifest)).collect();
         assert!(lines.contains(&"no object at /etc/iterctl/gone.bpf.o".to_owned()), "{lines:?}");
         assert_eq!(lines.len(), 3, "the value, the object, and the path that is used twice");
     }

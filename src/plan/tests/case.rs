@@ -5,10 +5,14 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::desired::{Desired, DesiredPin, Globals, MapRef, Naming, Param, Program, Set};
+use crate::desired::{
+    Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Param, Program, Set,
+};
 use crate::fault::Place;
 use crate::meta::{LinkId, MapId, Meta, Mode, ProgramId};
-use crate::observed::{Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance};
+use crate::observed::{
+    CgroupProblem, Kind, Link, LinkParam, MapProblem, Node, Observed, ObservedPin, Provenance,
+};
 use crate::path::{PinPath, Sha256};
 use crate::plan::{
     Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, pin, plan, unpin, unpin_set,
@@ -56,7 +60,8 @@ impl Case {
     }
 
     pub(super) fn cgroup(mut self, path: &Path, found: Result<u64, &str>) -> Self {
-        self.observed.cgroups.insert(path.to_path_buf(), found.map_err(str::to_owned));
+        let found = found.map_err(|why| CgroupProblem::Unusable(why.to_owned()));
+        self.observed.cgroups.insert(path.to_path_buf(), found);
         self
     }
 
@@ -183,6 +188,7 @@ pub(super) fn task() -> DesiredPin {
         meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
         dir_mode: mode("0700"),
         place: Place::new(0, 0..0),
+        keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
     }
 }
 

@@ -76,6 +76,19 @@ fn an_object_that_does_not_load_is_not_the_end() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn the_log_shows_the_place_of_what_does_not_load() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("future.bpf.o", "a"));
+    let (watching, first) = Watching::start(&sandbox, "");
+    assert_eq!(first["diagnostics"][0]["place"]["line"], 3, "{first:#}");
+    let log = watching.log();
+    let lines = ["iters.toml:3:7", "3 | obj = \"future.bpf.o\"", "  |       ^^^^^^^^^^^^^^"];
+    assert!(lines.iter().all(|line| log.contains(line)), "{log}");
+    assert!(log.contains("  caused by: this kernel has no target `no_such_target`"), "{log}");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn what_is_in_the_way_is_waited_for() {
     let sandbox = Sandbox::new();
     one(&sandbox);
