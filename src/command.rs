@@ -28,7 +28,7 @@ use crate::cli::{Command, KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
 use crate::fault::Faults;
-use crate::kernel::{self, Loaded, Scanner, find_map};
+use crate::kernel::{self, Loaded, Scanner, find_maps};
 use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
 use crate::object::Objects;
@@ -270,7 +270,7 @@ fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
 
 /// The ids of the maps and cgroups that the entries name.
 fn look_up(desired: &Desired, scan: &mut Scan) {
-    scan.maps = desired.maps().into_iter().map(|map| (map.clone(), find_map(map))).collect();
+    scan.maps = find_maps(&desired.maps());
     scan.cgroups =
         desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
 }

@@ -28,7 +28,7 @@ pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
 pub use load::{Loaded, load, reopen};
 pub use log::show_all;
-pub use map::find_map;
+pub use map::find_maps;
 pub use open::look_into;
 pub use scan::Scanner;
 pub use version::libbpf_version;
