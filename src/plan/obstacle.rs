@@ -33,7 +33,7 @@ impl Obstacle {
             Self::Map { why: MapProblem::Missing, .. } => {
                 Some("start what makes the map before, and apply again".to_owned())
             }
-            Self::Map { why: MapProblem::Ambiguous(_), .. } => {
+            Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => {
                 Some("name it by `id` or `pinned`".to_owned())
             }
             Self::Map { why: MapProblem::NotPermitted, .. } => Some(
