@@ -3,11 +3,14 @@
 //! In: a [`Scan`], raw, as the shell found it. Out: every path of the bpffs with what stands there,
 //! and for every pinned iterator whose it is.
 
+mod same_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::same_name::{Holder, ScannedMap};
 use crate::desired::{MapRef, Order};
 use crate::meta::{LinkId, MapId, Meta, ProgramId};
 use crate::path::{PinPath, SetName};
@@ -19,10 +22,10 @@ use crate::target::Target;
 pub struct Scan {
     /// Every directory and file of the bpffs but those whose names have a dot.
     pub nodes: Vec<(PinPath, ScannedNode)>,
-    /// Every program that is behind one of the links.
+    /// Every program that is behind one of the links, or that holds one of several maps with one name.
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
-    pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+    pub maps: BTreeMap<MapRef, ScannedMap>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
 }
@@ -103,8 +106,10 @@ pub enum Kind {
 pub enum MapProblem {
     /// There is none.
     Missing,
-    /// Several maps have that name.
+    /// Several maps have that name: those that count, or all where none counts.
     Ambiguous(Vec<MapId>),
+    /// Several maps have that name, and it is not known what holds them, for this reason.
+    Unsettled(Vec<MapId>, String),
     /// Something else is pinned there.
     NotAMap(Kind),
     /// This process may not look at it.
@@ -186,8 +191,8 @@ struct Program {
     maps: Arc<BTreeSet<MapId>>,
 }
 
-/// Understands what has been found.
-pub fn observe(scan: Scan) -> Observed {
+/// Understands what has been found, for a manifest of the set `set` where there is one.
+pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let programs: BTreeMap<ProgramId, Program> = scan
         .programs
         .into_iter()
@@ -208,7 +213,10 @@ pub fn observe(scan: Scan) -> Observed {
         };
         (path, node)
     });
-    Observed { nodes: nodes.collect(), maps: scan.maps, cgroups: scan.cgroups }
+    let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
+    let maps =
+        scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
+    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups: scan.cgroups }
 }
 
 fn provenance(stamps: &[Vec<u8>]) -> Provenance {
@@ -288,14 +296,26 @@ impl fmt::Display for MapProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => write!(f, "there is no such map"),
-            Self::Ambiguous(ids) => {
-                let ids: Vec<String> = ids.iter().map(MapId::to_string).collect();
-                write!(f, "several maps have that name: ids {}", ids.join(", "))
-            }
+            Self::Ambiguous(ids) => write!(f, "several maps have that name: {}", Ids(ids)),
+            Self::Unsettled(ids, why) => write!(
+                f,
+                "several maps have that name: {}; what still uses them is not known: {why}",
+                Ids(ids)
+            ),
             Self::NotAMap(kind) => write!(f, "{kind} is there instead"),
             Self::NotPermitted => write!(f, "not permitted to open it"),
             Self::Unreadable(why) => f.write_str(why),
         }
+    }
+}
+
+/// "ids 7, 9".
+struct Ids<'a>(&'a [MapId]);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<String> = self.0.iter().map(MapId::to_string).collect();
+        write!(f, "ids {}", ids.join(", "))
     }
 }
 
@@ -314,7 +334,7 @@ mod tests {
             param: LinkParam::None,
         };
         let stamps = vec![br#"{"format":9}"#.to_vec()];
-        let observed = observe(Scan {
+        let scan = Scan {
             nodes: vec![(path, ScannedNode::Iterator(link, meta))],
             programs: [(
                 ProgramId(2),
@@ -322,7 +342,8 @@ mod tests {
             )]
             .into(),
             ..Scan::default()
-        });
+        };
+        let observed = observe(scan, None);
         let (_, pin) = observed.iterators().next().expect("the pin was seen");
         assert_eq!(pin.provenance, Provenance::Illegible(InvalidStamp::Format(9)));
         assert_eq!(pin.provenance.set(), None);

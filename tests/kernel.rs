@@ -51,6 +51,7 @@ mod kernel {
     mod read;
     mod refused;
     mod rivals;
+    mod same_name;
     mod sets;
     mod targets;
     mod transaction;

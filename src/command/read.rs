@@ -82,7 +82,8 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     let resolved = resolve_entry(entry, Trust::of(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
-    let plan = plan::pin(&resolved.desired, &observe(scan), Foreign::Refuse);
+    let observed = observe(scan, Some(&resolved.desired.set.name));
+    let plan = plan::pin(&resolved.desired, &observed, Foreign::Refuse);
     if !plan.obstacles.is_empty() {
         return Err(Lacking(plan.obstacles).into());
     }

@@ -104,11 +104,39 @@ pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
     owned(unsafe { sys::bpf_map_get_fd_by_id(id) })
 }
 
+/// `BPF_LINK_GET_FD_BY_ID`.
+pub(super) fn link_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes a plain number.
+    owned(unsafe { sys::bpf_link_get_fd_by_id(id) })
+}
+
+/// `BPF_PROG_GET_NEXT_ID`: the smallest id above `id`, if there is one.
+pub(super) fn next_prog_id(id: u32) -> io::Result<Option<u32>> {
+    let mut next = 0;
+    // SAFETY: writes one number to `next`.
+    let result = check(unsafe { sys::bpf_prog_get_next_id(id, &raw mut next) });
+    unless_last(result, next)
+}
+
 /// `BPF_MAP_GET_NEXT_ID`: the smallest id above `id`, if there is one.
 pub(super) fn next_map_id(id: u32) -> io::Result<Option<u32>> {
     let mut next = 0;
     // SAFETY: writes one number to `next`.
-    match check(unsafe { sys::bpf_map_get_next_id(id, &raw mut next) }) {
+    let result = check(unsafe { sys::bpf_map_get_next_id(id, &raw mut next) });
+    unless_last(result, next)
+}
+
+/// `BPF_LINK_GET_NEXT_ID`: the smallest id above `id`, if there is one.
+pub(super) fn next_link_id(id: u32) -> io::Result<Option<u32>> {
+    let mut next = 0;
+    // SAFETY: writes one number to `next`.
+    let result = check(unsafe { sys::bpf_link_get_next_id(id, &raw mut next) });
+    unless_last(result, next)
+}
+
+/// The id that was found, unless there was none above.
+fn unless_last(result: io::Result<i32>, next: u32) -> io::Result<Option<u32>> {
+    match result {
         Ok(_) => Ok(Some(next)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

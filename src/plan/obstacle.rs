@@ -34,7 +34,7 @@ impl Obstacle {
             Self::Map { why: MapProblem::Missing, .. } => {
                 Some("start the program that creates the map, then apply again".to_owned())
             }
-            Self::Map { why: MapProblem::Ambiguous(_), .. } => {
+            Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => {
                 Some("name it by `id` or `pinned`".to_owned())
             }
             Self::Map { why: MapProblem::NotPermitted, .. } => Some(

@@ -138,6 +138,12 @@ fn map_that_cannot_be_used_is_an_obstacle() {
             .map(named(), Err(MapProblem::Ambiguous(vec![MapId(1), MapId(2)]))),
         &["! a needs name conns: several maps have that name: ids 1, 2"],
     );
+    let unsettled = MapProblem::Unsettled(vec![MapId(1), MapId(2)], "gone fishing".to_owned());
+    check(
+        want(&[("a", walking(named()))]).map(named(), Err(unsettled)),
+        &["! a needs name conns: several maps have that name: ids 1, 2; \
+           what still uses them is not known: gone fishing"],
+    );
     check(want(&[("a", walking(named()))]), &["! a needs name conns: there is no such map"]);
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn read(bytes: &[u8]) {
         let written = stamp.to_bytes().expect("what came out of JSON goes into it");
         assert_eq!(Stamp::from_bytes(&written).as_ref(), Ok(stamp), "it is read as it is written");
     }
-    let observed = observe(scan(bytes));
+    let observed = observe(scan(bytes), None);
     let (_, pin) = observed.iterators().next().expect("there is one");
     let expected = match read {
         Ok(stamp) => Provenance::Stamped(Arc::new(stamp)),

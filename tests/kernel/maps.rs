@@ -6,6 +6,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapType};
 
 use super::bpf;
 use super::sandbox::{Sandbox, entry, entry_with};
+use super::strace::trace;
 
 /// An entry with this map cannot be pinned: nothing at all is done, and the plan says why.
 #[track_caller]
@@ -44,6 +45,28 @@ fn a_name_of_several_maps_is_refused() {
     let [first, second] = ids;
     let reason = format!("map name {name}: several maps have that name: ids {first}, {second}");
     is_refused(&sandbox, &format!("name = \"{name}\""), &reason);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn one_pass_over_all_maps_finds_every_name() {
+    let sandbox = Sandbox::new();
+    let names = ["one", "two", "three"].map(bpf::unique_name);
+    let maps = names.each_ref().map(|name| bpf::hash_map(name));
+    let walking =
+        |name: &String| entry_with("elem.bpf.o", name, &format!("map = {{ name = \"{name}\" }}"));
+    sandbox.manifest("iters.toml", &names.each_ref().map(walking).concat());
+    let (run, calls) = trace(&sandbox, "-e trace=bpf", "plan -f iters.toml");
+    let row = |(name, map)| format!("+ {name}  bpf_map_elem map {}", bpf::id(map));
+    let mut rows: Vec<String> = names.iter().zip(&maps).map(row).collect();
+    rows.sort_unstable();
+    run.exits(0).plans(&rows);
+    let number = |what: &str| calls.iter().filter(|call| call.contains(what)).count();
+    assert_eq!(number("BPF_MAP_GET_NEXT_ID, {start_id=0,"), 1, "{calls:#?}");
+    for map in &maps {
+        let opened = format!("BPF_MAP_GET_FD_BY_ID, {{map_id={},", bpf::id(map));
+        assert_eq!(number(&opened), 1, "{opened}: {calls:#?}");
+    }
 }
 
 #[test]

@@ -16,12 +16,14 @@ const CHANGING: &str = "bpf,openat,openat2,?open,?creat,?rename,renameat,renamea
     ?fchmodat2,?chown,?lchown,fchown,fchownat,?utimensat,mount,umount2,setxattr";
 
 /// The calls of bpf(2) that only look.
-const LOOKING: [&str; 8] = [
+const LOOKING: [&str; 10] = [
     "BPF_OBJ_GET,",
     "BPF_OBJ_GET_INFO_BY_FD,",
     "BPF_PROG_GET_FD_BY_ID,",
     "BPF_MAP_GET_FD_BY_ID,",
     "BPF_MAP_GET_NEXT_ID,",
+    "BPF_PROG_GET_NEXT_ID,",
+    "BPF_LINK_GET_NEXT_ID,",
     "BPF_MAP_LOOKUP_ELEM,",
     "BPF_BTF_GET_FD_BY_ID,",
     "BPF_LINK_GET_FD_BY_ID,",

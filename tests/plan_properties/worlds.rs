@@ -207,6 +207,7 @@ fn maps() -> impl Strategy<Value = BTreeMap<MapRef, Result<MapId, MapProblem>>> 
         1 => select(vec![
             MapProblem::Missing,
             MapProblem::Ambiguous(vec![MapId(20), MapId(31)]),
+            MapProblem::Unsettled(vec![MapId(20), MapId(31)], "EPERM".to_owned()),
             MapProblem::NotAMap(Kind::Program),
             MapProblem::Unreadable("EACCES".to_owned()),
         ])

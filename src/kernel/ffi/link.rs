@@ -1,5 +1,6 @@
 //! The calls for iterator links.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -33,6 +34,32 @@ pub(in crate::kernel) struct LinkInfo {
     pub(in crate::kernel) pid: u32,
     pub(in crate::kernel) cgroup_id: u64,
     pub(in crate::kernel) order: u32,
+}
+
+/// `BPF_PROG_LOAD` of an iterator for the target whose function has that id in the kernel's BTF.
+pub(in crate::kernel) fn load_instructions(
+    function: u32,
+    name: &CStr,
+    instructions: &[sys::bpf_insn],
+) -> io::Result<OwnedFd> {
+    let mut opts = sys::bpf_prog_load_opts {
+        sz: size_of::<sys::bpf_prog_load_opts>() as sys::size_t,
+        expected_attach_type: sys::BPF_TRACE_ITER,
+        attach_btf_id: function,
+        ..Default::default()
+    };
+    // SAFETY: the strings are NUL-terminated, the instructions as many as is said, and `opts` has the size
+    // that it says; all outlive the call.
+    owned(unsafe {
+        sys::bpf_prog_load(
+            sys::BPF_PROG_TYPE_TRACING,
+            name.as_ptr(),
+            c"Dual BSD/GPL".as_ptr(),
+            instructions.as_ptr(),
+            instructions.len() as sys::size_t,
+            &raw mut opts,
+        )
+    })
 }
 
 /// `BPF_LINK_CREATE` of an iterator link.

@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 
 use libbpf_sys as sys;
 
-use super::{check, owned};
+use super::check;
+use super::link::load_instructions;
 
 /// `BPF_PROG_BIND_MAP` without a program: `EBADF` where the kernel knows the call.
 pub(in crate::kernel) fn bind_nothing() -> io::Result<()> {
@@ -19,24 +20,7 @@ pub(in crate::kernel) fn load_iterator(function: u32) -> io::Result<OwnedFd> {
         [(sys::BPF_ALU64 | sys::BPF_MOV | sys::BPF_K), (sys::BPF_JMP | sys::BPF_EXIT)];
     let instructions =
         zero_and_exit.map(|code| sys::bpf_insn { code: code as u8, ..Default::default() });
-    let mut opts = sys::bpf_prog_load_opts {
-        sz: size_of::<sys::bpf_prog_load_opts>() as sys::size_t,
-        expected_attach_type: sys::BPF_TRACE_ITER,
-        attach_btf_id: function,
-        ..Default::default()
-    };
-    // SAFETY: the strings are NUL-terminated, the instructions as many as is said, and `opts` has the size
-    // that it says; all outlive the call.
-    owned(unsafe {
-        sys::bpf_prog_load(
-            sys::BPF_PROG_TYPE_TRACING,
-            c"iterctl_probe".as_ptr(),
-            c"Dual BSD/GPL".as_ptr(),
-            instructions.as_ptr(),
-            instructions.len() as sys::size_t,
-            &raw mut opts,
-        )
-    })
+    load_instructions(function, c"iterctl_probe", &instructions)
 }
 
 /// Whether the kernel creates a small map of this type, which is dropped at once. Yes where libbpf does not know
