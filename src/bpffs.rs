@@ -8,6 +8,7 @@
 //! reached through descriptors from there.
 
 mod exchange;
+mod kept;
 mod lock;
 mod mount;
 mod staging;
@@ -22,8 +23,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 pub use exchange::try_exchange;
+pub use kept::Kept;
 pub use lock::{Lock, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
@@ -133,6 +136,13 @@ pub fn is_on_bpffs(path: &Path) -> bool {
 
 fn open_directory(at: &OwnedFd, path: &Path, access: OFlags) -> io::Result<OwnedFd> {
     open_beneath(at, path, access | OFlags::DIRECTORY)
+}
+
+/// A name with that beginning that cannot be guessed.
+fn random_name(prefix: &str) -> io::Result<String> {
+    let mut random = [0_u8; 8];
+    getrandom(&mut random, GetRandomFlags::empty())?;
+    Ok(format!("{prefix}{:016x}", u64::from_ne_bytes(random)))
 }
 
 /// So many bytes of a directory are read by one call.

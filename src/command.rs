@@ -14,7 +14,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -33,7 +33,7 @@ use crate::manifest::{self, Argument, Input, Manifest, Source};
 use crate::meta::MapId;
 use crate::object::Objects;
 use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
-use crate::path::Printable;
+use crate::path::{PinPath, Printable};
 use crate::plan::{Empty, Foreign, Plan, Policy};
 use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Origin, Report, error};
 use crate::sources;
@@ -317,6 +317,27 @@ fn load(
     let maps = program.maps.iter().map(id).collect::<anyhow::Result<_>>()?;
     let loaded = kernel::load(program, bytes, &maps, walked)?;
     Ok((loaded, maps))
+}
+
+/// The maps that pinned iterators need, but for those at these paths.
+fn needed_maps(observed: &Observed, but: &BTreeSet<&PinPath>) -> BTreeSet<MapId> {
+    let pins = observed.iterators().filter(|(path, _)| !but.contains(path));
+    pins.flat_map(|(_, pin)| {
+        let stamp = pin.provenance.stamp();
+        let own = stamp.into_iter().flat_map(|stamp| stamp.own_maps.values().copied().map(MapId));
+        pin.maps.iter().copied().chain(own)
+    })
+    .collect()
+}
+
+/// Lets maps go that no pinned iterator needs any more. Only under the lock.
+fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> anyhow::Result<Vec<Diagnostic>> {
+    let left = bpffs.release_kept(needed).context("failed to look for maps that are kept")?;
+    let warning = |(path, why): (PathBuf, io::Error)| {
+        let what = format!("failed to let maps go that are kept in {}", Printable(&path));
+        error::warning(&anyhow::Error::from(why).context(what))
+    };
+    Ok(left.into_iter().map(warning).collect())
 }
 
 /// Removes what killed applies have left. Only under the lock.

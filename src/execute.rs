@@ -71,13 +71,16 @@ pub fn execute(
         let what = "failed to make a staging directory on bpffs";
         Failure::new(vec![Failed::all(anyhow::Error::from(error).context(what))])
     })?;
-    let staged = match prepare::prepare(plan, load, &mut staging) {
-        Ok(staged) => staged,
+    let (staged, kept) = match prepare::prepare(plan, load, &mut staging) {
+        Ok(prepared) => prepared,
         Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
     };
     let Err((failed, left)) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
         return Ok(tidy(staging));
     };
+    if left.is_empty() {
+        prepare::release(&kept, bpffs);
+    }
     let failure = Failure::new(vec![failed]);
     Err(if left.is_empty() {
         Failure { untidy: tidy(staging), ..failure }

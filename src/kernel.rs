@@ -31,7 +31,7 @@ pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
 pub use load::{Loaded, load, rehearse, reopen};
 pub use log::show_all;
-pub use map::{FoundMaps, find_maps};
+pub use map::{FoundMaps, find_maps, pin_map};
 pub use open::look_into;
 pub use scan::Scanner;
 pub use version::libbpf_version;

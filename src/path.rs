@@ -21,6 +21,12 @@ pub use name::{InvalidMapName, InvalidSetName, InvalidSha256, MapName, SetName, 
 /// Directories with this prefix in a bpffs root hold pins that are not in place yet.
 pub const STAGING_PREFIX: &str = "iterctl-staging-";
 
+/// Directories with this prefix in a bpffs root hold maps that pinned iterators need.
+pub const KEPT_PREFIX: &str = "iterctl-kept-";
+
+/// The beginnings of paths that are not for pins.
+const RESERVED: [&str; 2] = [STAGING_PREFIX, KEPT_PREFIX];
+
 /// `NAME_MAX` of Linux: bytes in one component of a path.
 const NAME_MAX: usize = 255;
 /// Bytes in a whole pin path. The kernel's `PATH_MAX` is 4096 with the terminating NUL.
@@ -50,7 +56,7 @@ pub enum InvalidPinPath {
     /// A NUL byte or another control character.
     Control,
     /// The first component is one that `apply` uses for its own staging directories.
-    Reserved,
+    Reserved(&'static str),
 }
 
 impl PinPath {
@@ -115,7 +121,8 @@ impl FromStr for PinPath {
         if text.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(text.len()));
         }
-        if is_plain(text.as_bytes()) && !text.starts_with(STAGING_PREFIX) {
+        let reserved = RESERVED.into_iter().find(|prefix| text.starts_with(prefix));
+        if is_plain(text.as_bytes()) && reserved.is_none() {
             return Ok(Self(PathBuf::from(text)));
         }
         if text.chars().any(char::is_control) {
@@ -129,10 +136,10 @@ impl FromStr for PinPath {
         for component in text.split('/') {
             check_component(component.as_bytes())?;
         }
-        if text.starts_with(STAGING_PREFIX) {
-            return Err(InvalidPinPath::Reserved);
+        match reserved {
+            Some(prefix) => Err(InvalidPinPath::Reserved(prefix)),
+            None => Ok(Self(PathBuf::from(text))),
         }
-        Ok(Self(PathBuf::from(text)))
     }
 }
 
@@ -240,8 +247,8 @@ impl fmt::Display for InvalidPinPath {
                 write!(f, "pin path has {length} bytes, and {PATH_MAX} are allowed")
             }
             Self::Control => write!(f, "pin path has a control character"),
-            Self::Reserved => {
-                write!(f, "pin path begins with `{STAGING_PREFIX}`, which apply uses itself")
+            Self::Reserved(prefix) => {
+                write!(f, "pin path begins with `{prefix}`, which apply uses itself")
             }
         }
     }
@@ -304,7 +311,8 @@ mod tests {
         check(&"x".repeat(255), Ok(()));
         check(&"x".repeat(256), Err(InvalidPinPath::ComponentTooLong(256)));
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
-        check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved));
+        check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved(STAGING_PREFIX)));
+        check("iterctl-kept-1", Err(InvalidPinPath::Reserved(KEPT_PREFIX)));
     }
 
     #[test]

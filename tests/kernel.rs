@@ -53,6 +53,7 @@ mod kernel {
     mod rivals;
     mod same_name;
     mod sets;
+    mod tail_calls;
     mod targets;
     mod transaction;
     mod trust;

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{Bpffs, File, names_in, open_directory, proc_path};
+use super::{Bpffs, File, names_in, open_directory, proc_path, random_name};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, STAGING_PREFIX};
 
@@ -42,9 +41,7 @@ impl<'a> Staging<'a> {
     /// # Errors
     /// The kernel's.
     pub fn new(bpffs: &'a Bpffs) -> io::Result<Self> {
-        let mut random = [0_u8; 8];
-        getrandom(&mut random, GetRandomFlags::empty())?;
-        let name = format!("{STAGING_PREFIX}{:016x}", u64::from_ne_bytes(random));
+        let name = random_name(STAGING_PREFIX)?;
         fs::mkdirat(&bpffs.root, &name, fs::Mode::from_raw_mode(0o700))?;
         let directory =
             open_directory(&bpffs.root, Path::new(&name), OFlags::PATH).inspect_err(|_| {
@@ -52,6 +49,11 @@ impl<'a> Staging<'a> {
                 let _ = fs::unlinkat(&bpffs.root, &name, AtFlags::REMOVEDIR);
             })?;
         Ok(Self { bpffs, name, directory, next: 0, removed: false })
+    }
+
+    /// The bpffs that it is on.
+    pub fn bpffs(&self) -> &Bpffs {
+        self.bpffs
     }
 
     /// A name that nothing has yet.

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 use super::{Bpffs, File, names_in, open_directory};
 use crate::meta::{Meta, Mode};
 use crate::parallel;
-use crate::path::{PinPath, Printable, STAGING_PREFIX};
+use crate::path::{KEPT_PREFIX, PinPath, Printable, STAGING_PREFIX};
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -185,11 +185,12 @@ impl Bpffs {
     }
 }
 
-/// Whether it is a staging directory. Another user may give that name to anything, and could hide there
+/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could hide there
 /// what it takes from a directory of its own.
 fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
     let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
-    is_trusted && name.to_bytes().starts_with(STAGING_PREFIX.as_bytes())
+    let prefixes = [STAGING_PREFIX, KEPT_PREFIX];
+    is_trusted && prefixes.iter().any(|prefix| name.to_bytes().starts_with(prefix.as_bytes()))
 }
 
 impl Directory<'_> {

@@ -14,7 +14,8 @@ use self::reuse::LoadedAlready;
 use self::wait::Named;
 use super::{
     Answer, Entries, Resolved, Say, Trust, add_left_out, count_changes, iterators, load, look,
-    named_by, policy, read_input, remove_stale_staging, report_plan, resolve_entries,
+    named_by, needed_maps, policy, read_input, release_kept, remove_stale_staging, report_plan,
+    resolve_entries,
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
@@ -114,9 +115,11 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
         loaded.bind(&Stamp::new(&desired.set, program, &maps, loaded.own_maps()))?;
         Ok(loaded)
     };
-    let mut pins = BTreeMap::new();
+    let (mut pins, mut needed) = (BTreeMap::new(), BTreeSet::new());
     let mut look_again = || {
-        pins = verify((how.plan)(desired, &look(&bpffs, Some(desired))?))?;
+        let observed = look(&bpffs, Some(desired))?;
+        needed = needed_maps(&observed, &BTreeSet::new());
+        pins = verify((how.plan)(desired, &observed))?;
         Ok(())
     };
     let untidy = execute::execute(&plan, &bpffs, &load_and_stamp, &mut look_again)
@@ -125,6 +128,9 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report);
     report.diagnostics = notes;
+    if report.changed {
+        report.diagnostics.extend(release_kept(&bpffs, &needed)?);
+    }
     report.diagnostics.extend(untidy.iter().map(error::warning));
     Ok(report)
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -13,7 +12,7 @@ use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
 use crate::desired::DesiredPin;
 use crate::exit::Exit;
-use crate::kernel::IteratorLink;
+use crate::kernel::{IteratorLink, Loaded};
 use crate::observed::{Scan, observe};
 use crate::path::Printable;
 use crate::plan::{self, Foreign, Plan, Step, WantedParam};
@@ -21,12 +20,25 @@ use crate::reader::Reader;
 use crate::report::{Lacking, Report, Usage};
 
 pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
-    let run = match is_object(&args.what) {
-        true => File::from(run_once(args)?),
-        false => open_pin(args)?,
+    let output: Box<dyn Read> = match is_object(&args.what) {
+        true => Box::new(run_once(args)?),
+        false => Box::new(Reader::new(open_pin(args)?)),
     };
     let report = Report::new(format!("read {}", Printable(&args.what)));
-    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(Box::new(Reader::new(run))) })
+    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(output) })
+}
+
+/// A run of an object's iterator.
+struct Once {
+    reader: Reader,
+    /// What tail calls go through is empty without it.
+    _loaded: Loaded,
+}
+
+impl Read for Once {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
 }
 
 /// A file with a dot in its name, which no pin can have, or an ELF file; but nothing on bpffs: to look
@@ -76,7 +88,7 @@ fn not_a_pin(error: io::Error) -> anyhow::Error {
 }
 
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
-fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
+fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
     let here = here(&args.bpffs)?;
     let entry = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
     let resolved = resolve_entry(entry, Trust::of(&args.trust))?;
@@ -98,7 +110,8 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<OwnedFd> {
     })?;
     let (link, _) = IteratorLink::attach(&loaded, program, param)
         .with_context(|| format!("failed to attach `{}`", program.name))?;
-    link.run().with_context(|| format!("failed to run `{}`", program.name))
+    let run = link.run().with_context(|| format!("failed to run `{}`", program.name))?;
+    Ok(Once { reader: Reader::new(File::from(run)), _loaded: loaded })
 }
 
 fn only_pin(plan: &Plan) -> Option<(&DesiredPin, &WantedParam)> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::{Answer, count_changes, look, remove_stale_staging, report_plan};
+use super::{
+    Answer, count_changes, look, needed_maps, release_kept, remove_stale_staging, report_plan,
+};
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
 use crate::desired::{self, Desired, Program, Set};
@@ -15,7 +17,7 @@ use crate::exit::Exit;
 use crate::manifest::{self, Manifest, Source};
 use crate::observed::Observed;
 use crate::path::{InvalidPinPath, PinPath, Printable};
-use crate::plan::{self, Foreign, Plan};
+use crate::plan::{self, Foreign, Plan, Step};
 use crate::report::{Blocked, Faulty, NotDone, Origin, Report, Usage, error};
 use crate::sources;
 
@@ -69,7 +71,8 @@ fn carry_out(
 ) -> anyhow::Result<Report> {
     let _lock = bpffs.lock(lock_timeout)?;
     let note = remove_stale_staging(bpffs)?;
-    let plan = plan(&look(bpffs, None)?);
+    let observed = look(bpffs, None)?;
+    let plan = plan(&observed);
     if !plan.obstacles.is_empty() {
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
@@ -86,6 +89,10 @@ fn carry_out(
         "nothing to do: the set has no pins".to_owned()
     };
     report.diagnostics = note.into_iter().chain(untidy.iter().map(error::warning)).collect();
+    if report.changed {
+        let unpinned = plan.steps.iter().map(Step::path).collect();
+        report.diagnostics.extend(release_kept(bpffs, &needed_maps(&observed, &unpinned))?);
+    }
     Ok(report)
 }
 

@@ -6,10 +6,10 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::geteuid;
 
 use super::{Failed, Load};
-use crate::bpffs::{Staged, Staging};
+use crate::bpffs::{Bpffs, Kept, Staged, Staging};
 use crate::desired::{DesiredPin, Program};
 use crate::fault::Place;
-use crate::kernel::{IteratorLink, LoadError, Loaded};
+use crate::kernel::{IteratorLink, LoadError, Loaded, pin_map};
 use crate::meta::{LinkId, Meta};
 use crate::parallel;
 use crate::path::PinPath;
@@ -42,6 +42,7 @@ type Work<'a> = (&'a Program, Vec<Wanted<'a>>);
 /// What was made of a program.
 #[derive(Default)]
 struct Made {
+    kept: Vec<Kept>,
     pins: Vec<(PinPath, (Staged, LinkId))>,
     failed: Vec<Failed>,
 }
@@ -54,7 +55,7 @@ pub(super) fn prepare(
     plan: &Plan,
     load: Load<'_>,
     staging: &mut Staging<'_>,
-) -> Result<StagedPins, Vec<Failed>> {
+) -> Result<(StagedPins, Vec<Kept>), Vec<Failed>> {
     let mut by_program: BTreeMap<&Program, Vec<Wanted<'_>>> = BTreeMap::new();
     for wanted in plan.steps.iter().filter_map(|step| wanted(step, staging)) {
         by_program.entry(&wanted.pin.program).or_default().push(wanted);
@@ -63,12 +64,24 @@ pub(super) fn prepare(
     let make = |work: &Work<'_>| make(work, load, staging);
     // Each thread has one program open, so that descriptors do not grow with their number.
     let made = parallel::map(&work, 1, make);
-    let (mut staged, mut errors) = (StagedPins::new(), Vec::new());
-    for Made { pins, failed } in made {
+    let (mut staged, mut all_kept, mut errors) = (StagedPins::new(), Vec::new(), Vec::new());
+    for Made { kept, pins, failed } in made {
         staged.extend(pins);
+        all_kept.extend(kept);
         errors.extend(failed);
     }
-    if errors.is_empty() { Ok(staged) } else { Err(errors) }
+    if errors.is_empty() {
+        return Ok((staged, all_kept));
+    }
+    release(&all_kept, staging.bpffs());
+    Err(errors)
+}
+
+/// Lets maps go that were kept for pins which are not made. What cannot be released now, the next apply will.
+pub(super) fn release(kept: &[Kept], bpffs: &Bpffs) {
+    for kept in kept {
+        let _ = bpffs.release(kept);
+    }
 }
 
 /// Loads a program and makes its pins.
@@ -86,6 +99,20 @@ fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Ma
             return made;
         }
     };
+    for map in loaded.tail_call_maps() {
+        match staging.bpffs().keep(*map, |path| pin_map(*map, path)) {
+            Ok(kept) => made.kept.extend(kept),
+            Err(error) => {
+                let what = format!("failed to keep the map {map} of `{}`", program.name);
+                made.failed.push(Failed {
+                    paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
+                    place: pins.first().map(|wanted| wanted.pin.keys.obj.clone()),
+                    error: anyhow::Error::from(error).context(what),
+                });
+                return made;
+            }
+        }
+    }
     for wanted in pins {
         match attach_and_pin(&loaded, wanted, staging) {
             Ok(link) => made.pins.push((wanted.path.clone(), (wanted.name.clone(), link))),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Candidate, Concern, Language, Place, Problem};
 use crate::anatomy::GPL_COMPATIBLE;
-use crate::path::{InvalidMapName, InvalidPinPath, Printable, STAGING_PREFIX};
+use crate::path::{InvalidMapName, InvalidPinPath, Printable};
 
 impl Problem {
     /// What is wrong, in that language.
@@ -171,8 +171,8 @@ pub(super) fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> 
             let plain: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
             (!plain.is_empty()).then(|| format!("write `{}`", plain.join("/")))
         }
-        InvalidPinPath::Reserved => {
-            Some(format!("choose a name that does not begin with `{STAGING_PREFIX}`"))
+        InvalidPinPath::Reserved(prefix) => {
+            Some(format!("choose a name that does not begin with `{prefix}`"))
         }
         InvalidPinPath::Empty
         | InvalidPinPath::NotNormal(_)

@@ -35,7 +35,7 @@ pub(super) fn load(object: OpenObject, needs: &Needs) -> Option<Loaded> {
     let Made { program, maps } = loader.run(&program).ok()?;
     let own_maps = own_maps(&names, &maps).ok()?;
     let held = maps.into_iter().flatten().collect();
-    Some(Loaded { program, own_maps, _maps: Holder::Maps(held) })
+    Some(Loaded { program, own_maps, tail_call_maps: Vec::new(), _maps: Holder::Maps(held) })
 }
 
 /// Generates the loader, and no more. `None` where the object has what was not tried, or libbpf fails.

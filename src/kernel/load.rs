@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use libbpf_rs::{Map, MapCore as _, Object};
+use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
 use super::error::{Declared, LoadError};
 use super::features::lacks_sleepable;
@@ -22,6 +22,8 @@ use crate::target::Sleep;
 pub struct Loaded {
     pub(super) program: OwnedFd,
     pub(super) own_maps: BTreeMap<String, MapId>,
+    /// Those of them through which programs call each other.
+    pub(super) tail_call_maps: Vec<MapId>,
     pub(super) _maps: Holder,
 }
 
@@ -37,6 +39,11 @@ impl Loaded {
     /// The ids of the maps that came with the object, by their names: those that were created.
     pub fn own_maps(&self) -> &BTreeMap<String, MapId> {
         &self.own_maps
+    }
+
+    /// The maps that came with the object and that the kernel empties once nothing has them open or pinned.
+    pub fn tail_call_maps(&self) -> &[MapId] {
+        &self.tail_call_maps
     }
 
     /// Binds a stamp to the program, and reads it back.
@@ -114,7 +121,13 @@ pub fn load(
         .map_err(|error| LoadError::Other { error, message: None })?;
     let own_maps =
         own_maps(&object, given).map_err(|error| LoadError::Other { error, message: None })?;
-    Loaded { program: fd, own_maps, _maps: Holder::Object(object) }.verify(&needs, given)
+    let is_for_tail_calls = |map: &Map<'_>| map.map_type() == MapType::ProgArray;
+    let tail_call_maps = object.maps().filter(Map::autocreate).filter(is_for_tail_calls);
+    let names: Vec<_> = tail_call_maps.map(|map| map.name().to_owned()).collect();
+    let tail_call_maps =
+        names.iter().filter_map(|name| own_maps.get(name.to_str()?).copied()).collect();
+    let loaded = Loaded { program: fd, own_maps, tail_call_maps, _maps: Holder::Object(object) };
+    loaded.verify(&needs, given)
 }
 
 /// Does of [`load()`] what comes before the first call of bpf(2): opens the object, leaves out of it what the
@@ -142,7 +155,11 @@ pub fn reopen(id: ProgramId, own_maps: BTreeMap<String, MapId>) -> io::Result<Op
         io::Result::Ok((program, maps))
     };
     match open() {
-        Ok((program, maps)) => Ok(Some(Loaded { program, own_maps, _maps: Holder::Maps(maps) })),
+        // Those for tail calls are kept since it was loaded.
+        Ok((program, maps)) => {
+            let (tail_call_maps, _maps) = (Vec::new(), Holder::Maps(maps));
+            Ok(Some(Loaded { program, own_maps, tail_call_maps, _maps }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

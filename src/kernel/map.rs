@@ -99,6 +99,14 @@ fn find_by_name(names: &BTreeMap<&str, &MapRef>, found: &mut FoundMaps) {
     found.programs = holders.map(|holders| holders.programs).unwrap_or_default();
 }
 
+/// Pins the map of that id at `path`.
+///
+/// # Errors
+/// The kernel's.
+pub fn pin_map(id: MapId, path: &Path) -> io::Result<()> {
+    ffi::obj_pin(open(id)?.as_fd(), &ffi::c_path(path)?)
+}
+
 /// The map of that id.
 pub(super) fn open(id: MapId) -> io::Result<OwnedFd> {
     ffi::map_by_id(id.0)
