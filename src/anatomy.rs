@@ -23,6 +23,8 @@ pub struct Anatomy {
     pub programs: BTreeMap<String, Needs>,
     /// The licence that the object declares in its section `license`.
     pub licence: Option<String>,
+    /// The externs that are declared `__weak`: a program loads without them.
+    pub weak: BTreeSet<String>,
 }
 
 /// What a program needs to be loaded: itself, with its subprograms and the programs it tail-calls.
@@ -52,6 +54,13 @@ pub struct Needs {
     pub is_unoptimised: bool,
 }
 
+impl Anatomy {
+    /// The names of all externs that programs use.
+    pub fn externs(&self) -> BTreeSet<String> {
+        self.programs.values().flat_map(|needs| needs.externs.iter().cloned()).collect()
+    }
+}
+
 /// Why nothing can be said of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
@@ -79,7 +88,11 @@ pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
     let core = core_relo::relocations(&layout);
     let names = layout.entry_points().map(|entry| layout.functions[entry].name.to_owned());
     let needs = layout.entry_points().map(|entry| reach::needs(&layout, &core, entry));
-    Ok(Anatomy { programs: names.zip(needs).collect(), licence: layout.licence() })
+    Ok(Anatomy {
+        programs: names.zip(needs).collect(),
+        licence: layout.licence(),
+        weak: layout.weak_externs().map(str::to_owned).collect(),
+    })
 }
 
 /// The same bytes, but with weak bindings of these externs: libbpf takes zero for a weak one that the kernel

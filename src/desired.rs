@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use self::entry::Entries;
 use crate::anatomy::Anatomy;
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place, Warning};
+use crate::feature::Extern;
 use crate::globals::{Global, Patch};
 use crate::manifest::Manifest;
 pub use crate::manifest::wire::Order;
@@ -56,6 +57,8 @@ pub struct ObjectFacts {
     pub maps: Vec<ObjectMap>,
     /// Its global variables, where it has BTF.
     pub globals: Vec<Global>,
+    /// What its programs take from the kernel.
+    pub externs: Vec<Extern>,
     /// What each of its programs needs.
     pub anatomy: Anatomy,
 }
@@ -162,6 +165,8 @@ pub struct Program {
     pub maps: BTreeMap<String, MapRef>,
     /// Those of `maps` that the program itself refers to: once loaded, it holds them.
     pub held: BTreeSet<String>,
+    /// What it takes from the kernel and does not load without.
+    pub externs: BTreeSet<Extern>,
     /// How many elements other maps of its object have room for, by their names.
     pub max_entries: BTreeMap<String, NonZeroU32>,
 }

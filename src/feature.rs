@@ -4,10 +4,12 @@
 //! happens without it; of a desired, what it needs and that kernel lacks.
 
 mod lacking;
+mod unmet;
 
 use std::borrow::Cow;
 
 pub use lacking::{Lack, lacking};
+pub use unmet::{Extern, Unmet};
 
 use crate::target::{KNOWN, Known, Target};
 

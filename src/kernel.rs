@@ -6,6 +6,7 @@
 
 mod capability;
 mod error;
+mod externs;
 mod fdinfo;
 mod features;
 mod ffi;
@@ -25,7 +26,8 @@ mod verdict;
 mod version;
 
 pub use capability::hint as permission_hint;
-pub use error::{AttachError, Holds, LoadError, MapRefusal, Unmet};
+pub use error::{AttachError, Holds, LoadError, MapRefusal};
+pub use externs::unmet;
 pub use features::features;
 pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;

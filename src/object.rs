@@ -89,7 +89,7 @@ fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
 pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
     check_header(path, bytes)?;
     let anatomy = anatomy(bytes).map_err(|why| malformed(path, &why))?;
-    let contents = kernel::look_into(path, bytes)
+    let contents = kernel::look_into(path, bytes, &anatomy.externs())
         .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
     let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(bytes)));
     Ok(ObjectFacts {
@@ -97,6 +97,7 @@ pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
         iterators: contents.iterators,
         maps: contents.maps,
         globals: contents.globals,
+        externs: contents.externs,
         anatomy,
     })
 }

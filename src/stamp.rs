@@ -198,6 +198,7 @@ mod tests {
             globals: globals.clone(),
             maps: [("seen".to_owned(), pinned)].into(),
             held: ["seen".to_owned()].into(),
+            externs: [].into(),
             max_entries: [("counts".to_owned(), NonZeroU32::MAX)].into(),
         };
         let set = Set {

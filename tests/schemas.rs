@@ -162,6 +162,7 @@ fn check(text: &str, good: bool) {
             iterators: vec![program],
             maps: ["seen", "counts"].map(map).to_vec(),
             globals: Vec::new(),
+            externs: Vec::new(),
             anatomy: Anatomy::default(),
         })
     };

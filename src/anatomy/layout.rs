@@ -29,6 +29,7 @@ pub(super) struct Layout<'a> {
     pub(super) slots: BTreeMap<u64, Reference<'a>>,
     /// The names of all externs, and where in the file their binding is.
     externs: BTreeMap<&'a str, u64>,
+    weak: BTreeSet<&'a str>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +103,9 @@ impl<'a> Layout<'a> {
                         .saturating_add((index.0 as u64).saturating_mul(SYMBOL))
                         .saturating_add(SYMBOL_INFO);
                     layout.externs.insert(name, binding);
+                    if symbol.st_bind() == elf::STB_WEAK {
+                        layout.weak.insert(name);
+                    }
                     Some(Reference::Extern(name))
                 }
                 None => None,
@@ -175,6 +179,10 @@ impl<'a> Layout<'a> {
 
     pub(super) fn externs(&self) -> impl Iterator<Item = &'a str> {
         self.externs.keys().copied()
+    }
+
+    pub(super) fn weak_externs(&self) -> impl Iterator<Item = &'a str> {
+        self.weak.iter().copied()
     }
 
     /// Where the bindings of these externs are in the file.

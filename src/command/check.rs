@@ -6,7 +6,7 @@ use super::{Answer, Resolved, Trust, iterators, resolve_input};
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
 use crate::feature::lacking;
-use crate::kernel::features;
+use crate::kernel::{features, unmet};
 use crate::report::{KernelReport, Lacks, Report, error, faults};
 use crate::sources;
 
@@ -35,7 +35,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     report.comment = parts.join("; ");
     report.kernel = Some(kernel);
-    let lacks = lacking(&features, desired);
+    let programs = desired.into_iter().flat_map(|desired| desired.pins.values());
+    let externs = programs.flat_map(|pin| &pin.program.externs).collect();
+    let lacks = lacking(&features, &unmet(&externs), desired);
     if lacks.is_empty() {
         return Ok(Answer::new(report, Exit::Done));
     }

@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 use super::resolver::{Meant, Resolver, Written};
 use super::{DesiredPin, Facts, ObjectFacts, Program, param};
 use crate::fault::{Candidate, Fault, ObjectFault, Place, Problem, Warning};
+use crate::feature::Extern;
 use crate::manifest::{Manifest, wire};
 use crate::meta::{Meta, Mode};
 use crate::path::{PinPath, Sha256};
@@ -243,6 +244,11 @@ impl<'a> Resolver<'a> {
         }
         let is_held = |name: &&String| needs.is_some_and(|needs| needs.held.contains(*name));
         let held = maps.keys().filter(is_held).cloned().collect();
+        let is_strong = |one: &&Extern| {
+            needs.is_some_and(|needs| needs.externs.contains(one.name()))
+                && !facts.anatomy.weak.contains(one.name())
+        };
+        let externs = facts.externs.iter().filter(is_strong).cloned().collect();
         let program = self.share(Program {
             object: object.clone(),
             sha256: facts.sha256.clone(),
@@ -252,6 +258,7 @@ impl<'a> Resolver<'a> {
             globals,
             maps,
             held,
+            externs,
             max_entries,
         });
         Meant { facts: Some(facts), candidate: Some(candidate), program: Some(program), stand_ins }

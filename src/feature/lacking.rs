@@ -1,6 +1,8 @@
 //! What a desired needs + what a kernel has → what is lacking. Pure.
 
-use super::{Feature, Features, State, Without};
+use std::collections::BTreeMap;
+
+use super::{Extern, Feature, Features, State, Unmet, Without};
 use crate::desired::{Desired, DesiredPin, Order, Param};
 use crate::path::PinPath;
 use crate::target::{Sleep, Target};
@@ -17,6 +19,13 @@ pub enum Lack {
         /// What.
         feature: Feature,
     },
+    /// By one entry, whose program takes it from the kernel by its name.
+    Extern {
+        /// The path of its pin.
+        path: PinPath,
+        /// What.
+        unmet: Unmet,
+    },
     /// By one entry, whose target the table does not have either.
     Target {
         /// The path of its pin.
@@ -31,7 +40,9 @@ impl Lack {
     pub fn path(&self) -> Option<&PinPath> {
         match self {
             Self::Base(_) => None,
-            Self::Entry { path, .. } | Self::Target { path, .. } => Some(path),
+            Self::Entry { path, .. } | Self::Extern { path, .. } | Self::Target { path, .. } => {
+                Some(path)
+            }
         }
     }
 
@@ -39,6 +50,7 @@ impl Lack {
     pub fn message(&self) -> String {
         match self {
             Self::Base(feature) | Self::Entry { feature, .. } => feature.lacking(),
+            Self::Extern { unmet, .. } => unmet.to_string(),
             Self::Target { target, .. } => format!("this kernel has no target `{target}`"),
         }
     }
@@ -47,19 +59,37 @@ impl Lack {
     pub fn hint(&self) -> String {
         match self {
             Self::Base(feature) | Self::Entry { feature, .. } => feature.hint(),
+            Self::Extern { unmet, .. } => unmet.hint(),
             Self::Target { .. } => "check the program's SEC(\"iter/…\")".to_owned(),
         }
     }
 }
 
 /// All that is lacking: what everything needs first, then by path. What could not be asked is not said
-/// to be lacking.
-pub fn lacking(features: &Features, desired: Option<&Desired>) -> Vec<Lack> {
+/// to be lacking. `unmet` is what the kernel lacks of the externs of all programs.
+pub fn lacking(
+    features: &Features,
+    unmet: &BTreeMap<Extern, Unmet>,
+    desired: Option<&Desired>,
+) -> Vec<Lack> {
     let is_base = |feature: &Feature| matches!(feature.without(), Without::Nothing(_));
     let base = Feature::all().filter(is_base).filter(|feature| features.lacks(*feature));
     let pins = desired.into_iter().flat_map(|desired| &desired.pins);
-    let of_entries = pins.flat_map(|(path, pin)| of_entry(features, path, pin));
+    let of_entries = pins.flat_map(|(path, pin)| {
+        let lacks = of_entry(features, path, pin);
+        lacks.into_iter().chain(of_externs(unmet, path, pin))
+    });
     base.map(Lack::Base).chain(of_entries).collect()
+}
+
+/// What the entry's program takes from the kernel, and this kernel does not have.
+fn of_externs<'a>(
+    unmet: &'a BTreeMap<Extern, Unmet>,
+    path: &'a PinPath,
+    pin: &'a DesiredPin,
+) -> impl Iterator<Item = Lack> + 'a {
+    let unmet = pin.program.externs.iter().filter_map(|one| unmet.get(one).cloned());
+    unmet.map(|unmet| Lack::Extern { path: path.clone(), unmet })
 }
 
 fn of_entry(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> {
@@ -132,6 +162,7 @@ mod tests {
             globals: Globals::default(),
             maps: BTreeMap::new(),
             held: BTreeSet::new(),
+            externs: BTreeSet::new(),
             max_entries: BTreeMap::new(),
         };
         let mode = |text: &str| text.parse::<Mode>().expect("a mode");
@@ -171,10 +202,11 @@ mod tests {
 
     #[track_caller]
     fn check(features: &Features, expected: &[&str]) {
-        let lacks = lacking(features, Some(&desired()));
+        let lacks = lacking(features, &BTreeMap::new(), Some(&desired()));
         let written = lacks.iter().map(|lack| match lack {
             Lack::Base(feature) => feature.name().to_owned(),
             Lack::Entry { path, feature } => format!("{path} {}", feature.name()),
+            Lack::Extern { path, unmet } => format!("{path} {unmet}"),
             Lack::Target { path, target } => format!("{path} {target}"),
         });
         assert_eq!(written.collect::<Vec<_>>(), expected);

@@ -4,7 +4,6 @@ mod attach;
 mod map;
 mod rejected;
 mod said;
-mod unmet;
 mod words;
 
 use std::borrow::Cow;
@@ -14,11 +13,10 @@ use std::path::Path;
 pub use attach::AttachError;
 pub(super) use map::Declared;
 pub use map::MapRefusal;
-pub use unmet::Unmet;
 
 use super::features::counts_locked_memory;
 use super::{capability, verdict};
-use crate::feature::Feature;
+use crate::feature::{Feature, Unmet};
 use crate::meta::MapId;
 use crate::path::Printable;
 use crate::target::Target;

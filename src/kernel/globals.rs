@@ -1,6 +1,6 @@
 //! An opened object's BTF → its global variables, and their initial values → its sections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libbpf_rs::OpenObject;
 use libbpf_rs::btf::types::{
@@ -10,6 +10,7 @@ use libbpf_rs::btf::types::{
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize as _, ReferencesType as _};
 
 use super::ffi;
+use crate::feature::Extern;
 use crate::globals::{Global, Member, Patch, Type};
 
 /// Types nested more deeply than this are not described: BTF from outside may be circular.
@@ -73,6 +74,25 @@ pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
     // What follows `___` tells the kinds of one structure apart (CO-RE's flavors).
     let name = name.split_once("___").map_or(name, |(name, _)| name);
     name.strip_prefix("bpf_iter__").map(str::to_owned)
+}
+
+/// What these externs are, as BTF says.
+pub(super) fn externs(object: &OpenObject, names: &BTreeSet<String>) -> Vec<Extern> {
+    let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
+        return Vec::new();
+    };
+    let sections = btf.type_by_kind::<DataSec<'_>>();
+    let of_configuration: BTreeSet<String> = sections
+        .filter(|section| section.name().is_some_and(|name| name == ".kconfig"))
+        .flat_map(|section| section.iter().map(|info| info.ty).collect::<Vec<_>>())
+        .filter_map(|id| Some(btf.type_by_id::<Var<'_>>(id)?.name()?.to_str()?.to_owned()))
+        .collect();
+    let kind = |name: &String| match btf.type_by_name::<Func<'_>>(name) {
+        _ if of_configuration.contains(name) => Extern::Config(name.clone()),
+        Some(_) => Extern::Function(name.clone()),
+        None => Extern::Symbol(name.clone()),
+    };
+    names.iter().map(kind).collect()
 }
 
 /// The values of the kernel's configuration that an object asks for, by name, each with what says "not set" for

@@ -1,5 +1,6 @@
 //! An object's bytes → its iterator programs, maps and variables, without loading anything.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use libbpf_rs::{MapType, OpenObject};
 use super::{ffi, globals, log};
 use crate::desired::ObjectMap;
 use crate::fault::Candidate;
+use crate::feature::Extern;
 use crate::globals::Global;
 use crate::target::{Sleep, Target};
 
@@ -20,13 +22,19 @@ pub struct Contents {
     pub maps: Vec<ObjectMap>,
     /// Its global variables, by name.
     pub globals: Vec<Global>,
+    /// What its programs take from the kernel.
+    pub externs: Vec<Extern>,
 }
 
-/// Looks into an object without loading anything.
+/// Looks into an object without loading anything. `externs` are the names of those that it has.
 ///
 /// # Errors
 /// libbpf's words, where it cannot make sense of the object.
-pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
+pub fn look_into(
+    path: &Path,
+    bytes: &[u8],
+    externs: &BTreeSet<String>,
+) -> Result<Contents, String> {
     let object = open(path, bytes, None)?;
     let iterators = object.progs().filter_map(|program| {
         let section = program.section().to_str()?;
@@ -44,6 +52,7 @@ pub fn look_into(path: &Path, bytes: &[u8]) -> Result<Contents, String> {
         iterators: iterators.collect(),
         maps: maps.collect(),
         globals: globals::globals(&object),
+        externs: globals::externs(&object, externs),
     })
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn facts() -> Facts {
         iterators: vec![iterator("dump"), iterator("other")],
         maps: vec![ObjectMap { name: "m".to_owned(), ..ObjectMap::default() }],
         globals: vec![number],
+        externs: Vec::new(),
         anatomy: Anatomy::default(),
     };
     let objects = BTreeMap::from([(PathBuf::from("/m/a.o"), Ok(object))]);

@@ -37,5 +37,6 @@ fn programs(facts: &ObjectFacts) -> impl Iterator<Item = Program> {
         maps: BTreeMap::new(),
         max_entries: BTreeMap::new(),
         held: BTreeSet::new(),
+        externs: BTreeSet::new(),
     })
 }

@@ -270,3 +270,34 @@ fn a_program_that_could_not_sleep_is_not_loaded() {
         .says("nothing was changed");
     assert_eq!(sandbox.paths(), [""; 0]);
 }
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_programs_take_by_name_is_looked_for() {
+    let sandbox = Sandbox::new();
+    let entries = entry("unmet_config.bpf.o", "config")
+        + &entry("unmet_function.bpf.o", "function")
+        + &entry("unmet_symbol.bpf.o", "symbol")
+        // Only other programs of these objects take anything, or it is weak.
+        + &entry("beside_externs.bpf.o", "beside")
+        + &entry("tasks_v1.bpf.o", "tasks");
+    sandbox.manifest("iters.toml", &entries);
+    let run = sandbox.iterctl("check --kernel -f iters.toml").exits(69);
+    let errors: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors[0].starts_with("error: `config`: this kernel's configuration "), "{run}");
+    assert_eq!(
+        errors[1..],
+        [
+            "error: `function`: this kernel has no kernel function `iterctl_has_no_such_function`",
+            "error: `symbol`: this kernel lists no symbol `iterctl_has_no_such_symbol`",
+        ]
+    );
+    // What check tells, apply finds.
+    for path in ["function", "symbol"] {
+        let object = format!("unmet_{path}.bpf.o");
+        let run = sandbox.iterctl(&format!("pin --bpffs bpf {object} x")).exits(69);
+        let reason =
+            errors.iter().find(|line| line.contains(&format!("`{path}`"))).expect("it is told");
+        run.says(reason.split(": ").nth(2).expect("a reason"));
+    }
+}

@@ -111,6 +111,7 @@ fn programs() -> impl Strategy<Value = Program> {
         globals: Globals::default(),
         maps: BTreeMap::new(),
         held: BTreeSet::new(),
+        externs: BTreeSet::new(),
         max_entries: BTreeMap::new(),
     };
     select(vec![

@@ -236,6 +236,7 @@ fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
         iterators,
         maps: ["seen", "counts"].map(map).to_vec(),
         globals: globals(),
+        externs: Vec::new(),
         anatomy: Anatomy::default(),
     })
 }

@@ -180,6 +180,7 @@ pub(super) fn task() -> DesiredPin {
         globals: Globals::default(),
         maps: BTreeMap::new(),
         held: BTreeSet::new(),
+        externs: BTreeSet::new(),
         max_entries: BTreeMap::new(),
     };
     DesiredPin {

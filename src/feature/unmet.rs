@@ -1,9 +1,31 @@
 //! What a program takes from the kernel and this kernel lacks or has in another form: told by libbpf's
 //! messages and by the verifier's log. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
-use super::printable;
+use crate::path::Printable;
+
+/// What a program takes from the kernel by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extern {
+    /// A function (`__ksym`).
+    Function(String),
+    /// A variable, or the address of any symbol (`__ksym`).
+    Symbol(String),
+    /// An option of the kernel's configuration, or a value of libbpf's (`__kconfig`).
+    Config(String),
+}
+
+impl Extern {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(name) | Self::Symbol(name) | Self::Config(name) => name,
+        }
+    }
+}
 
 /// Something that a program takes from the kernel, and that this kernel does not have so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +72,14 @@ pub enum Unmet {
     EnumValue(String),
 }
 
+/// Text of an object or of the kernel, for people.
+fn printable(text: &str) -> Cow<'_, str> {
+    Printable(Path::new(text)).text()
+}
+
 impl Unmet {
     /// Understands one of the messages of `bpf_object__resolve_externs()` and of what it calls (libbpf 1.7).
-    pub(super) fn of_message(message: &str) -> Option<Self> {
+    pub fn of_message(message: &str) -> Option<Self> {
         if message == "failed to open system Kconfig" {
             return Some(Self::ConfigFile);
         }
@@ -90,7 +117,7 @@ impl Unmet {
 
     /// Understands the verifier's log, in which libbpf tells what it has made unusable
     /// (`fixup_verifier_log()`, libbpf 1.7).
-    pub(super) fn of_log(log: &[String]) -> Option<Self> {
+    pub fn of_log(log: &[String]) -> Option<Self> {
         log.iter().rev().find_map(|line| {
             if let Some(spec) = line.strip_prefix("failed to resolve CO-RE relocation ") {
                 return relocation(spec);
