@@ -6,6 +6,7 @@
 
 mod entry;
 mod param;
+mod program;
 mod resolver;
 mod set;
 mod sound;

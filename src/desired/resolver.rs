@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_spanned::Spanned;
 
 use super::{Facts, KeyPlaces, MapRef, ObjectFacts, Program};
-use crate::fault::{Candidate, Fault, Place, Problem, Warning};
+use crate::fault::{Candidate, Concern, Fault, Place, Problem, Warning};
 use crate::manifest::{File, wire};
 
 /// Resolves entries, one after the other.
@@ -41,6 +41,8 @@ pub(super) struct Meant<'a> {
     pub(super) program: Option<Arc<Program>>,
     /// Existing maps for the object's own, whether the program needs them or not.
     pub(super) stand_ins: Arc<BTreeMap<String, MapRef>>,
+    /// What may be a mistake.
+    pub(super) concerns: Arc<[Concern]>,
 }
 
 /// One entry, with what is needed to say where it is wrong.

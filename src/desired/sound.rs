@@ -73,24 +73,24 @@ impl Resolver<'_> {
         &mut self,
         written: &Written<'_>,
         obj: &Spanned<String>,
-        facts: &ObjectFacts,
-        candidate: &Candidate,
+        concerns: &[Concern],
     ) {
-        let place = || place_of(written, obj);
-        if let Some(context) = &candidate.context
-            && context != candidate.target.as_str()
-        {
-            let (context, target) = (context.clone(), candidate.target.clone());
-            let concern = Concern::OtherContext { context, target };
-            self.warnings.push(Warning { place: place(), concern });
-        }
-        if let Some(needs) = facts.anatomy.programs.get(&candidate.program)
-            && needs.reads_kernel
-            && !needs.core.contains(&CoreKind::Field)
-        {
-            self.warnings.push(Warning { place: place(), concern: Concern::NoCore });
-        }
+        let warning =
+            |concern: &Concern| Warning { place: place_of(written, obj), concern: concern.clone() };
+        self.warnings.extend(concerns.iter().map(warning));
     }
+}
+
+/// What may be a mistake in the program.
+pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concern> {
+    let is_other = |context: &&String| *context != candidate.target.as_str();
+    let other_context = candidate.context.as_ref().filter(is_other).map(|context| {
+        Concern::OtherContext { context: context.clone(), target: candidate.target.clone() }
+    });
+    let needs = facts.anatomy.programs.get(&candidate.program);
+    let has_fixed_layout =
+        needs.is_some_and(|needs| needs.reads_kernel && !needs.core.contains(&CoreKind::Field));
+    other_context.into_iter().chain(has_fixed_layout.then_some(Concern::NoCore)).collect()
 }
 
 /// Where the program is named; where it is not, the object.
