@@ -3,6 +3,8 @@
 mod case;
 mod given;
 mod max_entries;
+mod needs;
+mod objects;
 mod whole;
 
 use std::sync::Arc;

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::anatomy::Anatomy;
+use super::objects::{bad, holding, needy, odd, without_maps};
 use crate::desired::{
-    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, ObjectFacts, ObjectMap, Param,
-    Program, Sound, resolve, resolve_sound,
+    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, Param, Program, Sound, resolve,
+    resolve_sound,
 };
-use crate::fault::{Candidate, Fault, Faults, Language, ObjectFault, Place};
-use crate::globals::{Global, Member, Patch, Type};
+use crate::fault::{Fault, Faults, Language, ObjectFault, Place, Warning};
+use crate::globals::Patch;
 use crate::manifest::{Argument, Input, Source, parse};
-use crate::path::{PinPath, Sha256};
-use crate::target::{Sleep, Target};
+use crate::path::PinPath;
 
 /// What one call is given: by default each file is a `-f` argument of its own.
 pub(super) struct Call(pub(super) Input);
@@ -110,6 +109,17 @@ pub(super) fn check(call: Call, expected: &[(&str, &str)]) {
     assert_eq!(found, expected);
 }
 
+/// Each warning of the call: the text that it points at, and its words.
+#[track_caller]
+pub(super) fn check_warnings(call: Call, expected: &[(&str, &str)]) {
+    let desired = call.resolve().expect("a manifest without faults");
+    let of_warning = |one: &Warning| (call.text(&one.place).to_owned(), one.concern.to_string());
+    let found: Vec<_> = desired.warnings.iter().map(of_warning).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(at, what)| ((*at).to_owned(), (*what).to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
 /// Each pin that the call asks for: path, program, parameter, access, mode of new directories.
 #[track_caller]
 pub(super) fn check_pins(call: Call, expected: &[&str]) {
@@ -148,7 +158,7 @@ pub(super) fn check_patches(call: Call, expected: &[&str], text: &str) {
 }
 
 #[track_caller]
-fn only_program(call: &Call) -> Arc<Program> {
+pub(super) fn only_program(call: &Call) -> Arc<Program> {
     let desired = call.resolve().expect("a manifest without faults");
     assert_eq!(desired.pins.len(), 1);
     let pins: Vec<DesiredPin> = desired.pins.into_values().collect();
@@ -207,6 +217,10 @@ fn facts() -> Facts {
         ("future.bpf.o", holding(&["warp_core/dump_core"])),
         ("none.bpf.o", holding(&[])),
         ("mapless.bpf.o", holding(&["bpf_map_elem/dump_elem"]).map(without_maps)),
+        ("needy.bpf.o", needy("task/dump_task")),
+        ("needy_elem.bpf.o", needy("bpf_map_elem/dump_elem")),
+        ("bad.bpf.o", bad()),
+        ("odd.bpf.o", odd()),
         ("text.bpf.o", Err(ObjectFault::NotElf(in_base("text.bpf.o")))),
     ];
     Facts {
@@ -221,55 +235,4 @@ fn facts() -> Facts {
 
 fn in_base(name: &str) -> PathBuf {
     Path::new("/etc/iterctl").join(name)
-}
-
-fn holding(iterators: &[&str]) -> Result<ObjectFacts, ObjectFault> {
-    let candidate = |text: &&str| {
-        let (target, program) = text.split_once('/').expect("TARGET/PROGRAM");
-        let (program, target) = (program.to_owned(), Target::new(target));
-        Candidate { program, target, sleep: Sleep::Never, context: None }
-    };
-    let iterators = iterators.iter().map(candidate).collect();
-    let map = |name: &str| ObjectMap { name: name.to_owned(), ..ObjectMap::default() };
-    Ok(ObjectFacts {
-        sha256: Sha256::from([0xab; 32]),
-        iterators,
-        maps: ["seen", "counts"].map(map).to_vec(),
-        globals: globals(),
-        externs: Vec::new(),
-        anatomy: Anatomy::default(),
-    })
-}
-
-fn without_maps(facts: ObjectFacts) -> ObjectFacts {
-    ObjectFacts { maps: Vec::new(), ..facts }
-}
-
-/// The variables of every object.
-fn globals() -> Vec<Global> {
-    let u8 = || Type::Int { size: 1, signed: false };
-    let member = |name: &str, offset| Member { name: name.to_owned(), offset, kind: u8() };
-    let kinds = [
-        ("level", Type::Int { size: 1, signed: true }),
-        ("enabled", Type::Bool),
-        ("name", Type::Array { element: Box::new(Type::Char { signed: true }), length: 4 }),
-        ("ports", Type::Array { element: Box::new(u8()), length: 3 }),
-        (
-            "kind",
-            Type::Enum {
-                size: 4,
-                signed: false,
-                values: vec![("TCP".to_owned(), 6), ("UDP".to_owned(), 17)],
-            },
-        ),
-        ("range", Type::Struct { size: 2, members: vec![member("from", 0), member("to", 1)] }),
-        ("next", Type::Other { what: "a pointer".to_owned(), size: 8 }),
-    ];
-    let global = |(offset, (name, kind)): (usize, (&str, Type))| Global {
-        name: name.to_owned(),
-        section: ".rodata".to_owned(),
-        offset,
-        kind,
-    };
-    (0..).step_by(16).zip(kinds).map(global).collect()
 }

@@ -1,0 +1,92 @@
+//! What of an object matters to the program that an entry wants, and what may be a mistake.
+
+use super::case::{
+    check, check_help, check_maps, check_pins, check_warnings, file, of, only_program,
+};
+use crate::feature::Extern;
+
+/// An entry with the program of `needy.bpf.o`: it uses `seen`, `shared`, which is pinned by name, and `open`, which
+/// has no size; other programs of the object use `other`, which has neither.
+fn needy(keys: &str) -> String {
+    of("needy.bpf.o", keys)
+}
+
+const SIZED: &str = "max-entries = { open = 7 }";
+const NAMED: &str = "shared: pinned /sys/fs/bpf/shared";
+
+#[test]
+fn a_map_that_is_pinned_by_name_is_given() {
+    check_maps(file(&needy(SIZED)), &[NAMED]);
+    let elsewhere = format!("bpffs = '/run/bpf'\n{}", needy(SIZED));
+    check_maps(file(&elsewhere), &["shared: pinned /run/bpf/shared"]);
+    let explicit = needy(&format!("{SIZED}\nmaps = {{ shared = {{ id = 7 }} }}"));
+    check_maps(file(&explicit), &["shared: id 7"]);
+    let walked = of("needy_elem.bpf.o", "map = { own = 'shared' }");
+    let line = "a bpf_map_elem/dump_elem map pinned /sys/fs/bpf/shared 0600 1000:1000 below 0700";
+    check_pins(file(&walked), &[line]);
+}
+
+#[test]
+fn what_the_program_does_not_need_is_not_given() {
+    let maps = "maps = { other = { id = 5 }, seen = { id = 6 } }";
+    check_maps(file(&needy(&format!("{SIZED}\n{maps}"))), &["seen: id 6", NAMED]);
+    let program = only_program(&file(&needy(&format!("{SIZED}\n{maps}"))));
+    // `shared` is used by what the program tail-calls.
+    assert_eq!(program.held.iter().collect::<Vec<_>>(), ["seen"]);
+    let externs: Vec<&str> = program.externs.iter().map(Extern::name).collect();
+    assert_eq!(externs, ["strong"], "what is weak need not be there");
+}
+
+#[test]
+fn a_needed_map_has_a_size() {
+    let message = "max_entries of the object's map `open` is 0";
+    check(file(&needy("")), &[("'needy.bpf.o'", message)]);
+    check_help(
+        file(&needy("")),
+        "the loader of the object sets it: add `max-entries = { open = … }`, or `maps = { open = … }` for a map \
+         that exists",
+    );
+    check_maps(file(&needy("maps = { open = { id = 9 } }")), &["open: id 9", NAMED]);
+    let walked = of("needy_elem.bpf.o", "map = { own = 'other' }");
+    let message = "max_entries of the object's map `other` is 0";
+    check(file(&walked), &[("{ own = 'other' }", message)]);
+    let sized = of("needy_elem.bpf.o", "map = { own = 'other' }\nmax-entries.other = 1");
+    let line = "a bpf_map_elem/dump_elem own map other 0600 1000:1000 below 0700";
+    check_pins(file(&sized), &[line]);
+}
+
+#[test]
+fn what_no_kernel_loads_is_refused() {
+    let program = |name: &str| format!("program = '{name}'");
+    let refused = |name: &str, message: &str| {
+        let text = of("bad.bpf.o", &program(name));
+        check(file(&text), &[(&format!("'{name}'"), message)]);
+    };
+    refused("misspelt", "there is no target `tasks`");
+    refused("sleeps", "target `tcp` takes no sleepable program (`iter.s/…`)");
+    refused(
+        "prints",
+        "the program calls functions that only GPL-compatible programs may call, and the object's licence is \
+         `Apache-2.0`",
+    );
+    let silent = of("bad.bpf.o", &program("silent"));
+    check_pins(file(&silent), &["a task/silent 0600 1000:1000 below 0700"]);
+}
+
+#[test]
+fn what_may_be_a_mistake_is_told_and_pinned() {
+    let odd = of("odd.bpf.o", "");
+    check_pins(file(&odd), &["a task/odd 0600 1000:1000 below 0700"]);
+    check_warnings(
+        file(&odd),
+        &[
+            ("'odd.bpf.o'", "the program walks `task` and takes the context of `tcp`"),
+            (
+                "'odd.bpf.o'",
+                "the program has no CO-RE relocations: it reads the kernel's structures as they were laid out \
+                 where it was compiled",
+            ),
+        ],
+    );
+    check_warnings(file(&needy(SIZED)), &[]);
+}
