@@ -32,9 +32,9 @@ pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
 pub use walk::{Found, PinFile};
 
-use crate::meta::{Meta, Mode};
-use crate::path::PinPath;
 use crate::procfs;
+use iterctl_core::access::{Meta, Mode};
+use iterctl_core::pin_path::PinPath;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;

@@ -13,7 +13,7 @@ pub use entry::{GivenArgs, PinArgs, ReadArgs};
 pub use print::{CompletionsArgs, ManArgs, Schema, SchemaArgs};
 pub use watch::WatchArgs;
 
-use crate::desired::DEFAULT_BPFFS;
+use iterctl_core::desired::DEFAULT_BPFFS;
 
 /// The declarative provisioner for BPF iterators.
 ///

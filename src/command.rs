@@ -25,20 +25,21 @@ use crate::accounts;
 use crate::bpffs::{Bpffs, Found, is_on_bpffs};
 use crate::cgroup::{cgroup_id, cgroup2_mount};
 use crate::cli::{Command, KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
-use crate::desired::{self, Desired, Facts, MapRef, Program};
 use crate::exit::Exit;
-use crate::fault::Candidate;
 use crate::kernel::{self, FoundMaps, Loaded, Scanner, find_maps};
-use crate::manifest::{self, Argument, Input, Manifest, Source};
-use crate::meta::MapId;
 use crate::object::Objects;
-use crate::observed::{Kind, Observed, Scan, ScannedNode, observe};
-use crate::path::{PinPath, Printable};
-use crate::plan::{Empty, Foreign, Plan, Policy};
 use crate::report::{self, Action, Change, Diagnostic, Faulty, LeftOut, Origin, Report, error};
 use crate::sources;
-use crate::target::Takes;
 use crate::trust;
+use iterctl_core::desired::{self, Desired, Facts, MapRef, Program};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::fault::Candidate;
+use iterctl_core::ids::MapId;
+use iterctl_core::manifest::{self, Argument, Input, Manifest, Source};
+use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Empty, Foreign, Plan, Policy};
+use iterctl_core::target::Takes;
 
 /// What a command has to say, and how it ended.
 pub struct Answer {
@@ -334,7 +335,7 @@ fn needed_maps(observed: &Observed, but: &BTreeSet<&PinPath>) -> BTreeSet<MapId>
 fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> anyhow::Result<Vec<Diagnostic>> {
     let left = bpffs.release_kept(needed).context("failed to look for maps that are kept")?;
     let warning = |(path, why): (PathBuf, io::Error)| {
-        let what = format!("failed to let maps go that are kept in {}", Printable(&path));
+        let what = format!("failed to let maps go that are kept in {}", Escaped::new(&path));
         error::warning(&anyhow::Error::from(why).context(what))
     };
     Ok(left.into_iter().map(warning).collect())
@@ -346,7 +347,7 @@ fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Vec<Diagnostic>> {
     let removed =
         (stale.removed > 0).then(|| error::note("removed what an apply that was killed had left"));
     let left = stale.left.into_iter().map(|(path, why)| {
-        let what = format!("failed to remove the old staging directory {}", Printable(&path));
+        let what = format!("failed to remove the old staging directory {}", Escaped::new(&path));
         error::warning(&anyhow::Error::from(why).context(what))
     });
     Ok(removed.into_iter().chain(left).collect())

@@ -16,11 +16,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::bpffs::{Bpffs, Staging};
-use crate::desired::Program;
-use crate::fault::Place;
 use crate::kernel::Loaded;
-use crate::path::PinPath;
-use crate::plan::Plan;
+use iterctl_core::desired::Program;
+use iterctl_core::fault::Place;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::Plan;
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
 /// of its object's own maps that are to be walked. Distinct programs are loaded side by side.

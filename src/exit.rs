@@ -5,11 +5,11 @@ use std::io;
 use crate::bpffs::{Locked, MountError, OpenError};
 use crate::execute::Failed;
 use crate::kernel::{AttachError, LoadError, MapRefusal};
-use crate::observed::MapProblem;
-use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, Lacking, Lacks, NotDone, Usage};
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
+use iterctl_core::observed::MapProblem;
+use iterctl_core::plan::Obstacle;
 
 const EINVAL: i32 = 22;
 const ENOSYS: i32 = 38;

@@ -48,34 +48,21 @@
 //! - A pin without the set's stamp is never touched, unless the user says `--adopt`.
 
 pub mod accounts;
-pub mod anatomy;
 pub mod bpffs;
 pub mod cgroup;
 pub mod cli;
 pub mod command;
 pub mod contents;
-pub mod desired;
 pub mod execute;
 pub mod exit;
-pub mod fault;
-pub mod feature;
-pub mod globals;
 pub mod kernel;
 pub mod man;
-pub mod manifest;
-pub mod meta;
 pub mod object;
-pub mod observed;
 pub mod parallel;
-pub mod path;
-pub mod plan;
 pub mod procfs;
 pub mod reader;
 pub mod report;
 pub mod schema;
 pub mod sources;
-pub mod stamp;
-pub mod target;
 pub mod trust;
-pub mod value;
 pub mod watch;

@@ -1,7 +1,7 @@
 //! Object files → what they hold: opened, never loaded.
 //!
 //! In: paths. Out: the bytes of every object, read once, so that what is hashed is what is loaded,
-//! and the facts that [`desired`](crate::desired) needs of them.
+//! and the facts that [`desired`](iterctl_core::desired) needs of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256 as Hasher};
 
-use crate::anatomy::{Malformed, anatomy};
 use crate::contents;
-use crate::desired::ObjectFacts;
-use crate::fault::{ByteOrder, ObjectFault};
 use crate::kernel;
-use crate::path::Sha256;
+use iterctl_core::anatomy::{Malformed, anatomy};
+use iterctl_core::desired::ObjectFacts;
+use iterctl_core::fault::{ByteOrder, ObjectFault};
+use iterctl_core::names::Sha256;
 
 /// Objects larger than this, in bytes, are refused: real ones have tens of kilobytes.
 const LARGEST: u64 = 64 * 1024 * 1024;

@@ -5,8 +5,8 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 
-use crate::manifest::wire::File;
 use crate::report::Report;
+use iterctl_core::manifest::wire::File;
 
 /// What a manifest may hold.
 pub fn manifest() -> Schema {

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::contents;
-use crate::manifest::{Argument, Input, Source};
+use iterctl_core::manifest::{Argument, Input, Source};
 
 /// Manifests longer than this, in bytes, are refused.
 const LONGEST: u64 = 16 * 1024 * 1024;

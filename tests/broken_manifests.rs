@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use broken::{manifest, stamp, toml};
-use iterctl::stamp::Stamp;
+use iterctl_core::stamp::Stamp;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use iterctl::desired::Facts;
+use iterctl_core::desired::Facts;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/broken/manifest.rs"]

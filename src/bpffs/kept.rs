@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::{Bpffs, File, names_in, open_directory, proc_path, random_name};
-use crate::meta::MapId;
-use crate::path::KEPT_PREFIX;
+use iterctl_core::ids::MapId;
+use iterctl_core::pin_path::KEPT_PREFIX;
 
 /// Where a map is kept: the name of a directory in the root, and the name there, which is the map's id.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use rustix::fs::{self, AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{Bpffs, File, names_in, open_directory, proc_path, random_name};
-use crate::meta::{Meta, Mode};
-use crate::path::{PinPath, STAGING_PREFIX};
+use iterctl_core::access::{Meta, Mode};
+use iterctl_core::pin_path::{PinPath, STAGING_PREFIX};
 
 /// A staging directory, mode 0700. Everything in it goes when it is removed; it also goes, as far as
 /// that succeeds, when it is dropped.

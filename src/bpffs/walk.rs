@@ -12,9 +12,10 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::{Bpffs, File, names_in, open_directory};
-use crate::meta::{Meta, Mode};
 use crate::parallel;
-use crate::path::{KEPT_PREFIX, PinPath, Printable, STAGING_PREFIX};
+use iterctl_core::access::{Meta, Mode};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ impl Bpffs {
     fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> anyhow::Error {
         let path = directory.map_or(Path::new(""), |path| path.as_path());
         let path = self.path.join(path);
-        anyhow::Error::from(error).context(format!("failed to read {}", Printable(&path)))
+        anyhow::Error::from(error).context(format!("failed to read {}", Escaped::new(&path)))
     }
 }
 

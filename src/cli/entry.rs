@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{LockArgs, TrustArgs};
-use crate::desired::DEFAULT_BPFFS;
+use iterctl_core::desired::DEFAULT_BPFFS;
 
 /// What an iterator is given, as flags.
 #[derive(Debug, Default, Args)]

@@ -19,15 +19,15 @@ use super::{
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::ApplyArgs;
-use crate::desired::{Desired, Program};
 use crate::execute;
 use crate::exit::Exit;
-use crate::manifest::{self, Input};
-use crate::observed::{Observed, ObservedPin};
-use crate::path::PinPath;
-use crate::plan::{self, Plan};
 use crate::report::{self, Blocked, NotDone, Report, error};
-use crate::stamp::Stamp;
+use iterctl_core::desired::{Desired, Program};
+use iterctl_core::manifest::{self, Input};
+use iterctl_core::observed::{Observed, ObservedPin};
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{self, Plan};
+use iterctl_core::stamp::Stamp;
 
 pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
     let policy = policy(&args.policy);

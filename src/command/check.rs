@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::{Answer, Resolved, Trust, iterators, resolve_input};
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
-use crate::feature::lacking;
 use crate::kernel::{features, unmet};
 use crate::report::{KernelReport, Lacks, Report, error, faults};
 use crate::sources;
+use iterctl_core::feature::lacking;
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let resolved =

@@ -9,9 +9,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{GivenArgs, PinArgs, ReadArgs};
-use crate::manifest::parse_value;
 use crate::report::Words;
-use crate::value::quote;
+use iterctl_core::manifest::parse_value;
+use iterctl_core::value::quote;
 
 /// An entry, alone in its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,15 +7,16 @@ use std::path::Path;
 use super::{Answer, iterators, look};
 use crate::bpffs::Bpffs;
 use crate::cli::ExportArgs;
-use crate::desired::Order;
 use crate::exit::Exit;
-use crate::manifest::parse_value;
-use crate::meta::Meta;
-use crate::observed::{LinkParam, ObservedPin};
-use crate::path::{PinPath, SetName};
 use crate::report::{Report, Shown, Usage, error};
-use crate::stamp::Stamp;
-use crate::value::{Value, quote, quote_key};
+use iterctl_core::access::Meta;
+use iterctl_core::desired::Order;
+use iterctl_core::manifest::parse_value;
+use iterctl_core::names::SetName;
+use iterctl_core::observed::{LinkParam, ObservedPin};
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::stamp::Stamp;
+use iterctl_core::value::{Value, quote, quote_key};
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
     let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;

@@ -4,8 +4,8 @@ use super::apply::{How, carry_out};
 use super::{Answer, Trust, entry, here, resolve_entry};
 use crate::cli::PinArgs;
 use crate::exit::Exit;
-use crate::plan::{self, Foreign};
 use crate::report::{Shown, Usage};
+use iterctl_core::plan::{self, Foreign};
 
 pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
     let here = here(&args.bpffs)?;

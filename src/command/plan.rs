@@ -9,9 +9,9 @@ use super::{
 use crate::bpffs::Bpffs;
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
-use crate::manifest;
-use crate::plan::{self, Obstacle};
 use crate::report::{Report, error, faults};
+use iterctl_core::manifest;
+use iterctl_core::plan::{self, Obstacle};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));

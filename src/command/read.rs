@@ -10,21 +10,21 @@ use anyhow::{Context as _, anyhow};
 use super::{Answer, Trust, entry, here, load, look_up, resolve_entry};
 use crate::bpffs::is_on_bpffs;
 use crate::cli::ReadArgs;
-use crate::desired::DesiredPin;
 use crate::exit::Exit;
 use crate::kernel::{IteratorLink, Loaded};
-use crate::observed::{Scan, observe};
-use crate::path::Printable;
-use crate::plan::{self, Foreign, Plan, Step, WantedParam};
 use crate::reader::Reader;
 use crate::report::{Lacking, Report, Usage};
+use iterctl_core::desired::DesiredPin;
+use iterctl_core::escaped::Escaped;
+use iterctl_core::observed::{Scan, observe};
+use iterctl_core::plan::{self, Foreign, Plan, Step, WantedParam};
 
 pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
     let output: Box<dyn Read> = match is_object(&args.what) {
         true => Box::new(run_once(args)?),
         false => Box::new(Reader::new(open_pin(args)?)),
     };
-    let report = Report::new(format!("read {}", Printable(&args.what)));
+    let report = Report::new(format!("read {}", Escaped::new(&args.what)));
     Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(output) })
 }
 
@@ -60,11 +60,11 @@ fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
     } else {
         args.bpffs.join(&args.what)
     };
-    let what = || format!("failed to open {}", Printable(&path));
+    let what = || format!("failed to open {}", Escaped::new(&path));
     if given.contains(&false) {
         let why = format!(
             "{} is a pin: only an object can be given a map or anything else",
-            Printable(&path)
+            Escaped::new(&path)
         );
         return Err(Usage(why).into());
     }
@@ -106,7 +106,7 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
         WantedParam::Link(_) => BTreeSet::new(),
     };
     let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
-        format!("failed to load `{}` of {}", program.name, Printable(&args.what))
+        format!("failed to load `{}` of {}", program.name, Escaped::new(&args.what))
     })?;
     let (link, _) = IteratorLink::attach(&loaded, program, param)
         .with_context(|| format!("failed to attach `{}`", program.name))?;

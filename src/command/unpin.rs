@@ -11,15 +11,16 @@ use super::{
 };
 use crate::bpffs::Bpffs;
 use crate::cli::UnpinArgs;
-use crate::desired::{self, Desired, Program, Set};
 use crate::execute;
 use crate::exit::Exit;
-use crate::manifest::{self, Manifest, Source};
-use crate::observed::Observed;
-use crate::path::{InvalidPinPath, PinPath, Printable};
-use crate::plan::{self, Foreign, Plan, Step};
 use crate::report::{Blocked, Faulty, NotDone, Origin, Report, Usage, error};
 use crate::sources;
+use iterctl_core::desired::{self, Desired, Program, Set};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::manifest::{self, Manifest, Source};
+use iterctl_core::observed::Observed;
+use iterctl_core::pin_path::{InvalidPinPath, PinPath};
+use iterctl_core::plan::{self, Foreign, Plan, Step};
 
 /// What is to go.
 enum What {
@@ -121,8 +122,8 @@ fn resolve_empty(manifest: &Manifest, sources: Vec<Source>) -> anyhow::Result<De
 
 /// A path of the command line, relative to the bpffs or below it.
 fn pin_path(path: &Path, bpffs: &Path) -> anyhow::Result<PinPath> {
-    let usage = |why: String| anyhow::Error::from(Usage(format!("{} {why}", Printable(path))));
-    let outside = || usage(format!("is not below the bpffs {}", Printable(bpffs)));
+    let usage = |why: String| anyhow::Error::from(Usage(format!("{} {why}", Escaped::new(path))));
+    let outside = || usage(format!("is not below the bpffs {}", Escaped::new(bpffs)));
     let relative =
         if path.is_absolute() { path.strip_prefix(bpffs).map_err(|_| outside())? } else { path };
     let text = relative.to_str().ok_or_else(|| usage("is not UTF-8".to_owned()))?;

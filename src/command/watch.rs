@@ -16,14 +16,14 @@ use super::{
 };
 use crate::bpffs::{Bpffs, mount_if_missing};
 use crate::cli::WatchArgs;
-use crate::desired::Desired;
 use crate::exit::Exit;
-use crate::manifest;
-use crate::observed::Observed;
-use crate::plan::{self, Plan};
 use crate::report::{Origin, Report, Usage};
 use crate::sources;
 use crate::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
+use iterctl_core::desired::Desired;
+use iterctl_core::manifest;
+use iterctl_core::observed::Observed;
+use iterctl_core::plan::{self, Plan};
 
 /// How long a round waits for another apply. Then it is tried again, and in between a signal is
 /// obeyed.

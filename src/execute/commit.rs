@@ -8,11 +8,12 @@ use anyhow::{Context as _, anyhow, bail};
 use super::prepare::StagedPins;
 use super::{Failed, Verify};
 use crate::bpffs::{Bpffs, File, Staged, Staging};
-use crate::fault::Place;
 use crate::kernel::IteratorLink;
-use crate::meta::{LinkId, Meta};
-use crate::path::PinPath;
-use crate::plan::{Plan, Step};
+use iterctl_core::access::Meta;
+use iterctl_core::fault::Place;
+use iterctl_core::ids::LinkId;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Plan, Step};
 
 /// How to take one step back.
 #[derive(Debug)]

@@ -7,13 +7,14 @@ use rustix::process::geteuid;
 
 use super::{Failed, Load};
 use crate::bpffs::{Bpffs, Kept, Staged, Staging};
-use crate::desired::{DesiredPin, Program};
-use crate::fault::Place;
 use crate::kernel::{IteratorLink, LoadError, Loaded, pin_map};
-use crate::meta::{LinkId, Meta};
 use crate::parallel;
-use crate::path::PinPath;
-use crate::plan::{Plan, Step, WantedParam};
+use iterctl_core::access::Meta;
+use iterctl_core::desired::{DesiredPin, Program};
+use iterctl_core::fault::Place;
+use iterctl_core::ids::LinkId;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Plan, Step, WantedParam};
 
 /// The new pins and their links, each under the path where it is to be.
 pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;

@@ -8,7 +8,6 @@ mod words;
 
 use std::borrow::Cow;
 use std::io;
-use std::path::Path;
 
 pub use attach::AttachError;
 pub(super) use map::Declared;
@@ -16,10 +15,10 @@ pub use map::MapRefusal;
 
 use super::features::counts_locked_memory;
 use super::{capability, verdict};
-use crate::feature::{Feature, Unmet};
-use crate::meta::MapId;
-use crate::path::Printable;
-use crate::target::Target;
+use iterctl_core::escaped::Escaped;
+use iterctl_core::feature::{Feature, Unmet};
+use iterctl_core::ids::MapId;
+use iterctl_core::target::Target;
 
 const EBADF: i32 = 9;
 const ENOENT: i32 = 2;
@@ -182,7 +181,7 @@ impl LoadError {
 
 /// Text of an object or of the kernel, for people.
 fn printable(text: &str) -> Cow<'_, str> {
-    Printable(Path::new(text)).text()
+    Escaped::new(text).text()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use libbpf_rs::btf::{Btf, BtfKind, BtfType};
 
 use super::log;
-use crate::feature::{Extern, Unmet};
+use iterctl_core::feature::{Extern, Unmet};
 
 /// The values that libbpf itself has.
 const VIRTUAL: [&str; 3] =

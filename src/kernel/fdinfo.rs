@@ -10,8 +10,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::ffi::link::{LinkInfo, link_info};
-use crate::observed::Kind;
 use crate::procfs;
+use iterctl_core::observed::Kind;
 
 /// What a descriptor is.
 #[derive(Clone, Debug)]

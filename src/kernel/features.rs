@@ -1,4 +1,4 @@
-//! The kernel → what it has of the [table of features](crate::feature): asked by its BTF, and by calls
+//! The kernel → what it has of the [table of features](iterctl_core::feature): asked by its BTF, and by calls
 //! that leave nothing behind. Its version number is not looked at.
 //!
 //! What this process may not ask is unknown.
@@ -14,8 +14,8 @@ use rustix::fs::CWD;
 use self::types::{Types, Unreadable};
 use super::ffi::{self, probe};
 use crate::bpffs::try_exchange;
-use crate::feature::{Feature, Features, State};
-use crate::target::Target;
+use iterctl_core::feature::{Feature, Features, State};
+use iterctl_core::target::Target;
 
 const EBADF: i32 = 9;
 const EINVAL: i32 = 22;

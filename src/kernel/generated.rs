@@ -14,8 +14,8 @@ use libbpf_rs::{MapType, OpenObject};
 use super::ffi::generated::{Loader, Made, generate};
 use super::load::{Holder, Loaded};
 use super::{ffi, log, open};
-use crate::anatomy::{CoreKind, Needs};
-use crate::meta::MapId;
+use iterctl_core::anatomy::{CoreKind, Needs};
+use iterctl_core::ids::MapId;
 
 /// Loads the one program of the object that is not left out. `None` where it is not to be had so, for
 /// whatever reason: the ordinary way tells.

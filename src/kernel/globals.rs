@@ -10,8 +10,8 @@ use libbpf_rs::btf::types::{
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize as _, ReferencesType as _};
 
 use super::ffi;
-use crate::feature::Extern;
-use crate::globals::{Global, Member, Patch, Type};
+use iterctl_core::feature::Extern;
+use iterctl_core::globals::{Global, Member, Patch, Type};
 
 /// Types nested more deeply than this are not described: BTF from outside may be circular.
 const DEEPEST: usize = 16;

@@ -17,8 +17,8 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use super::ffi::link::link_info;
 use super::ffi::{self, MapInfo, ProgInfo};
 use super::stamp;
-use crate::meta::{MapId, ProgramId};
-use crate::observed::{Holder, ScannedProgram};
+use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::{Holder, ScannedProgram};
 
 /// The holders of some maps.
 #[derive(Debug, Default)]

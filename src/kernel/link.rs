@@ -13,12 +13,12 @@ use super::ffi;
 use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info};
 use super::load::Loaded;
 use super::map;
-use crate::desired::Program;
-use crate::meta::{LinkId, MapId, ProgramId};
-use crate::observed::{Kind, Link, LinkParam};
-use crate::plan::WantedParam;
 use crate::procfs;
-use crate::target::{Takes, Target};
+use iterctl_core::desired::Program;
+use iterctl_core::ids::{LinkId, MapId, ProgramId};
+use iterctl_core::observed::{Kind, Link, LinkParam};
+use iterctl_core::plan::WantedParam;
+use iterctl_core::target::{Takes, Target};
 
 /// An iterator link. It lives in the kernel as long as this or a pin of it does.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use super::error::{Declared, LoadError};
 use super::features::lacks_sleepable;
 use super::prepare::Wanted;
 use super::{ffi, generated, log, map, open, stamp};
-use crate::anatomy::Needs;
-use crate::desired::Program;
-use crate::feature::Feature;
-use crate::meta::{MapId, ProgramId};
-use crate::stamp::Stamp;
-use crate::target::Sleep;
+use iterctl_core::anatomy::Needs;
+use iterctl_core::desired::Program;
+use iterctl_core::feature::Feature;
+use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::stamp::Stamp;
+use iterctl_core::target::Sleep;
 
 /// A loaded program. It lives in the kernel as long as this or a link to it does.
 #[derive(Debug)]

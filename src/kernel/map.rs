@@ -10,9 +10,9 @@ use super::fdinfo::FdKind;
 use super::ffi::{self, MapInfo};
 use super::holders::{self, Holders};
 use crate::bpffs::is_on_bpffs;
-use crate::desired::MapRef;
-use crate::meta::{MapId, ProgramId};
-use crate::observed::{MapProblem, ScannedMap, ScannedProgram};
+use iterctl_core::desired::MapRef;
+use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::{MapProblem, ScannedMap, ScannedProgram};
 
 /// The findings for all names of maps.
 #[derive(Debug, Default)]

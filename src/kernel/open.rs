@@ -7,11 +7,11 @@ use std::path::Path;
 use libbpf_rs::{MapType, OpenObject};
 
 use super::{ffi, globals, log};
-use crate::desired::ObjectMap;
-use crate::fault::Candidate;
-use crate::feature::Extern;
-use crate::globals::Global;
-use crate::target::{Sleep, Target};
+use iterctl_core::desired::ObjectMap;
+use iterctl_core::fault::Candidate;
+use iterctl_core::feature::Extern;
+use iterctl_core::globals::Global;
+use iterctl_core::target::{Sleep, Target};
 
 /// What an object holds.
 #[derive(Debug)]

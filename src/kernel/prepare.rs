@@ -13,9 +13,9 @@ use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 
 use super::error::LoadError;
 use super::{ffi, globals, map, max_entries, open};
-use crate::anatomy::{Needs, anatomy, with_weak_externs};
-use crate::desired::Program;
-use crate::meta::MapId;
+use iterctl_core::anatomy::{Needs, anatomy, with_weak_externs};
+use iterctl_core::desired::Program;
+use iterctl_core::ids::MapId;
 
 /// What is loaded.
 pub(super) struct Wanted<'a> {

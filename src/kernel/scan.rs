@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::link::IteratorLink;
 use super::{ffi, stamp};
-use crate::meta::{MapId, Meta, ProgramId};
-use crate::observed::{ScannedNode, ScannedProgram};
-use crate::target::Target;
+use iterctl_core::access::Meta;
+use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::{ScannedNode, ScannedProgram};
+use iterctl_core::target::Target;
 
 /// Looks at pinned files, on one thread or on several.
 #[derive(Debug, Default)]

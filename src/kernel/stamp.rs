@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 
 use super::ffi;
-use crate::stamp::{LONGEST, VARIABLE};
+use iterctl_core::stamp::{LONGEST, VARIABLE};
 
 /// The name of the stamp's map. bpftool looks for `bpf_metadata_…` variables in maps whose names
 /// have `.rodata` in them.

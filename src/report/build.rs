@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::faults::Lines;
 use super::{Action, Change, ListedPin, PinState, Reason, Summary};
-use crate::desired::DesiredPin;
-use crate::manifest::Source;
-use crate::observed::{LinkParam, Observed, ObservedPin};
-use crate::path::{PinPath, SetName};
-use crate::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
+use iterctl_core::desired::DesiredPin;
+use iterctl_core::manifest::Source;
+use iterctl_core::names::SetName;
+use iterctl_core::observed::{LinkParam, Observed, ObservedPin};
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
 
 /// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
 /// `set` is who will own the new ones; the entries' places are in `sources`.

@@ -13,13 +13,13 @@ use super::faults::{self, Faulty, Lines, Origin};
 use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
 use crate::bpffs::OpenError;
 use crate::execute::{Failed, Failure};
-use crate::feature::Feature;
 use crate::kernel::{self, AttachError, LoadError};
-use crate::manifest::Source;
-use crate::plan::Obstacle;
 use crate::reader::SameElement;
 use crate::sources::SourceError;
 use crate::trust::Untrusted;
+use iterctl_core::feature::Feature;
+use iterctl_core::manifest::Source;
+use iterctl_core::plan::Obstacle;
 
 const ENOSYS: i32 = 38;
 

@@ -3,14 +3,13 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine};
-use crate::fault::{Fault, Faults, Language, Place, Warning};
-use crate::manifest::Source;
-use crate::path::Printable;
+use iterctl_core::escaped::Escaped;
+use iterctl_core::fault::{Fault, Faults, Language, Place, Warning};
+use iterctl_core::manifest::Source;
 
 /// Entries with faults, and where they were written.
 #[derive(Debug)]
@@ -189,7 +188,7 @@ pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
 fn message(fault: &Fault, origin: &Origin) -> String {
     let message = fault.problem.message(origin.language());
     match fault.place.as_ref().and_then(|place| origin.words(place)) {
-        Some(words) => format!("`{}`: {message}", Printable(Path::new(words))),
+        Some(words) => format!("`{}`: {message}", Escaped::new(words)),
         None => message,
     }
 }

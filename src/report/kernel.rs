@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::error::plain;
 use super::{Diagnostic, Severity};
-use crate::feature::{Feature, Features, Group, Lack, State, Without};
-use crate::target::{Known, Takes};
+use iterctl_core::feature::{Feature, Features, Group, Lack, State, Without};
+use iterctl_core::target::{Known, Takes};
 
 /// What a kernel has and lacks.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -189,7 +189,7 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::target::Target;
+    use iterctl_core::target::Target;
 
     #[track_caller]
     fn check(others: &[&str], name: &str, state: &State, line: &str, comment: &str) {

@@ -9,10 +9,10 @@ use super::Change;
 use super::build::{nothing_done, of_obstacle, on_bpffs, reason_of};
 use super::faults::{Faulty, Lines, Origin};
 use crate::execute::Failed;
-use crate::fault::{Fault, Faults, Language};
-use crate::manifest::Source;
-use crate::path::PinPath;
-use crate::plan::Obstacle;
+use iterctl_core::fault::{Fault, Faults, Language};
+use iterctl_core::manifest::Source;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::Obstacle;
 
 /// What is wrong with the entries that are left out.
 #[derive(Debug, Default)]

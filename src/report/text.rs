@@ -1,13 +1,12 @@
 //! A report → text for people.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
 use super::{Action, Change, ListedPin, Report, Shown, kernel};
-use crate::path::Printable;
+use iterctl_core::escaped::Escaped;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -87,7 +86,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
         value.map_or("-", String::as_str).into()
     }
     // A stamp may hold any text: whoever may load programs can forge one.
-    let printable = |text| Printable(Path::new(text)).text();
+    let printable = |text| Escaped::new(text).text();
     let state = &pin.state;
     [
         pin.relative.as_str().into(),

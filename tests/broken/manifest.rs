@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use annotate_snippets::Renderer;
-use iterctl::anatomy::Anatomy;
-use iterctl::desired::{self, Facts, ObjectFacts, ObjectMap};
-use iterctl::fault::{Candidate, Language};
-use iterctl::globals::{Global, Type};
-use iterctl::manifest::{self, Argument, Input, Source};
-use iterctl::path::Sha256;
 use iterctl::report::{Faulty, Origin, error, faults};
-use iterctl::target::{Sleep, Target};
+use iterctl_core::anatomy::Anatomy;
+use iterctl_core::desired::{self, Facts, ObjectFacts, ObjectMap};
+use iterctl_core::fault::{Candidate, Language};
+use iterctl_core::globals::{Global, Type};
+use iterctl_core::manifest::{self, Argument, Input, Source};
+use iterctl_core::names::Sha256;
+use iterctl_core::target::{Sleep, Target};
 
 /// A known object and an unknown one.
 pub(crate) fn facts() -> Facts {

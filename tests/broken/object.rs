@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use iterctl::desired::{Globals, ObjectFacts, Program};
 use iterctl::kernel;
 use iterctl::object::facts_of;
+use iterctl_core::desired::{Globals, ObjectFacts, Program};
 
 /// Looks into the object, and goes with each of its iterators as far as the kernel is not asked. What is found does
 /// not matter, only that it can be told.

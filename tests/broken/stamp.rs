@@ -4,11 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use iterctl::meta::{LinkId, Meta, Mode, ProgramId};
-use iterctl::observed::{Link, LinkParam, Provenance, Scan, ScannedNode, ScannedProgram, observe};
 use iterctl::report::{self, Report, Shown, text};
-use iterctl::stamp::Stamp;
-use iterctl::target::Target;
+use iterctl_core::access::{Meta, Mode};
+use iterctl_core::ids::{LinkId, ProgramId};
+use iterctl_core::observed::{
+    Link, LinkParam, Provenance, Scan, ScannedNode, ScannedProgram, observe,
+};
+use iterctl_core::stamp::Stamp;
+use iterctl_core::target::Target;
 
 /// Reads the bytes, and lists the pin of the program that they are bound to.
 #[track_caller]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::id as own_pid;
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 use serde_json::Value;
 
 use super::bpf;

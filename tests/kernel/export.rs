@@ -1,6 +1,6 @@
 //! `export`: a manifest of what is pinned, which `plan` finds in sync.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 use libbpf_rs::MapType;
 
 use super::bpf;

@@ -3,7 +3,7 @@
 //!
 //! With `ITERCTL_FAULTS=all` every call fails with every error. A few of each if it is not set.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::attempts::{APPLY, Attempts, large, small};
 use super::needs::needs;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-use iterctl::feature::{Feature, Group};
+use iterctl_core::feature::{Feature, Group};
 use libbpf_rs::MapType;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! libbpf's generated loaders: used where the kernel knows them; where it does not, nobody notices.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::needs::needs;
 use super::sandbox::{Sandbox, entry};

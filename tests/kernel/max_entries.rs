@@ -1,6 +1,6 @@
 //! Maps of the object's own, made with the size that the manifest says.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::needs::needs;
 use super::sandbox::{Sandbox, entry, entry_with};

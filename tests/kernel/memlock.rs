@@ -1,6 +1,6 @@
 //! RLIMIT_MEMLOCK: kernels before 5.11 count BPF memory against it, and later ones against the cgroup.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::needs::has;
 use super::sandbox::{ITERCTL, Sandbox, entry};

@@ -5,9 +5,9 @@
 
 use std::sync::OnceLock;
 
-use iterctl::feature::{Feature, Features, State};
 use iterctl::kernel::features;
-use iterctl::target::Target;
+use iterctl_core::feature::{Feature, Features, State};
+use iterctl_core::target::Target;
 
 /// What this kernel has, asked once.
 fn all() -> &'static Features {

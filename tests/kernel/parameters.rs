@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::needs::{has, needs, target};
 use super::sandbox::{Sandbox, entry_with};

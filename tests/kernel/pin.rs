@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 use libbpf_rs::MapType;
 
 use super::bpf;

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::bpf;
 use super::needs::needs;

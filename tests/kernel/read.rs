@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 use libbpf_rs::{MapHandle, MapType};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 

@@ -5,8 +5,8 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixListener;
 
-use iterctl::feature::Feature;
-use iterctl::target::KNOWN;
+use iterctl_core::feature::Feature;
+use iterctl_core::target::KNOWN;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 

@@ -1,7 +1,7 @@
 //! All or nothing: what an apply says and leaves where an undo fails, where names cannot be exchanged,
 //! and where it is stopped in between. See also `faults` and `kills`.
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 
 use super::attempts::{APPLY, small};
 use super::needs::needs;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 
-use iterctl::feature::Feature;
+use iterctl_core::feature::Feature;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 

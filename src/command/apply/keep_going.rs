@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::{How, carry_out, comment};
 use crate::command::Resolved;
-use crate::path::PinPath;
 use crate::report::{Action, Blocked, Change, LeftOut, NotDone, Report};
+use iterctl_core::pin_path::PinPath;
 
 /// What was done, and what was not.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
 
-use crate::desired::{Desired, Program};
 use crate::kernel::{Loaded, reopen};
-use crate::meta::{MapId, ProgramId};
-use crate::observed::ObservedPin;
-use crate::path::PinPath;
-use crate::plan::{Plan, Step};
-use crate::stamp::Stamp;
+use iterctl_core::desired::{Desired, Program};
+use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::ObservedPin;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Plan, Step};
+use iterctl_core::stamp::Stamp;
 
 /// What pins that stay in place have loaded.
 pub(super) struct LoadedAlready<'a>(HashMap<&'a Program, (ProgramId, &'a Stamp)>);

@@ -11,11 +11,11 @@ use humantime::format_duration;
 use super::keep_going::Outcome;
 use crate::bpffs::OpenError;
 use crate::command::{Progress, Say};
-use crate::fault::{Fault, ObjectFault, Problem};
-use crate::observed::MapProblem;
-use crate::plan::Obstacle;
 use crate::report::{Blocked, Faulty, NotDone, error};
 use crate::watch::{Ended, Interest, Service, Waits, Watch, Woken};
+use iterctl_core::fault::{Fault, ObjectFault, Problem};
+use iterctl_core::observed::MapProblem;
+use iterctl_core::plan::Obstacle;
 
 /// How long it must have been quiet before the next try.
 const DEBOUNCE: Duration = Duration::from_millis(20);

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 
 use super::{E2BIG, EACCES, EBADF, EINVAL, ENOENT, EPERM, printable};
-use crate::desired::Order;
-use crate::feature::Feature;
 use crate::kernel::capability;
-use crate::observed::LinkParam;
-use crate::plan::WantedParam;
-use crate::target::{Sleep, Takes, Target};
+use iterctl_core::desired::Order;
+use iterctl_core::feature::Feature;
+use iterctl_core::observed::LinkParam;
+use iterctl_core::plan::WantedParam;
+use iterctl_core::target::{Sleep, Takes, Target};
 
 /// Why a loaded program could not be attached.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ impl fmt::Display for Named<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::MapId;
+    use iterctl_core::ids::MapId;
 
     #[track_caller]
     fn check(error: &AttachError, message: &str, hint: Option<&str>) {

@@ -1,8 +1,8 @@
 //! What the verifier has against a program → the way out. Pure.
 
 use super::printable;
-use crate::anatomy::GPL_COMPATIBLE;
 use crate::kernel::verdict;
+use iterctl_core::anatomy::GPL_COMPATIBLE;
 
 /// The way out for a program with this log, on a kernel that is locked down so.
 pub(super) fn hint(log: &[String], lockdown: Option<&str>) -> Option<String> {

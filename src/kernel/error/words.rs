@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 
 use super::{EBADF, EINVAL, FIRST_OF_LIBBPF, Holds, LoadError, printable, rejected};
-use crate::feature::Feature;
 use crate::kernel::{capability, verdict};
+use iterctl_core::feature::Feature;
 
 impl LoadError {
     /// The way out, where there is one.

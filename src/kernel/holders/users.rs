@@ -23,7 +23,7 @@ use libbpf_sys as sys;
 
 use super::super::ffi::link::{Attach, attach_iter, iter_create, load_instructions};
 use super::super::log;
-use crate::meta::MapId;
+use iterctl_core::ids::MapId;
 
 /// The users are counted so often, with a pause in between, and the smallest number counts: bpftool and iterctl
 /// open every map for a moment when they list all maps, and reading an iterator opens the map that it walks.

@@ -1,0 +1,307 @@
+//! Every entry of a manifest → the pin that it wants. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde_spanned::Spanned;
+
+use super::resolver::{Meant, Resolver, Written};
+use super::{DesiredPin, Facts, ObjectFacts, param};
+use crate::access::{Meta, Mode};
+use crate::fault::{Fault, Place, Problem, Warning};
+use crate::manifest::{Manifest, wire};
+use crate::names::Sha256;
+use crate::pin_path::PinPath;
+
+/// What came of the entries.
+pub(super) struct Entries {
+    /// The pins of those that are sound.
+    pub(super) pins: BTreeMap<PinPath, DesiredPin>,
+    /// What is wrong with others, and with nothing else: each has a path, which no other entry has.
+    pub(super) faulty: BTreeMap<PinPath, Vec<Fault>>,
+    /// What else is wrong.
+    pub(super) faults: Vec<Fault>,
+    /// What may be a mistake.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Resolves all entries. `faults` are those of the manifest so far.
+pub(super) fn entries(
+    manifest: &Manifest,
+    facts: &Facts,
+    (bpffs, bpffs_is_known): (&Path, bool),
+    faults: Vec<Fault>,
+) -> Entries {
+    let mut resolver = Resolver {
+        facts,
+        bpffs,
+        bpffs_is_known,
+        faults,
+        warnings: Vec::new(),
+        programs: BTreeMap::new(),
+        plain: HashMap::new(),
+        last_plain: None,
+    };
+    let by_path = resolver.entries(manifest);
+    resolver.refuse_parents(&by_path);
+    let (mut pins, mut faulty) = (Vec::with_capacity(by_path.len()), Vec::new());
+    for Entry { path, place, pin } in by_path {
+        match pin {
+            Ok(pin) => pins.push((path, DesiredPin { place, ..pin })),
+            Err(faults) => faulty.push((path, faults)),
+        }
+    }
+    Entries {
+        pins: pins.into_iter().collect(),
+        faulty: faulty.into_iter().collect(),
+        faults: resolver.faults,
+        warnings: resolver.warnings,
+    }
+}
+
+/// An entry whose path can be read.
+struct Entry {
+    path: PinPath,
+    /// Where that stands.
+    place: Place,
+    /// The pin that it wants, or what is wrong with it alone.
+    pin: Result<DesiredPin, Vec<Fault>>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Every entry whose path can be read, in the order of the paths, each path once.
+    fn entries(&mut self, manifest: &'a Manifest) -> Vec<Entry> {
+        let mut by_path = Vec::with_capacity(manifest.entries().count());
+        for (number, file) in manifest.files.iter().enumerate() {
+            // Where no entry says otherwise, a faulty default is complained about once, here.
+            let defaults = Access::from(&file.keys.defaults);
+            let by_default = self.access(number, defaults, Access::default());
+            for keys in &file.keys.iter {
+                let written = Written { number, file, keys };
+                let path = self.path(&written);
+                let before = self.faults.len();
+                let own = Access::from(keys.get_ref());
+                let access = match own.is_written() {
+                    true => self.access(number, own, defaults),
+                    false => by_default,
+                };
+                let pin = self.pin(&written, access);
+                if let Some((path, place)) = path {
+                    let own = self.faults.split_off(before);
+                    let pin = pin.filter(|_| own.is_empty()).ok_or(own);
+                    by_path.push(Entry { path, place, pin });
+                }
+            }
+        }
+        // Those that name the same path stay in the order in which they are written.
+        by_path.sort_by(|one, other| one.path.cmp(&other.path));
+        by_path.dedup_by(|second, first| {
+            let is_second = second.path == first.path;
+            if is_second {
+                self.refuse_second(second, first);
+            }
+            is_second
+        });
+        by_path
+    }
+
+    /// A second entry of the same path is not an entry's own fault.
+    fn refuse_second(&mut self, second: &mut Entry, first: &Entry) {
+        if let Err(own) = &mut second.pin {
+            self.faults.append(own);
+        }
+        let (path, at) = (first.path.clone(), first.place.clone());
+        self.fault(second.place.clone(), Problem::DuplicatePath { path, at });
+    }
+
+    /// In the order of the paths, all that is below one follows right after it.
+    fn refuse_parents(&mut self, by_path: &[Entry]) {
+        let mut above: Vec<&Entry> = Vec::new();
+        for entry in by_path {
+            while above.pop_if(|above| !entry.path.is_below(&above.path)).is_some() {}
+            for Entry { path, place, .. } in &above {
+                let (path, below) = (path.clone(), entry.path.clone());
+                let problem = Problem::ParentOfAnother { path, below, at: entry.place.clone() };
+                self.fault(place.clone(), problem);
+            }
+            above.push(entry);
+        }
+    }
+
+    fn path(&mut self, written: &Written<'_>) -> Option<(PinPath, Place)> {
+        let Some(path) = &written.keys.get_ref().path else {
+            self.missing(written, "path");
+            return None;
+        };
+        let place = written.place(path.span());
+        let text = path.get_ref();
+        let relative = if text.starts_with('/') {
+            match Path::new(text).strip_prefix(self.bpffs).ok().and_then(Path::to_str) {
+                Some(relative) if !relative.is_empty() => relative,
+                Some(_) | None => {
+                    if self.bpffs_is_known {
+                        self.fault(place, Problem::OutsideBpffs(self.bpffs.to_path_buf()));
+                    }
+                    return None;
+                }
+            }
+        } else {
+            text
+        };
+        match relative.parse() {
+            Ok(parsed) => Some((parsed, place)),
+            Err(why) => {
+                self.fault(place, Problem::PinPath { text: relative.to_owned(), why });
+                None
+            }
+        }
+    }
+
+    fn pin(&mut self, written: &Written<'a>, access: Option<(Meta, Mode)>) -> Option<DesiredPin> {
+        let entry = written.keys.get_ref();
+        let sha256 = entry.sha256.as_ref().and_then(|digest| self.sha256(written, digest));
+        let Some(obj) = &entry.obj else {
+            self.missing(written, "obj");
+            return None;
+        };
+        let Meant { facts, candidate, program, stand_ins, concerns } = self.meant(written, obj);
+        if let (Some((wanted, place)), Some(ObjectFacts { sha256: found, .. })) = (sha256, facts)
+            && wanted != *found
+        {
+            self.fault(place, Problem::Sha256Differs { found: found.to_string() });
+        }
+        let param = self.param(written, obj, facts, candidate.map(|one| &one.target));
+        let program = program?;
+        let param = param::walked(param?, &stand_ins);
+        self.refuse_walk_without_size(written, &param, facts?)?;
+        self.warn(written, obj, &concerns);
+        let (meta, dir_mode) = access?;
+        let place = written.place(written.keys.span());
+        let keys = written.key_places(obj);
+        Some(DesiredPin { program, param, meta, dir_mode, place, keys })
+    }
+
+    fn access(
+        &mut self,
+        number: usize,
+        own: Access<'_>,
+        defaults: Access<'_>,
+    ) -> Option<(Meta, Mode)> {
+        let mode = self.mode(number, own.mode, defaults.mode, "0600");
+        let dir_mode = self.mode(number, own.dir_mode, defaults.dir_mode, "0700");
+        let uid = self.id(number, own.owner, defaults.owner, Account::User);
+        let gid = self.id(number, own.group, defaults.group, Account::Group);
+        Some((Meta { mode: mode?, uid: uid?, gid: gid? }, dir_mode?))
+    }
+
+    fn mode(
+        &mut self,
+        number: usize,
+        own: Option<&Spanned<String>>,
+        default: Option<&Spanned<String>>,
+        otherwise: &str,
+    ) -> Option<Mode> {
+        let Some(written) = own else {
+            // A faulty default has been complained about already.
+            let text = default.map_or(otherwise, |written| written.get_ref());
+            return text.parse().ok();
+        };
+        let mode = written.get_ref().parse();
+        if mode.is_err() {
+            let problem = Problem::Mode(written.get_ref().clone());
+            self.fault(Place::new(number, written.span()), problem);
+        }
+        mode.ok()
+    }
+
+    fn id(
+        &mut self,
+        number: usize,
+        own: Option<&Spanned<String>>,
+        default: Option<&Spanned<String>>,
+        account: Account,
+    ) -> Option<u32> {
+        let Some(written) = own.or(default) else {
+            return Some(match account {
+                Account::User => self.facts.uid,
+                Account::Group => self.facts.gid,
+            });
+        };
+        let name = written.get_ref();
+        let known = match account {
+            Account::User => &self.facts.users,
+            Account::Group => &self.facts.groups,
+        };
+        // chown(2) takes the largest number for "leave it as it is".
+        let number_given = name.parse::<u32>().ok().filter(|id| *id != u32::MAX);
+        let id = number_given.or_else(|| known.get(name).copied().flatten());
+        if id.is_none() && own.is_some() {
+            let problem = match account {
+                Account::User => Problem::UnknownUser(name.clone()),
+                Account::Group => Problem::UnknownGroup(name.clone()),
+            };
+            self.fault(Place::new(number, written.span()), problem);
+        }
+        id
+    }
+
+    /// `None` where it is no digest, which has been complained about.
+    fn sha256(
+        &mut self,
+        written: &Written<'_>,
+        digest: &Spanned<String>,
+    ) -> Option<(Sha256, Place)> {
+        let place = written.place(digest.span());
+        match digest.get_ref().parse() {
+            Ok(wanted) => Some((wanted, place)),
+            Err(_) => {
+                self.fault(place, Problem::Sha256);
+                None
+            }
+        }
+    }
+}
+
+/// Who may use a pin, as far as it is written.
+#[derive(Clone, Copy, Default)]
+struct Access<'a> {
+    mode: Option<&'a Spanned<String>>,
+    owner: Option<&'a Spanned<String>>,
+    group: Option<&'a Spanned<String>>,
+    dir_mode: Option<&'a Spanned<String>>,
+}
+
+impl Access<'_> {
+    fn is_written(self) -> bool {
+        [self.mode, self.owner, self.group, self.dir_mode].iter().any(Option::is_some)
+    }
+}
+
+impl<'a> From<&'a wire::Access> for Access<'a> {
+    fn from(written: &'a wire::Access) -> Self {
+        let wire::Access { mode, owner, group, dir_mode } = written;
+        Self {
+            mode: mode.as_deref(),
+            owner: owner.as_deref(),
+            group: group.as_deref(),
+            dir_mode: dir_mode.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a wire::Entry> for Access<'a> {
+    fn from(written: &'a wire::Entry) -> Self {
+        Self {
+            mode: written.mode.as_deref(),
+            owner: written.owner.as_deref(),
+            group: written.group.as_deref(),
+            dir_mode: written.dir_mode.as_deref(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Account {
+    User,
+    Group,
+}

@@ -1,0 +1,174 @@
+//! The ways out of problems with the arguments of `pin` and `read`, in the words of the command line.
+//! Pure.
+
+use super::words::{below_cgroup2, join, list_candidates, pin_path_help};
+use super::{Language, ObjectFault, Problem};
+use crate::names::InvalidMapName;
+
+impl Problem {
+    /// As a manifest's way out, but with arguments and flags instead of keys.
+    pub(super) fn help_on_command_line(&self) -> Option<String> {
+        match self {
+            Self::SetName(_) => self.help(Language::Manifest),
+            Self::NoSetName(_) | Self::SetsDiffer { .. } => {
+                Some("give one set with `--set NAME`".to_owned())
+            }
+            Self::BpffsNotAbsolute => Some("give it like `--bpffs /sys/fs/bpf`".to_owned()),
+            Self::BpffsDiffers { .. } => Some("give one bpffs with `--bpffs DIR`".to_owned()),
+            Self::PinPath { text, why } => pin_path_help(text, why),
+            Self::OutsideBpffs(bpffs) => Some(format!(
+                "give a path below {}, or another bpffs with `--bpffs DIR`",
+                bpffs.display()
+            )),
+            Self::Mode(_) => Some(
+                "give three octal digits, such as `--mode 0440` or `--dir-mode 0750`".to_owned(),
+            ),
+            Self::UnknownUser(_) => {
+                Some("give `--owner` a user of this machine, or a uid".to_owned())
+            }
+            Self::UnknownGroup(_) => {
+                Some("give `--group` a group of this machine, or a gid".to_owned())
+            }
+            Self::Sha256 => Some("`sha256sum FILE` prints it".to_owned()),
+            Self::Sha256Differs { found } => {
+                Some(format!("if this is the right object, give `--sha256 {found}`"))
+            }
+            Self::NoIterator => self.help(Language::Manifest),
+            Self::SeveralIterators(candidates) => Some(format!(
+                "add one of {}",
+                join(candidates.iter().map(|one| format!("`--program {}`", one.program)))
+            )),
+            Self::NoSuchProgram { candidates, .. } => Some(match candidates.as_slice() {
+                [] => "the object holds no iterator at all".to_owned(),
+                some => format!("it holds {}", list_candidates(some)),
+            }),
+            Self::Object(ObjectFault::Missing(_)) => {
+                Some("a relative OBJ is looked for in the current folder".to_owned())
+            }
+            Self::Object(fault) => fault.help(),
+            Self::MisspeltTarget { .. } | Self::SleepNotTaken(_) | Self::NotGpl { .. } => {
+                self.help(Language::Manifest)
+            }
+            Self::MapWithoutSize(map) => Some(format!(
+                "the loader of the object sets it: add `--max-entries {map}=N`, or `--reuse {map}=id:N` or \
+                 `{map}=pinned:FILE` for a map that exists"
+            )),
+            Self::SizeOfGivenMap { .. } => {
+                Some("leave out its `--max-entries`, or its `--reuse`".to_owned())
+            }
+            Self::MapNotTaken(_) => Some(
+                "leave `map MAP` out: the kernel would take the map's descriptor for something else"
+                    .to_owned(),
+            ),
+            Self::MapNeeded(_) => Some(
+                "add `map pinned FILE`, `map id N`, `map name NAME`, or `map own NAME` for one that \
+                 the object defines"
+                    .to_owned(),
+            ),
+            Self::MapName(InvalidMapName::TooLong { kept }) => {
+                Some(format!("the kernel keeps `{kept}` of it: give that"))
+            }
+            Self::MapPath => Some("give the path of the pinned map, without `..`".to_owned()),
+            Self::CgroupNotTaken(_) => Some("leave `--cgroup` and `--order` out".to_owned()),
+            Self::TaskNotTaken(_) => Some("leave `--pid` and `--tid` out".to_owned()),
+            Self::CgroupNeeded { mount, .. } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("add `--cgroup {directory} --order descendants-pre`")
+            })),
+            Self::OrderNeeded => Some(
+                "add `--order` with `self-only`, `descendants-pre`, `descendants-post`, \
+                 `ancestors-up` or `children`"
+                    .to_owned(),
+            ),
+            Self::CgroupName { mount } => Some(below_cgroup2(mount.as_deref(), |directory| {
+                format!("give either `--cgroup {directory}/…` or `--cgroup ID`")
+            })),
+            Self::Global(misfit) => misfit.help(Language::CommandLine),
+            Self::UnknownMap { .. } => self.help(Language::Manifest),
+            Self::OwnMapHere => Some(
+                "name a map that is loaded already: `--reuse NAME=id:N`, `NAME=pinned:FILE` or \
+                 `NAME=name:NAME`"
+                    .to_owned(),
+            ),
+            Self::Syntax(_)
+            | Self::Shape(_)
+            | Self::TooManyShapes
+            | Self::MissingKey(_)
+            | Self::DuplicatePath { .. }
+            | Self::ParentOfAnother { .. }
+            | Self::TaskZero
+            | Self::TwoParameters
+            | Self::MapName(InvalidMapName::Empty)
+            | Self::MapIdZero => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::InvalidSetName;
+    use crate::target::Target;
+
+    #[track_caller]
+    fn check(problem: &Problem, message: &str, help: Option<&str>) {
+        assert_eq!(problem.message(Language::CommandLine), message);
+        assert_eq!(problem.help(Language::CommandLine).as_deref(), help);
+    }
+
+    #[test]
+    fn flags_are_named_where_a_manifest_has_keys() {
+        let message = "the object's SHA-256 does not match `--sha256`";
+        let help = "if this is the right object, give `--sha256 00`";
+        check(&Problem::Sha256Differs { found: "00".to_owned() }, message, Some(help));
+        let message = "an iterator takes one of `map MAP`, `--cgroup`, `--pid` and `--tid`";
+        check(&Problem::TwoParameters, message, None);
+        check(
+            &Problem::TaskNotTaken(Target::new("tcp")),
+            "target `tcp` takes no task",
+            Some("leave `--pid` and `--tid` out"),
+        );
+        check(
+            &Problem::OrderNeeded,
+            "cgroup without an order",
+            Some(
+                "add `--order` with `self-only`, `descendants-pre`, `descendants-post`, \
+                 `ancestors-up` or `children`",
+            ),
+        );
+        check(
+            &Problem::NoSetName("-".to_owned()),
+            "no name for the set can be taken from -",
+            Some("give one set with `--set NAME`"),
+        );
+    }
+
+    #[test]
+    fn what_names_no_key_is_the_same_in_both_languages() {
+        for problem in [
+            Problem::SetName(InvalidSetName("a/b".to_owned())),
+            Problem::NoIterator,
+            Problem::TaskZero,
+            Problem::UnknownMap { wanted: "a".to_owned(), known: vec!["b".to_owned()] },
+        ] {
+            let message = problem.message(Language::Manifest);
+            check(&problem, &message, problem.help(Language::Manifest).as_deref());
+        }
+    }
+
+    #[test]
+    fn where_no_cgroup_v2_is_mounted_the_hint_says_so_first() {
+        let needed = |mount: Option<&str>| Problem::CgroupNeeded {
+            target: Target::new("cgroup"),
+            mount: mount.map(Into::into),
+        };
+        let message = "target `cgroup` needs a cgroup";
+        let help = "add `--cgroup /cg --order descendants-pre`";
+        check(&needed(Some("/cg")), message, Some(help));
+        let none = "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
+        let help = format!("{none}; then add `--cgroup DIR --order descendants-pre`");
+        check(&needed(None), message, Some(&help));
+        let help = needed(None).help(Language::Manifest);
+        let key = "cgroup = { path = \"DIR\", order = \"descendants-pre\" }";
+        assert_eq!(help, Some(format!("{none}; then add `{key}`")));
+    }
+}

@@ -1,0 +1,137 @@
+//! What can be wrong with an object file. Pure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::escaped::Escaped;
+
+/// Why an object cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectFault {
+    /// No such file.
+    Missing(PathBuf),
+    /// The system's words on why it cannot be read.
+    Unreadable(PathBuf, String),
+    /// A directory, a device, a FIFO, …
+    NotAFile(PathBuf),
+    /// Larger than any BPF object; bytes, and how many are allowed.
+    TooLarge(PathBuf, u64, u64),
+    /// Empty, or without an ELF header.
+    NotElf(PathBuf),
+    /// An ELF file for another machine; `e_machine`.
+    NotBpf(PathBuf, u16),
+    /// For machines of the other byte order, and which that is.
+    OtherByteOrder(PathBuf, ByteOrder),
+    /// Without a symbol table.
+    NoSymbols(PathBuf),
+    /// Not a whole ELF file; the reader's words.
+    Malformed(PathBuf, String),
+    /// libbpf cannot open it; libbpf's words.
+    Rejected(PathBuf, String),
+}
+
+/// The order of the bytes of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// The lowest comes first.
+    Little,
+    /// The highest comes first.
+    Big,
+}
+
+impl ByteOrder {
+    /// That of this machine.
+    pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Little => "little-endian",
+            Self::Big => "big-endian",
+        }
+    }
+}
+
+impl ObjectFault {
+    /// The way out, where there is one.
+    pub(super) fn help(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => {
+                Some("a relative `obj` is looked for in the manifest's folder".to_owned())
+            }
+            Self::NotElf(_) | Self::NotBpf(..) => {
+                Some("compile it with `clang -g -O2 -target bpf -c`".to_owned())
+            }
+            Self::OtherByteOrder(..) => Some(format!(
+                "use the {} object, or compile it with `-target bpf` on this machine",
+                ByteOrder::NATIVE.as_str()
+            )),
+            Self::NoSymbols(_) => Some(
+                "compile it again; to strip its debug information, use `llvm-strip -g`".to_owned(),
+            ),
+            Self::Malformed(..) => Some(CUT_SHORT.to_owned()),
+            Self::Rejected(_, why) => Some(way_out(why).to_owned()),
+            Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for ObjectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "no object at {}", Escaped::new(path)),
+            Self::Unreadable(path, why) => write!(f, "cannot read {}: {why}", Escaped::new(path)),
+            Self::NotAFile(path) => write!(f, "{} is not a regular file", Escaped::new(path)),
+            Self::TooLarge(path, size, limit) => {
+                write!(f, "{} has {size} bytes, and {limit} are allowed", Escaped::new(path))
+            }
+            Self::NotElf(path) => write!(f, "{} is not an ELF file", Escaped::new(path)),
+            Self::NotBpf(path, machine) => {
+                write!(
+                    f,
+                    "{} is an ELF file for machine {machine}, not for BPF",
+                    Escaped::new(path)
+                )
+            }
+            Self::OtherByteOrder(path, order) => write!(
+                f,
+                "{} is {}, and this machine is {}",
+                Escaped::new(path),
+                order.as_str(),
+                ByteOrder::NATIVE.as_str()
+            ),
+            Self::NoSymbols(path) => write!(f, "{} has no symbol table", Escaped::new(path)),
+            Self::Malformed(path, why) => {
+                write!(f, "{} is not a whole ELF file: {why}", Escaped::new(path))
+            }
+            Self::Rejected(path, why) => {
+                write!(f, "libbpf cannot open {}: {why}", Escaped::new(path))
+            }
+        }
+    }
+}
+
+const CUT_SHORT: &str = "the file may be cut short: compile or copy it again";
+
+/// The way out of what libbpf 1.7 has against an object when it opens it.
+fn way_out(why: &str) -> &'static str {
+    // What it says, and the way out: `bpf_object__elf_collect()`, `bpf_object__init_user_btf_map()`,
+    // `parse_btf_map_def()` and `bpf_object__collect_externs()`.
+    const WAYS: [(&[&str], &str); 5] = [
+        (&["BTF is required"], "compile it with `clang -g`: without that, an object has no BTF"),
+        (
+            &["legacy map definitions"],
+            "declare the maps as `struct { __uint(type, …); … } NAME SEC(\".maps\")`",
+        ),
+        (&["unsupported map linkage"], "declare the map without `static`"),
+        (
+            &["unknown field"],
+            "use a newer iterctl, whose libbpf knows the field, or remove it from the map's declaration",
+        ),
+        (
+            &["failed to find BTF for extern", "section"],
+            "link it with the object that defines the function: `bpftool gen object OUT.o IN1.o IN2.o`",
+        ),
+    ];
+    let says = |words: &[&str]| words.iter().all(|word| why.contains(word));
+    WAYS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, way)| way)
+}

@@ -1,0 +1,353 @@
+//! What has been found on bpffs and in the kernel → [`Observed`]. Pure.
+//!
+//! In: a [`Scan`], raw, as the shell found it. Out: every path of the bpffs with what stands there,
+//! and for every pinned iterator whose it is.
+
+mod same_name;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use self::same_name::{Holder, ScannedMap};
+use crate::access::Meta;
+use crate::desired::{MapRef, Order};
+use crate::ids::{LinkId, MapId, ProgramId};
+use crate::names::SetName;
+use crate::pin_path::PinPath;
+use crate::stamp::{InvalidStamp, Stamp};
+use crate::target::Target;
+
+/// What the shell found, not understood yet.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Every directory and file of the bpffs but those whose names have a dot.
+    pub nodes: Vec<(PinPath, ScannedNode)>,
+    /// Every program that is behind one of the links, or that holds one of several maps with one name.
+    pub programs: BTreeMap<ProgramId, ScannedProgram>,
+    /// Every map that was asked for.
+    pub maps: BTreeMap<MapRef, ScannedMap>,
+    /// The id of every cgroup that was asked for, or why it has none.
+    pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+}
+
+/// One path of a bpffs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScannedNode {
+    /// A directory.
+    Directory(Meta),
+    /// A pinned iterator link.
+    Iterator(Link, Meta),
+    /// Something else.
+    Other(Kind),
+}
+
+/// What the kernel says of an iterator link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its id.
+    pub id: LinkId,
+    /// Its program.
+    pub program: ProgramId,
+    /// What it walks.
+    pub target: Target,
+    /// Its parameter.
+    pub param: LinkParam,
+}
+
+/// The parameter of a link, as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkParam {
+    /// None.
+    None,
+    /// The map that is walked.
+    Map(MapId),
+    /// The one thread that is walked.
+    Thread(u32),
+    /// The one process that is walked.
+    Process(u32),
+    /// The cgroup that the walk starts from.
+    Cgroup {
+        /// The cgroup's id: the inode number of its directory.
+        id: u64,
+        /// `enum bpf_cgroup_iter_order`.
+        order: u32,
+    },
+}
+
+/// What the kernel says of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScannedProgram {
+    /// The name that the kernel keeps: at most 15 bytes.
+    pub name: String,
+    /// The values of the maps bound to it that look like a stamp's: none, one, or more where the
+    /// program's own data happens to have the same name.
+    pub stamps: Vec<Vec<u8>>,
+    /// The maps that it holds.
+    pub maps: BTreeSet<MapId>,
+}
+
+/// Something on bpffs that is no iterator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pinned map.
+    Map,
+    /// A pinned program.
+    Program,
+    /// A pinned link of that type, as fdinfo names it.
+    Link(String),
+    /// A symbolic link, which is never followed.
+    Symlink,
+    /// A file that the kernel does not open as a BPF object, and why.
+    Unknown(String),
+}
+
+/// Why a map cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapProblem {
+    /// There is none.
+    Missing,
+    /// Several maps have that name: those that count, or all where none counts.
+    Ambiguous(Vec<MapId>),
+    /// Several maps have that name, and it is not known what holds them, for this reason.
+    Unsettled(Vec<MapId>, String),
+    /// Something else is pinned there.
+    NotAMap(Kind),
+    /// This process may not look at it.
+    NotPermitted,
+    /// The system's words.
+    Unreadable(String),
+}
+
+/// Why a cgroup cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupProblem {
+    /// Nobody looked for it.
+    NotLookedFor,
+    /// It is not there, or cannot be opened; the system's words.
+    Unusable(String),
+    /// Its directory would be outside of cgroup v2.
+    Outside {
+        /// The system's words.
+        why: String,
+        /// Where cgroup v2 is mounted, if it is.
+        mount: Option<PathBuf>,
+    },
+}
+
+/// What bpffs and the kernel say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Every path.
+    pub nodes: BTreeMap<PinPath, Node>,
+    /// Every map that was asked for.
+    pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
+    /// The id of every cgroup that was asked for, or the system's words on why it has none.
+    pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+}
+
+/// One path of a bpffs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Directory(Meta),
+    /// A pinned iterator.
+    Iterator(ObservedPin),
+    /// Something else.
+    Other(Kind),
+}
+
+/// A pinned iterator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedPin {
+    /// Its link.
+    pub link: Link,
+    /// The program's name, as the kernel keeps it.
+    pub program_name: Arc<str>,
+    /// Whose it is.
+    pub provenance: Provenance,
+    /// The maps that the program holds.
+    pub maps: Arc<BTreeSet<MapId>>,
+    /// Mode, owner and group.
+    pub meta: Meta,
+}
+
+/// Whose a program is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Provenance {
+    /// A set's; all pins of one program share the stamp.
+    Stamped(Arc<Stamp>),
+    /// Somebody's who does not use iterctl.
+    #[default]
+    Unstamped,
+    /// Somebody's who wrote something that is no stamp, or a stamp of a later version.
+    Illegible(InvalidStamp),
+}
+
+/// What is known of a program.
+#[derive(Clone, Default)]
+struct Program {
+    name: Arc<str>,
+    provenance: Provenance,
+    maps: Arc<BTreeSet<MapId>>,
+}
+
+/// Understands what has been found, for a manifest of the set `set` where there is one.
+pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
+    let programs: BTreeMap<ProgramId, Program> = scan
+        .programs
+        .into_iter()
+        .map(|(id, ScannedProgram { name, stamps, maps })| {
+            let provenance = provenance(&stamps);
+            (id, Program { name: name.into(), provenance, maps: Arc::new(maps) })
+        })
+        .collect();
+    let nodes = scan.nodes.into_iter().map(|(path, node)| {
+        let node = match node {
+            ScannedNode::Directory(meta) => Node::Directory(meta),
+            ScannedNode::Other(kind) => Node::Other(kind),
+            ScannedNode::Iterator(link, meta) => {
+                let program = programs.get(&link.program).cloned().unwrap_or_default();
+                let Program { name: program_name, provenance, maps } = program;
+                Node::Iterator(ObservedPin { link, program_name, provenance, maps, meta })
+            }
+        };
+        (path, node)
+    });
+    let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
+    let maps =
+        scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
+    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups: scan.cgroups }
+}
+
+fn provenance(stamps: &[Vec<u8>]) -> Provenance {
+    let mut read = stamps.iter().map(|bytes| Stamp::from_bytes(bytes));
+    match read.next() {
+        None => Provenance::Unstamped,
+        Some(Ok(stamp)) => Provenance::Stamped(Arc::new(stamp)),
+        Some(Err(why)) => match read.find_map(Result::ok) {
+            Some(stamp) => Provenance::Stamped(Arc::new(stamp)),
+            None => Provenance::Illegible(why),
+        },
+    }
+}
+
+impl Observed {
+    /// Every pinned iterator.
+    pub fn iterators(&self) -> impl Iterator<Item = (&PinPath, &ObservedPin)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Iterator(pin) => Some((path, pin)),
+            Node::Directory(_) | Node::Other(_) => None,
+        })
+    }
+}
+
+impl Provenance {
+    /// The stamp, if it can be read.
+    pub fn stamp(&self) -> Option<&Arc<Stamp>> {
+        match self {
+            Self::Stamped(stamp) => Some(stamp),
+            Self::Unstamped | Self::Illegible(_) => None,
+        }
+    }
+
+    /// The set that owns the program, if one does.
+    pub fn set(&self) -> Option<&SetName> {
+        self.stamp().map(|stamp| &stamp.set)
+    }
+}
+
+impl fmt::Display for LinkParam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Map(id) => write!(f, "map {id}"),
+            Self::Thread(tid) => write!(f, "tid {tid}"),
+            Self::Process(pid) => write!(f, "pid {pid}"),
+            Self::Cgroup { id, order } => match Order::of_number(*order) {
+                Some(order) => write!(f, "cgroup {id} {order}"),
+                None => write!(f, "cgroup {id} order {order}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map => write!(f, "a pinned map"),
+            Self::Program => write!(f, "a pinned program"),
+            Self::Link(kind) => write!(f, "a pinned {kind} link"),
+            Self::Symlink => write!(f, "a symbolic link"),
+            Self::Unknown(why) => write!(f, "a file that cannot be opened ({why})"),
+        }
+    }
+}
+
+impl fmt::Display for CgroupProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLookedFor => f.write_str("it was not looked for"),
+            Self::Unusable(why) | Self::Outside { why, .. } => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Display for MapProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "there is no such map"),
+            Self::Ambiguous(ids) => write!(f, "several maps have that name: {}", Ids(ids)),
+            Self::Unsettled(ids, why) => write!(
+                f,
+                "several maps have that name: {}; what still uses them is not known: {why}",
+                Ids(ids)
+            ),
+            Self::NotAMap(kind) => write!(f, "{kind} is there instead"),
+            Self::NotPermitted => write!(f, "not permitted to open it"),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// "ids 7, 9".
+struct Ids<'a>(&'a [MapId]);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<String> = self.0.iter().map(MapId::to_string).collect();
+        write!(f, "ids {}", ids.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_of_the_future_makes_a_pin_foreign() {
+        let path: PinPath = "a".parse().expect("a pin path");
+        let meta = Meta { mode: crate::access::Mode::of_stat(0o600), uid: 0, gid: 0 };
+        let link = Link {
+            id: LinkId(1),
+            program: ProgramId(2),
+            target: Target::new("task"),
+            param: LinkParam::None,
+        };
+        let stamps = vec![br#"{"format":9}"#.to_vec()];
+        let scan = Scan {
+            nodes: vec![(path, ScannedNode::Iterator(link, meta))],
+            programs: [(
+                ProgramId(2),
+                ScannedProgram { name: "dump".to_owned(), stamps, ..ScannedProgram::default() },
+            )]
+            .into(),
+            ..Scan::default()
+        };
+        let observed = observe(scan, None);
+        let (_, pin) = observed.iterators().next().expect("the pin was seen");
+        assert_eq!(pin.provenance, Provenance::Illegible(InvalidStamp::Format(9)));
+        assert_eq!(pin.provenance.set(), None);
+    }
+}

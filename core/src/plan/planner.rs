@@ -1,0 +1,323 @@
+//! How a plan is made: the policy of every path on one screen. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
+
+use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, WantedParam};
+use crate::access::Mode;
+use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param};
+use crate::ids::MapId;
+use crate::names::SetName;
+use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
+use crate::pin_path::PinPath;
+
+/// What has to change for bpffs to match the manifest.
+pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
+    plan_set(desired, observed, policy, Some(UnpinReason::NoLongerListed))
+}
+
+/// What has to change for these pins to be there. The set's other pins stay, listed or not.
+pub fn pin(desired: &Desired, observed: &Observed, foreign: Foreign) -> Plan {
+    plan_set(desired, observed, Policy { foreign, empty: Empty::Refuse }, None)
+}
+
+/// What has to change for the whole set to be gone. `desired` lists nothing.
+pub fn unpin_set(desired: &Desired, observed: &Observed) -> Plan {
+    let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
+    plan_set(desired, observed, policy, Some(UnpinReason::Asked))
+}
+
+fn plan_set(
+    desired: &Desired,
+    observed: &Observed,
+    policy: Policy,
+    unpin_unlisted: Option<UnpinReason>,
+) -> Plan {
+    let obstacles = whole_set_obstacles(desired, observed, policy);
+    if !obstacles.is_empty() {
+        return Plan { obstacles, ..Plan::default() };
+    }
+    let mut planner = Planner::new(observed, policy);
+    let mut wanted = Vec::with_capacity(desired.pins.len());
+    // Both are in the order of their paths: they are gone through side by side.
+    let by_path = |(want, _): &(&PinPath, _), (have, _): &(&PinPath, _)| want.cmp(have);
+    for found in desired.pins.iter().merge_join_by(&observed.nodes, by_path) {
+        match found {
+            Both((path, want), (_, node)) => wanted.push((path, want, Some(node))),
+            Left((path, want)) => wanted.push((path, want, None)),
+            Right((path, Node::Iterator(pin))) => {
+                if let Some(reason) = unpin_unlisted
+                    && pin.provenance.set() == Some(&desired.set.name)
+                    && !desired.left_out.contains(path)
+                {
+                    planner.unpin(path, pin, reason);
+                }
+            }
+            Right((_, Node::Directory(_) | Node::Other(_))) => {}
+        }
+    }
+    let emptied = planner.remove_directories(desired.pins.keys().chain(&desired.left_out));
+    for (path, want, node) in wanted {
+        planner.decide(&desired.set.name, path, want, node, &emptied);
+    }
+    planner.make_directories();
+    planner.finish()
+}
+
+/// What has to change for these pins to be gone, whosever set they are of.
+pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Plan {
+    let policy = Policy { foreign, empty: Empty::Allow };
+    let mut planner = Planner::new(observed, policy);
+    for path in paths {
+        match observed.nodes.get(path) {
+            Some(Node::Iterator(pin)) => {
+                if pin.provenance.set().is_some() || foreign == Foreign::Adopt {
+                    planner.unpin(path, pin, UnpinReason::Asked);
+                } else {
+                    planner.obstacle(Obstacle::Foreign { path: path.clone(), have: pin.clone() });
+                }
+            }
+            Some(Node::Other(kind)) => {
+                planner
+                    .obstacle(Obstacle::NotAnIterator { path: path.clone(), kind: kind.clone() });
+            }
+            Some(Node::Directory(_)) => {
+                planner.obstacle(Obstacle::Directory { path: path.clone() });
+            }
+            None => planner.obstacle(Obstacle::NotPinned { path: path.clone() }),
+        }
+    }
+    planner.remove_directories(std::iter::empty());
+    planner.finish()
+}
+
+/// What must be settled before any single pin is looked at.
+fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -> Vec<Obstacle> {
+    let set = &desired.set;
+    let listed = desired.pins.len() + desired.left_out.len();
+    if listed == 0 && policy.empty == Empty::Refuse {
+        return vec![Obstacle::Empty { set: set.name.clone() }];
+    }
+    if set.naming == Naming::Written {
+        return Vec::new();
+    }
+    // Two manifests with one file name must not unpin each other.
+    let other_sources: BTreeSet<&Vec<String>> = observed
+        .iterators()
+        .filter_map(|(_, pin)| pin.provenance.stamp())
+        .filter(|stamp| stamp.set == set.name && stamp.source != set.source)
+        .map(|stamp| &stamp.source)
+        .collect();
+    let obstacle = |theirs: &Vec<String>| Obstacle::OtherSource {
+        set: set.name.clone(),
+        ours: set.source.clone(),
+        theirs: theirs.clone(),
+    };
+    other_sources.into_iter().map(obstacle).collect()
+}
+
+/// What only the kernel knows of an entry.
+struct Resolved {
+    param: WantedParam,
+    maps: BTreeMap<String, MapId>,
+}
+
+struct Planner<'a> {
+    observed: &'a Observed,
+    policy: Policy,
+    plan: Plan,
+    /// What leaves a pin in place: comes after the directories are made.
+    changes: Vec<Step>,
+    /// The pins that are as they are to be, by path.
+    unchanged: Vec<(PinPath, ObservedPin)>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(observed: &'a Observed, policy: Policy) -> Self {
+        let plan = Plan::default();
+        Self { observed, policy, plan, changes: Vec::new(), unchanged: Vec::new() }
+    }
+
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        self.plan.obstacles.push(obstacle);
+    }
+
+    fn unpin(&mut self, path: &PinPath, pin: &ObservedPin, reason: UnpinReason) {
+        self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
+    }
+
+    /// The whole policy of one path, at which there is `node`.
+    fn decide(
+        &mut self,
+        set: &SetName,
+        path: &PinPath,
+        want: &DesiredPin,
+        node: Option<&Node>,
+        emptied: &BTreeSet<PinPath>,
+    ) {
+        let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
+        let to_path = || path.clone();
+        match node {
+            Some(Node::Directory(_)) if !emptied.contains(path) => {
+                self.obstacle(Obstacle::Directory { path: to_path() });
+            }
+            None | Some(Node::Directory(_)) => match self.blocking_parent(path) {
+                Some(parent) => {
+                    self.obstacle(Obstacle::ParentNotADirectory { path: to_path(), parent });
+                }
+                None => {
+                    let (path, want) = (to_path(), want.clone());
+                    self.changes.push(Step::Pin { path, want, param });
+                }
+            },
+            Some(Node::Other(kind)) => {
+                self.obstacle(Obstacle::NotAnIterator { path: to_path(), kind: kind.clone() });
+            }
+            Some(Node::Iterator(have)) => {
+                let (path, have) = (to_path(), have.clone());
+                let ours = have.provenance.set() == Some(set);
+                if !ours && self.policy.foreign == Foreign::Refuse {
+                    return self.obstacle(Obstacle::Foreign { path, have });
+                }
+                let drift = Drift::between(set, want, &param, &maps, &have);
+                if drift.iter().any(Drift::needs_another_link) {
+                    let want = want.clone();
+                    self.changes.push(Step::Replace { path, want, param, have, drift });
+                } else if !drift.is_empty() {
+                    self.changes.push(Step::SetMeta { path, want: want.clone(), have, drift });
+                } else {
+                    self.unchanged.push((path, have));
+                }
+            }
+        }
+    }
+
+    /// The ids behind the names of an entry's maps and cgroup.
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
+        let given = want.program.maps.iter();
+        let maps: Vec<Option<(String, MapId)>> = given
+            .map(|(name, map)| Some((name.clone(), self.map(path, map, Some(name))?)))
+            .collect();
+        let param = match &want.param {
+            Param::None => WantedParam::Link(LinkParam::None),
+            Param::OwnMap(name) => WantedParam::OwnMap(name.clone()),
+            Param::Map(map) => WantedParam::Link(LinkParam::Map(self.map(path, map, None)?)),
+            Param::Thread(tid) => WantedParam::Link(LinkParam::Thread(*tid)),
+            Param::Process(pid) => WantedParam::Link(LinkParam::Process(*pid)),
+            Param::Cgroup(cgroup, order) => {
+                let id = self.cgroup(path, cgroup)?;
+                WantedParam::Link(LinkParam::Cgroup { id, order: order.number() })
+            }
+        };
+        Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
+    }
+
+    /// The id of a map that is walked, or stands for the object's own map of that name.
+    fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
+        let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
+        match found {
+            Ok(id) => {
+                self.plan.maps.insert(map.clone(), id);
+                Some(id)
+            }
+            Err(why) => {
+                // One map may be walked and given, and given several times.
+                let of_path = |other: &&Obstacle| other.path() == Some(path);
+                let mut told = self.plan.obstacles.iter().rev().take_while(of_path);
+                let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
+                if !told.any(is_same) {
+                    let (path, map) = (path.clone(), map.clone());
+                    let stands_for = stands_for.cloned();
+                    self.obstacle(Obstacle::Map { path, map, stands_for, why });
+                }
+                None
+            }
+        }
+    }
+
+    fn cgroup(&mut self, path: &PinPath, cgroup: &CgroupRef) -> Option<u64> {
+        let directory = match cgroup {
+            CgroupRef::Id(id) => return Some(*id),
+            CgroupRef::Path(directory) => directory,
+        };
+        match self.observed.cgroups.get(directory) {
+            Some(Ok(id)) => Some(*id),
+            other => {
+                let why = match other {
+                    Some(Err(why)) => why.clone(),
+                    Some(Ok(_)) | None => CgroupProblem::NotLookedFor,
+                };
+                let cgroup = directory.clone();
+                self.obstacle(Obstacle::Cgroup { path: path.clone(), cgroup, why });
+                None
+            }
+        }
+    }
+
+    /// The nearest parent that is something else than a directory and that no step before unpins.
+    fn blocking_parent(&self, path: &PinPath) -> Option<PinPath> {
+        path.ancestors().find(|parent| match self.observed.nodes.get(parent) {
+            None | Some(Node::Directory(_)) => false,
+            Some(Node::Other(_)) => true,
+            Some(Node::Iterator(_)) => !self.unpins(parent),
+        })
+    }
+
+    fn unpins(&self, path: &PinPath) -> bool {
+        self.plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
+    }
+
+    /// Removes the directories that the unpins leave empty, the deepest first. A directory that was
+    /// empty before, or that a listed pin needs, stays.
+    fn remove_directories<'b>(
+        &mut self,
+        listed: impl Iterator<Item = &'b PinPath>,
+    ) -> BTreeSet<PinPath> {
+        let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
+        let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
+        if above.is_empty() {
+            return above;
+        }
+        let staying = self
+            .observed
+            .nodes
+            .keys()
+            .filter(|path| !unpinned.contains(path) && !above.contains(*path));
+        let staying = staying.flat_map(PinPath::ancestors);
+        let kept: BTreeSet<PinPath> = staying.chain(listed.flat_map(PinPath::ancestors)).collect();
+        let emptied: BTreeSet<PinPath> = above.difference(&kept).cloned().collect();
+        for path in emptied.iter().rev() {
+            if let Some(Node::Directory(meta)) = self.observed.nodes.get(path) {
+                let (path, meta) = (path.clone(), *meta);
+                self.plan.steps.push(Step::RemoveDirectory { path, meta });
+            }
+        }
+        emptied
+    }
+
+    /// Makes the directories that new pins need, parents first.
+    fn make_directories(&mut self) {
+        let mut missing: BTreeMap<PinPath, Mode> = BTreeMap::new();
+        for step in &self.changes {
+            let Step::Pin { path, want, .. } = step else { continue };
+            for parent in path.ancestors() {
+                if !matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_))) {
+                    missing.entry(parent).or_insert(want.dir_mode);
+                }
+            }
+        }
+        let make = |(path, mode)| Step::MakeDirectory { path, mode };
+        self.plan.steps.extend(missing.into_iter().map(make));
+    }
+
+    fn finish(mut self) -> Plan {
+        self.plan.steps.append(&mut self.changes);
+        self.plan.unchanged = self.unchanged.into_iter().collect();
+        self.plan
+    }
+}
