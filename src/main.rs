@@ -8,12 +8,12 @@ use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
-use iterctl::cli::{Cli, Command};
-use iterctl::command::{self, Answer, Progress, Versions};
-use iterctl::exit::Exit;
-use iterctl::kernel;
-use iterctl::report::{Diagnostic, Usage, error, text};
-use iterctl::watch;
+use iterctl::front::cli::{Cli, Command};
+use iterctl::front::command::{self, Answer, Progress, Versions};
+use iterctl::front::exit::Exit;
+use iterctl::front::report::{Diagnostic, Usage, error, text};
+use iterctl::host::kernel;
+use iterctl::host::watch;
 use serde::Serialize;
 
 /// How an answer is printed.

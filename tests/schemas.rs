@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use iterctl::report::Report;
-use iterctl::schema;
+use iterctl::front::report::Report;
+use iterctl::front::schema;
 use iterctl_core::anatomy::Anatomy;
 use iterctl_core::desired::{self, Facts, ObjectFacts, ObjectMap};
 use iterctl_core::fault::Candidate;

@@ -1,7 +1,7 @@
 //! What can be wrong with a manifest and the objects that it names. Pure.
 //!
 //! Every fault carries its data and, where there is one, the place in the manifest; how it looks is
-//! the business of [`report`](crate::report).
+//! not told here.
 
 mod command_line;
 mod object;
@@ -40,15 +40,6 @@ impl Place {
     pub fn span(&self) -> Range<usize> {
         self.start..self.end
     }
-}
-
-/// Where an entry was written, and so what the words for its faults are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// A manifest: TOML keys.
-    Manifest,
-    /// The command line of `pin` and `read`: arguments and flags.
-    CommandLine,
 }
 
 /// One thing that is wrong, and where.

@@ -9,7 +9,7 @@ mod unmet;
 use std::borrow::Cow;
 
 pub use lacking::{Lack, lacking};
-pub use unmet::{Extern, Unmet};
+pub use unmet::Unmet;
 
 use crate::target::{KNOWN, Known, Target};
 

@@ -10,7 +10,7 @@
 //! | module | in → out |
 //! | --- | --- |
 //! | [`names`], [`pin_path`], [`access`], [`ids`], [`target`], [`value`] | text, numbers and values that have been checked |
-//! | [`escaped`] | text from outside → text for people |
+//! | [`escaped`], [`language`] | text from outside → text for people; in which language they are spoken to |
 //! | [`anatomy`] | the bytes of an object → what each of its programs needs |
 //! | [`globals`] | values of variables → bytes |
 //! | [`manifest`] | text → keys with their places |
@@ -30,6 +30,7 @@ pub mod fault;
 pub mod feature;
 pub mod globals;
 pub mod ids;
+pub mod language;
 pub mod manifest;
 pub mod names;
 pub mod observed;

@@ -202,7 +202,7 @@ pub(crate) fn parse_values(document: &str) -> Option<Entries<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Language;
+    use crate::language::Language;
 
     #[track_caller]
     fn check(text: &str, expected: &[(&str, &str)]) -> File {

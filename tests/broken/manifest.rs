@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use annotate_snippets::Renderer;
-use iterctl::report::{Faulty, Origin, error, faults};
+use iterctl::front::report::{Faulty, Origin, error, faults};
 use iterctl_core::anatomy::Anatomy;
 use iterctl_core::desired::{self, Facts, ObjectFacts, ObjectMap};
-use iterctl_core::fault::{Candidate, Language};
+use iterctl_core::fault::Candidate;
 use iterctl_core::globals::{Global, Type};
+use iterctl_core::language::Language;
 use iterctl_core::manifest::{self, Argument, Input, Source};
 use iterctl_core::names::Sha256;
 use iterctl_core::target::{Sleep, Target};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use iterctl::kernel;
-use iterctl::object::facts_of;
+use iterctl::host::kernel;
+use iterctl::host::object::facts_of;
 use iterctl_core::desired::{Globals, ObjectFacts, Program};
 
 /// Looks into the object, and goes with each of its iterators as far as the kernel is not asked. What is found does

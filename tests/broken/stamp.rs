@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use iterctl::report::{self, Report, Shown, text};
+use iterctl::front::report::{self, Report, Shown, text};
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::ids::{LinkId, ProgramId};
 use iterctl_core::observed::{

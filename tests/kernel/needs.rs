@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use iterctl::kernel::features;
+use iterctl::host::kernel::features;
 use iterctl_core::feature::{Feature, Features, State};
 use iterctl_core::target::Target;
 

@@ -8,8 +8,8 @@ use serde_spanned::Spanned;
 use super::resolver::{Meant, Resolver, Written};
 use super::sound::concerns;
 use super::{ObjectFacts, Program};
+use crate::anatomy::Extern;
 use crate::fault::{Candidate, ObjectFault, Problem};
-use crate::feature::Extern;
 
 impl<'a> Resolver<'a> {
     /// What the entry's `obj`, `program`, `globals`, `maps` and `max-entries` come to. Many entries that

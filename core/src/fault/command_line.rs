@@ -2,7 +2,8 @@
 //! Pure.
 
 use super::words::{below_cgroup2, join, list_candidates, pin_path_help};
-use super::{Language, ObjectFault, Problem};
+use super::{ObjectFault, Problem};
+use crate::language::Language;
 use crate::names::InvalidMapName;
 
 impl Problem {

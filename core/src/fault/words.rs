@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{Candidate, Concern, Language, Place, Problem};
+use super::{Candidate, Concern, Place, Problem};
 use crate::anatomy::GPL_COMPATIBLE;
 use crate::escaped::Escaped;
+use crate::language::Language;
 use crate::names::InvalidMapName;
 use crate::pin_path::InvalidPinPath;
 

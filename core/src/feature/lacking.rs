@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Extern, Feature, Features, State, Unmet, Without};
+use super::{Feature, Features, State, Unmet, Without};
+use crate::anatomy::Extern;
 use crate::desired::{Desired, DesiredPin, Order, Param};
 use crate::pin_path::PinPath;
 use crate::target::{Sleep, Target};

@@ -6,26 +6,6 @@ use std::fmt;
 
 use crate::escaped::Escaped;
 
-/// What a program takes from the kernel by its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Extern {
-    /// A function (`__ksym`).
-    Function(String),
-    /// A variable, or the address of any symbol (`__ksym`).
-    Symbol(String),
-    /// An option of the kernel's configuration, or a value of libbpf's (`__kconfig`).
-    Config(String),
-}
-
-impl Extern {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Function(name) | Self::Symbol(name) | Self::Config(name) => name,
-        }
-    }
-}
-
 /// Something that a program takes from the kernel, and that this kernel does not have so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unmet {

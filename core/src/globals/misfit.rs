@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fault::Language;
+use crate::language::Language;
 
 /// A value that does not fit its variable.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ mod properties;
 use serde_spanned::Spanned;
 
 use super::{Global, Member, Misfit, Type, encode};
-use crate::fault::Language;
+use crate::language::Language;
 use crate::manifest::parse_values;
 use crate::value::Value;
 

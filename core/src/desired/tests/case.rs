@@ -8,8 +8,9 @@ use crate::desired::{
     CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, Param, Program, Sound, resolve,
     resolve_sound,
 };
-use crate::fault::{Fault, Faults, Language, ObjectFault, Place, Warning};
+use crate::fault::{Fault, Faults, ObjectFault, Place, Warning};
 use crate::globals::Patch;
+use crate::language::Language;
 use crate::manifest::{Argument, Input, Source, parse};
 use crate::pin_path::PinPath;
 

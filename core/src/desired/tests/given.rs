@@ -6,7 +6,7 @@ use super::case::{
     check, check_help, check_maps, check_patches, check_pins, elem, entries, file, of, task,
 };
 use crate::desired::{Globals, MapRef, Program};
-use crate::fault::Language;
+use crate::language::Language;
 
 /// An entry with the only program of `cgroup.bpf.o`.
 fn cgroup(keys: &str) -> String {

@@ -3,7 +3,7 @@
 use super::case::{
     check, check_help, check_maps, check_pins, check_warnings, file, of, only_program,
 };
-use crate::feature::Extern;
+use crate::anatomy::Extern;
 
 /// An entry with the program of `needy.bpf.o`: it uses `seen`, `shared`, which is pinned by name, and `open`, which
 /// has no size; other programs of the object use `other`, which has neither.

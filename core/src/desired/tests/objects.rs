@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::anatomy::Extern;
 use crate::anatomy::{Anatomy, Needs};
 use crate::desired::{ObjectFacts, ObjectMap};
 use crate::fault::{Candidate, ObjectFault};
-use crate::feature::Extern;
 use crate::globals::{Global, Member, Type};
 use crate::names::Sha256;
 use crate::target::{Sleep, Target};

@@ -1,0 +1,51 @@
+//! `check`: `-f` → desired, and no further; the kernel → what it has, and what it lacks of that.
+
+use std::path::PathBuf;
+
+use super::{Answer, Resolved, Trust, iterators, resolve_input};
+use crate::front::cli::CheckArgs;
+use crate::front::exit::Exit;
+use crate::front::report::{KernelReport, Lacks, Report, error, faults};
+use crate::host::kernel::{features, unmet};
+use crate::host::sources;
+use iterctl_core::feature::lacking;
+
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
+    let resolved =
+        if args.file.is_empty() { None } else { Some(resolved(&args.file, args.set.clone())?) };
+    let desired = resolved.as_ref().map(|resolved| &resolved.desired);
+    let manifest = desired.map(|desired| {
+        format!("set {}: {}, no faults", desired.set.name, iterators(desired.pins.len()))
+    });
+    let mut report = Report::new(manifest.unwrap_or_default());
+    if let Some(Resolved { desired, origin, .. }) = &resolved {
+        report.diagnostics = faults::warnings(&desired.warnings, origin.sources());
+    }
+    if desired.is_some_and(|desired| desired.pins.is_empty()) {
+        let note =
+            "apply refuses a manifest that lists nothing, unless it is given `--allow-empty`";
+        report.diagnostics.push(error::note(note));
+    }
+    if !args.kernel {
+        return Ok(Answer::new(report, Exit::Done));
+    }
+    let features = features();
+    let kernel = KernelReport::new(&features);
+    let parts = [report.comment, kernel.comment()];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    report.comment = parts.join("; ");
+    report.kernel = Some(kernel);
+    let programs = desired.into_iter().flat_map(|desired| desired.pins.values());
+    let externs = programs.flat_map(|pin| &pin.program.externs).collect();
+    let lacks = lacking(&features, &unmet(&externs), desired);
+    if lacks.is_empty() {
+        return Ok(Answer::new(report, Exit::Done));
+    }
+    Ok(Answer { failed: Some(Lacks(lacks).into()), ..Answer::new(report, Exit::Unavailable) })
+}
+
+/// `-f` → manifest → desired.
+fn resolved(file: &[PathBuf], set: Option<String>) -> anyhow::Result<Resolved> {
+    let input = sources::read(file, set, |_| Ok(()))?;
+    resolve_input(input, Trust::Anybody)
+}

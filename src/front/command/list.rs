@@ -1,0 +1,24 @@
+//! `list`: bpffs and the kernel → observed → report.
+
+use super::{Answer, iterators, look};
+use crate::front::cli::ListArgs;
+use crate::front::exit::Exit;
+use crate::front::report::{self, Report};
+use crate::host::bpffs::Bpffs;
+
+pub(super) fn list(args: &ListArgs) -> anyhow::Result<Answer> {
+    let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;
+    let observed = look(&bpffs, None)?;
+    let mut pins = report::pins(&observed, bpffs.path());
+    if args.set.is_some() {
+        pins.retain(|pin| pin.state.set == args.set);
+    }
+    let place = bpffs.path().display();
+    let comment = match (pins.len(), &args.set) {
+        (0, None) => format!("no iterator is pinned on {place}"),
+        (0, Some(set)) => format!("no iterator of the set {set} is pinned on {place}"),
+        (number, _) => format!("{} pinned on {place}", iterators(number)),
+    };
+    let report = Report { pins: Some(pins), ..Report::new(comment) };
+    Ok(Answer::new(report, Exit::Done))
+}

@@ -1,0 +1,62 @@
+//! `plan`: `-f` → desired + observed → plan, and no further.
+
+use std::mem;
+
+use super::{
+    Answer, Entries, Trust, add_left_out, count_changes, iterators, look, policy, read_input,
+    report_plan, resolve_entries,
+};
+use crate::front::cli::PlanArgs;
+use crate::front::exit::Exit;
+use crate::front::report::{Report, error, faults};
+use crate::host::bpffs::Bpffs;
+use iterctl_core::manifest;
+use iterctl_core::plan::{self, Obstacle};
+
+pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
+    let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
+    let input = read_input(&args.manifest, trust)?;
+    let manifest = manifest::parse(&input);
+    let (resolved, mut left_out) = resolve_entries(input, &manifest, trust, entries)?;
+    let desired = &resolved.desired;
+    let bpffs = Bpffs::open(&desired.bpffs)?;
+    let observed = look(&bpffs, Some(desired))?;
+    let mut plan = plan::plan(desired, &observed, policy(&args.policy));
+    if entries == Entries::Sound && plan.obstacles.iter().all(|one| one.path().is_some()) {
+        left_out.obstacles = mem::take(&mut plan.obstacles);
+    }
+
+    let mut report =
+        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
+    report.changed = report.summary.changes() > 0;
+    report.comment = comment(&report, &plan.obstacles);
+    report.diagnostics = faults::warnings(&desired.warnings, resolved.origin.sources());
+    if !left_out.is_empty() {
+        add_left_out(&mut report, &left_out);
+        return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
+    }
+    let exit = if !plan.obstacles.is_empty() {
+        report.diagnostics.extend(error::beside_rows(&plan.obstacles));
+        Exit::of_obstacles(&plan.obstacles)
+    } else if report.changed && args.detailed_exitcode {
+        Exit::Changes
+    } else {
+        Exit::Done
+    };
+    Ok(Answer::new(report, exit))
+}
+
+fn comment(report: &Report, obstacles: &[Obstacle]) -> String {
+    let unchanged = report.summary.unchanged;
+    if let Some(what) = error::in_the_way(obstacles) {
+        return format!("apply would change nothing: {what}");
+    }
+    if !report.changed {
+        return format!("nothing to do: {} in sync", iterators(unchanged));
+    }
+    let changes = count_changes(report, ["to pin", "to replace", "to update", "to unpin"]);
+    match unchanged {
+        0 => changes,
+        number => format!("{changes}; {number} in sync"),
+    }
+}

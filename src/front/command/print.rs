@@ -1,0 +1,62 @@
+//! `schema`, `completions`, `man`: what the types and the command line say of themselves.
+
+use std::fs;
+use std::io::Cursor;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use super::Answer;
+use crate::front::cli::{Cli, CompletionsArgs, ManArgs, Schema, SchemaArgs};
+use crate::front::exit::Exit;
+use crate::front::man;
+use crate::front::report::{Report, Usage};
+use crate::front::schema;
+
+pub(super) fn schema(args: &SchemaArgs) -> anyhow::Result<Answer> {
+    let schema = match args.what {
+        Schema::Manifest => schema::manifest(),
+        Schema::Report => schema::report(),
+    };
+    let mut text = serde_json::to_vec_pretty(&schema)?;
+    text.push(b'\n');
+    Ok(prints(text))
+}
+
+pub(super) fn completions(args: &CompletionsArgs) -> Answer {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "iterctl", &mut text);
+    prints(text)
+}
+
+pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
+    let pages = man::pages()?;
+    if let Some(folder) = &args.dir {
+        let shown = folder.display();
+        fs::create_dir_all(folder).with_context(|| format!("failed to make {shown}"))?;
+        for page in &pages {
+            let file = folder.join(&page.file);
+            let shown = file.display();
+            fs::write(&file, &page.text).with_context(|| format!("failed to write {shown}"))?;
+        }
+        let comment = format!("{} pages in {shown}", pages.len());
+        return Ok(Answer::new(Report::new(comment), Exit::Done));
+    }
+    let name = &args.page;
+    let is_meant = |page: &&man::Page| {
+        let stem = page.file.rsplit_once('.').map_or(page.file.as_str(), |(stem, _)| stem);
+        stem == name || stem.strip_prefix("iterctl-") == Some(name)
+    };
+    match pages.into_iter().find(|page| is_meant(&page)) {
+        Some(page) => Ok(prints(page.text)),
+        None => Err(Usage(format!(
+            "there is no page `{name}`: it is `iterctl`, a command, or `iterctl.toml`"
+        ))
+        .into()),
+    }
+}
+
+fn prints(text: Vec<u8>) -> Answer {
+    let output = Box::new(Cursor::new(text));
+    Answer { report: Report::new(""), exit: Exit::Done, failed: None, output: Some(output) }
+}

@@ -1,0 +1,126 @@
+//! `read`: what an iterator prints. Of a pin, or of an object that is run once and not pinned.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+
+use super::{Answer, Trust, entry, here, load, look_up, resolve_entry};
+use crate::front::cli::ReadArgs;
+use crate::front::exit::Exit;
+use crate::front::report::{Lacking, Report, Usage};
+use crate::host::bpffs::is_on_bpffs;
+use crate::host::kernel::{IteratorLink, Loaded};
+use crate::host::reader::Reader;
+use iterctl_core::desired::DesiredPin;
+use iterctl_core::escaped::Escaped;
+use iterctl_core::observed::{Scan, observe};
+use iterctl_core::plan::{self, Foreign, Plan, Step, WantedParam};
+
+pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
+    let output: Box<dyn Read> = match is_object(&args.what) {
+        true => Box::new(run_once(args)?),
+        false => Box::new(Reader::new(open_pin(args)?)),
+    };
+    let report = Report::new(format!("read {}", Escaped::new(&args.what)));
+    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(output) })
+}
+
+/// A run of an object's iterator.
+struct Once {
+    reader: Reader,
+    /// What tail calls go through is empty without it.
+    _loaded: Loaded,
+}
+
+impl Read for Once {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// A file with a dot in its name, which no pin can have, or an ELF file; but nothing on bpffs: to look
+/// into a pin would run it.
+fn is_object(path: &Path) -> bool {
+    let has_dot = path.file_name().is_some_and(|name| name.to_string_lossy().contains('.'));
+    let is_elf = || {
+        let mut magic = [0; 4];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        read.is_ok() && magic == *b"\x7fELF"
+    };
+    !is_on_bpffs(path) && (has_dot || is_elf())
+}
+
+fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
+    let given = [args.map.is_empty(), args.given.is_empty()];
+    let path = if args.what.is_absolute() || is_on_bpffs(&args.what) {
+        args.what.clone()
+    } else {
+        args.bpffs.join(&args.what)
+    };
+    let what = || format!("failed to open {}", Escaped::new(&path));
+    if given.contains(&false) {
+        let why = format!(
+            "{} is a pin: only an object can be given a map or anything else",
+            Escaped::new(&path)
+        );
+        return Err(Usage(why).into());
+    }
+    let file = File::open(&path).map_err(not_a_pin).with_context(what)?;
+    if file.metadata().with_context(what)?.is_dir() {
+        return Err(anyhow!("it is a directory").context(what()));
+    }
+    if !is_on_bpffs(&path) {
+        return Err(anyhow!("neither a pin on bpffs nor a BPF object").context(what()));
+    }
+    Ok(file)
+}
+
+/// bpffs_obj_open() in kernel/bpf/inode.c answers EIO where something else than an iterator is pinned.
+fn not_a_pin(error: io::Error) -> anyhow::Error {
+    const EIO: i32 = 5;
+    match error.raw_os_error() {
+        Some(EIO) => anyhow!("something is pinned there, but no iterator"),
+        _ => error.into(),
+    }
+}
+
+/// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
+fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
+    let here = here(&args.bpffs)?;
+    let entry = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
+    let resolved = resolve_entry(entry, Trust::of(&args.trust))?;
+    let mut scan = Scan::default();
+    look_up(&resolved.desired, &mut scan);
+    let observed = observe(scan, Some(&resolved.desired.set.name));
+    let plan = plan::pin(&resolved.desired, &observed, Foreign::Refuse);
+    if !plan.obstacles.is_empty() {
+        return Err(Lacking(plan.obstacles).into());
+    }
+    let (want, param) = only_pin(&plan).context("the command line names no iterator")?;
+    let program = &want.program;
+    let walked = match param {
+        WantedParam::OwnMap(name) => [name.as_str()].into(),
+        WantedParam::Link(_) => BTreeSet::new(),
+    };
+    let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
+        format!("failed to load `{}` of {}", program.name, Escaped::new(&args.what))
+    })?;
+    let (link, _) = IteratorLink::attach(&loaded, program, param)
+        .with_context(|| format!("failed to attach `{}`", program.name))?;
+    let run = link.run().with_context(|| format!("failed to run `{}`", program.name))?;
+    Ok(Once { reader: Reader::new(File::from(run)), _loaded: loaded })
+}
+
+fn only_pin(plan: &Plan) -> Option<(&DesiredPin, &WantedParam)> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Pin { want, param, .. } => Some((want, param)),
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::Replace { .. }
+        | Step::SetMeta { .. } => None,
+    })
+}

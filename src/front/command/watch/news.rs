@@ -1,0 +1,156 @@
+//! What of a round is worth saying: in the log, in JSON, to the service manager and in the metrics.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anstream::adapter::strip_str;
+use tracing::{debug, error, info, warn};
+
+use super::metrics::{Measured, Metrics};
+use super::{Round, iterators};
+use crate::front::report::{Diagnostic, Report, Severity, error, text};
+use crate::host::watch::Cause;
+
+/// What was said so far.
+pub(super) struct News {
+    /// What is wrong, as it was said last.
+    wrong: Option<Wrong>,
+    is_first: bool,
+    last_change: Option<String>,
+    metrics: Option<Metrics>,
+}
+
+/// What is not as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wrong {
+    /// Something failed: a line, and all of it.
+    Failed(String, String),
+    /// Somebody has changed pins, and they are left so: a line, and all of it.
+    Drifted(String, String),
+}
+
+impl News {
+    /// The metrics are labelled with the `-f` arguments.
+    pub(super) fn new(metrics: Option<&Path>, files: &[PathBuf]) -> Self {
+        let label: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let metrics = metrics.map(|file| Metrics::new(file, label.join(" ")));
+        Self { wrong: None, is_first: true, last_change: None, metrics }
+    }
+
+    /// Logs and measures a round. Gives its report where it is news.
+    pub(super) fn tell(&mut self, round: &Round, cause: Cause, took: Duration) -> Option<Report> {
+        let report = report(round);
+        let wrong = wrong(round);
+        let is_otherwise = wrong != self.wrong;
+        let is_news = report.changed || is_otherwise || self.is_first || cause == Cause::Reload;
+        if let Some(done) = done(round) {
+            text::changes(done).iter().for_each(|line| info!("{line}"));
+            info!("{}", done.comment);
+            self.last_change = Some(format!("{} ({})", now(), done.comment));
+        }
+        match &wrong {
+            Some(wrong) if is_otherwise => wrong.log(),
+            Some(wrong) => debug!("as before: {}", wrong.line()),
+            None if report.changed => {}
+            None if is_news => info!("{}", report.comment),
+            None => debug!("{}", report.comment),
+        }
+        if let Round::Well(report) = round {
+            report.diagnostics.iter().for_each(log);
+        }
+        self.measure(round, &report, took);
+        self.wrong = wrong;
+        self.is_first = false;
+        is_news.then_some(report)
+    }
+
+    /// How things are, in a line.
+    pub(super) fn status(&self, pins: Option<usize>) -> String {
+        let mut status = pins.map_or_else(|| "nothing applied yet".to_owned(), iterators);
+        if let Some(change) = &self.last_change {
+            status.push_str(&format!("; last change {change}"));
+        }
+        if let Some(wrong) = &self.wrong {
+            status.push_str(&format!("; {}", wrong.line()));
+        }
+        status
+    }
+
+    fn measure(&mut self, round: &Round, report: &Report, took: Duration) {
+        let Some(metrics) = &mut self.metrics else { return };
+        let (summary, failed) = match round {
+            Round::Well(report) => (Some(report.summary), false),
+            Round::Badly(_, kept) => (kept.as_ref().map(|kept| kept.summary), true),
+        };
+        if let Err(error) =
+            metrics.round(&Measured { summary, changed: report.changed, failed, took })
+        {
+            warn!("failed to write the metrics file: {error}");
+        }
+    }
+}
+
+impl Wrong {
+    fn line(&self) -> &str {
+        match self {
+            Self::Failed(line, _) | Self::Drifted(line, _) => line,
+        }
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Failed(_, all) => error!("{all}"),
+            Self::Drifted(_, all) => warn!("{all}"),
+        }
+    }
+}
+
+/// The one report of a round.
+fn report(round: &Round) -> Report {
+    match round {
+        Round::Well(report) => report.clone(),
+        Round::Badly(error, None) => error::report(error),
+        Round::Badly(error, Some(kept)) => {
+            let Report { comment, diagnostics, .. } = error::report(error);
+            let comment = format!("{comment}; of the last good manifest: {}", kept.comment);
+            Report { comment, diagnostics, ..kept.clone() }
+        }
+    }
+}
+
+/// What was changed, for whichever manifest.
+fn done(round: &Round) -> Option<&Report> {
+    let done = match round {
+        Round::Well(report) => Some(report),
+        Round::Badly(_, kept) => kept.as_ref(),
+    };
+    done.filter(|report| report.changed)
+}
+
+fn wrong(round: &Round) -> Option<Wrong> {
+    match round {
+        Round::Badly(error, _) => {
+            let all = strip_str(&error::render(error)).to_string();
+            Some(Wrong::Failed(error::report(error).comment, all))
+        }
+        Round::Well(report) if !report.changed && !report.changes.is_empty() => {
+            let mut all = text::changes(report);
+            all.push(report.comment.clone());
+            Some(Wrong::Drifted(report.comment.clone(), all.join("\n")))
+        }
+        Round::Well(_) => None,
+    }
+}
+
+fn log(diagnostic: &Diagnostic) {
+    let text = strip_str(&error::render_one(diagnostic)).to_string();
+    match diagnostic.severity {
+        Severity::Error => error!("{text}"),
+        Severity::Warning => warn!("{text}"),
+        Severity::Note => info!("{text}"),
+    }
+}
+
+fn now() -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(SystemTime::now())
+}

@@ -1,0 +1,342 @@
+//! Errors → text and diagnostics: the chain of causes, then the way out.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use annotate_snippets::Renderer;
+use anstyle::{AnsiColor, Style};
+
+use super::build::blocked;
+use super::faults::{self, Faulty, Lines, Origin};
+use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
+use crate::host::bpffs::OpenError;
+use crate::host::execute::{Failed, Failure};
+use crate::host::kernel::{self, AttachError, LoadError};
+use crate::host::reader::SameElement;
+use crate::host::sources::SourceError;
+use crate::host::trust::Untrusted;
+use iterctl_core::feature::Feature;
+use iterctl_core::manifest::Source;
+use iterctl_core::plan::Obstacle;
+
+const ENOSYS: i32 = 38;
+
+/// A plan that cannot be carried out.
+#[derive(Debug)]
+pub struct Blocked {
+    /// Why.
+    pub obstacles: Vec<Obstacle>,
+    /// The bpffs.
+    pub bpffs: PathBuf,
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.obstacles.len() {
+            1 => write!(f, "nothing was changed: 1 thing is in the way"),
+            number => write!(f, "nothing was changed: {number} things are in the way"),
+        }
+    }
+}
+
+impl std::error::Error for Blocked {}
+
+/// A plan that was not carried out, and the text that its entries stand in.
+#[derive(Debug)]
+pub struct NotDone {
+    /// Why.
+    pub failure: Failure,
+    /// Where; nothing for entries that stand in no file.
+    pub sources: Vec<Source>,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.failure)
+    }
+}
+
+impl std::error::Error for NotDone {}
+
+/// What an iterator needs is not there: as [`Blocked`], where nothing was to be changed.
+#[derive(Debug)]
+pub struct Lacking(pub Vec<Obstacle>);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "what the iterator needs is not there")
+    }
+}
+
+impl std::error::Error for Lacking {}
+
+/// Arguments that each look right and together make no sense.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
+const CAUSE: Style = Style::new().dimmed();
+const HINT: Style = AnsiColor::BrightCyan.on_default();
+
+/// Everything that an error has to say, for people; styled, and without a newline at the end.
+pub fn render(error: &anyhow::Error) -> String {
+    if let Some(faulty) = error.downcast_ref::<Faulty>() {
+        return render_faulty(faulty);
+    }
+    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
+        let faults = left_out.faulty().as_ref().map(render_faulty);
+        let obstacles = left_out.obstacles.iter().map(|one| render_one(&of_obstacle(one)));
+        let errors = render_failed(&left_out.errors, &left_out.sources);
+        return join(faults.into_iter().chain(obstacles).chain(errors));
+    }
+    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
+        let errors = render_failed(&failure.errors, sources);
+        return join(errors.into_iter().chain(beside_errors(failure).iter().map(render_one)));
+    }
+    join(diagnostics(error).iter().map(render_one))
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+fn render_faulty(faulty: &Faulty) -> String {
+    match &faulty.origin {
+        Origin::Manifest(sources) => faults::render(&faulty.faults, sources, &Renderer::styled()),
+        Origin::CommandLine(_) => join(faults::diagnostics(faulty).iter().map(render_one)),
+    }
+}
+
+/// What failed, each with its place as a fault has it.
+fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
+    let lines = Lines::of(sources);
+    let render = |failed| {
+        let diagnostic = of_failed(failed, &lines);
+        let place = failed.place.as_ref();
+        let head = place.and_then(|place| {
+            faults::render_at(&diagnostic.message, place, &lines, &Renderer::styled())
+        });
+        match head {
+            Some(head) => head + &causes_and_hint(&diagnostic),
+            None => render_one(&diagnostic),
+        }
+    };
+    errors.iter().map(render).collect()
+}
+
+/// One diagnostic, for people; styled, and without a newline at the end.
+pub fn render_one(diagnostic: &Diagnostic) -> String {
+    let (style, word) = match diagnostic.severity {
+        Severity::Error => (ERROR, "error"),
+        Severity::Warning => (WARNING, "warning"),
+        Severity::Note => (NOTE, "note"),
+    };
+    let message = &diagnostic.message;
+    let place = diagnostic.place.as_ref().map(|SourceLine { file, line, column }| {
+        format!("\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}")
+    });
+    let place = place.unwrap_or_default();
+    format!("{style}{word}{style:#}: {message}{place}{}", causes_and_hint(diagnostic))
+}
+
+fn causes_and_hint(diagnostic: &Diagnostic) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    for cause in &diagnostic.causes {
+        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
+    }
+    if let Some(hint) = &diagnostic.hint {
+        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {hint}");
+    }
+    text
+}
+
+/// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
+pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
+    if let Some(faulty) = error.downcast_ref::<Faulty>() {
+        return faults::diagnostics(faulty);
+    }
+    if let Some(Blocked { obstacles, .. }) = error.downcast_ref::<Blocked>() {
+        let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
+        all.push(plain(Severity::Note, "nothing was changed".to_owned()));
+        return all;
+    }
+    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
+        return of_left_out(left_out);
+    }
+    if let Some(Lacking(obstacles)) = error.downcast_ref::<Lacking>() {
+        let diagnostic = |obstacle: &Obstacle| Diagnostic {
+            hint: obstacle.hint(),
+            ..plain(Severity::Error, obstacle.to_string())
+        };
+        return obstacles.iter().map(diagnostic).collect();
+    }
+    if let Some(lacks) = error.downcast_ref::<Lacks>() {
+        return lacks.diagnostics();
+    }
+    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
+        let lines = Lines::of(sources);
+        let errors = failure.errors.iter().map(|failed| of_failed(failed, &lines));
+        return errors.chain(beside_errors(failure)).collect();
+    }
+    vec![of_chain(error)]
+}
+
+/// What became of a plan that failed, but for why.
+fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
+    let left = failure.left.iter().map(of_chain);
+    let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
+    let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
+    all.push(plain(severity, failure.to_string()));
+    all
+}
+
+/// What is wrong with entries that are left out.
+pub fn of_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
+    let faulty = left_out.faulty();
+    let faults = faulty.iter().flat_map(faults::diagnostics);
+    let obstacles = left_out.obstacles.iter().map(of_obstacle);
+    let lines = Lines::of(&left_out.sources);
+    let errors = left_out.errors.iter().map(|failed| of_failed(failed, &lines));
+    faults.chain(obstacles).chain(errors).collect()
+}
+
+fn of_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
+    let place = failed.place.as_ref().and_then(|place| lines.line_of(place));
+    Diagnostic { place, ..of_chain(&failed.error) }
+}
+
+/// Something that is untidy after a command that did its work.
+pub fn warning(error: &anyhow::Error) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..of_chain(error) }
+}
+
+/// Something good to know.
+pub fn note(message: impl Into<String>) -> Diagnostic {
+    plain(Severity::Note, message.into())
+}
+
+/// What a plan's own rows do not say of its obstacles: those of the whole set, and the ways out.
+pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
+    obstacles
+        .iter()
+        .filter_map(|obstacle| match (obstacle.path(), obstacle.hint()) {
+            (None, _) => Some(of_obstacle(obstacle)),
+            (Some(path), Some(hint)) => Some(note(format!("`{path}`: {hint}"))),
+            (Some(_), None) => None,
+        })
+        .collect()
+}
+
+/// The report of a command that ended in `error`. There are tools that show nothing of it but the
+/// comment, so that says the first reason, too.
+pub fn report(error: &anyhow::Error) -> Report {
+    let diagnostics = diagnostics(error);
+    let errors: Vec<&Diagnostic> =
+        diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let comment = match (diagnostics.as_slice(), errors.as_slice()) {
+        ([only], _) => in_one_line(only),
+        (_, []) => error.to_string(),
+        (_, [only]) => format!("{error}: {}", in_one_line(only)),
+        (_, [first, ..]) => format!("{error}; the first: {}", in_one_line(first)),
+    };
+    let mut report = Report { diagnostics, ..Report::new(comment) };
+    if let Some(Blocked { obstacles, bpffs }) = error.downcast_ref::<Blocked>() {
+        report.changes = blocked(obstacles, bpffs);
+        report.summary.blocked = report.changes.len();
+    }
+    report
+}
+
+/// The first error of these, in one line.
+pub fn first_reason(diagnostics: &[Diagnostic]) -> String {
+    let first = diagnostics.iter().find(|one| one.severity == Severity::Error);
+    first.map(in_one_line).unwrap_or_default()
+}
+
+/// Place, message and causes, without what is in further lines: a verifier's log, usage.
+fn in_one_line(diagnostic: &Diagnostic) -> String {
+    let place = diagnostic
+        .place
+        .as_ref()
+        .map(|SourceLine { file, line, column }| format!("{file}:{line}:{column}"));
+    let parts = place.iter().chain([&diagnostic.message]).chain(&diagnostic.causes);
+    let lines = parts.filter_map(|part| part.lines().next());
+    let lines: Vec<&str> = lines.map(|line| line.trim_end_matches(':')).collect();
+    lines.join(": ")
+}
+
+/// What is in the way, in one line; `None` where nothing is.
+pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
+    let first = in_one_line(&of_obstacle(obstacles.first()?));
+    Some(match obstacles.len() {
+        1 => first,
+        number => format!("{number} things are in the way; the first: {first}"),
+    })
+}
+
+fn of_chain(error: &anyhow::Error) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        message: error.to_string(),
+        causes: error.chain().skip(1).map(ToString::to_string).collect(),
+        hint: error.chain().find_map(hint),
+        place: None,
+        also: None,
+    }
+}
+
+pub(super) fn plain(severity: Severity, message: String) -> Diagnostic {
+    Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None, also: None }
+}
+
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<OpenError>()
+        && let Some(hint) = error.hint()
+    {
+        return Some(hint);
+    }
+    if let Some(error) = cause.downcast_ref::<LoadError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<Untrusted>() {
+        return Some(error.hint());
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<SourceError>()
+        && let Some(hint) = error.hint()
+    {
+        return Some(hint);
+    }
+    let error = cause.downcast_ref::<io::Error>()?;
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<SameElement>()) {
+        return Some(error.hint());
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Some(kernel::permission_hint());
+    }
+    // Every other call that is used is older than the oldest kernel that this is made for.
+    (error.raw_os_error() == Some(ENOSYS)).then(|| Feature::Bpf.hint())
+}
+
+fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {
+    let message = match obstacle.path() {
+        Some(path) => format!("`{path}`: {obstacle}"),
+        None => obstacle.to_string(),
+    };
+    Diagnostic { hint: obstacle.hint(), ..plain(Severity::Error, message) }
+}

@@ -1,0 +1,289 @@
+//! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::{AlsoSee, Diagnostic, Severity, SourceLine};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::fault::{Fault, Faults, Place, Warning};
+use iterctl_core::language::Language;
+use iterctl_core::manifest::Source;
+
+/// Entries with faults, and where they were written.
+#[derive(Debug)]
+pub struct Faulty {
+    /// What is wrong.
+    pub faults: Faults,
+    /// Where.
+    pub origin: Origin,
+}
+
+/// Where entries were written.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In these files, which places are shown in.
+    Manifest(Vec<Source>),
+    /// On the command line of `pin` or `read`. The manifest that is made of it is nobody's: no place
+    /// in it is shown.
+    CommandLine(Vec<Words>),
+}
+
+/// Words of the command line that are a part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The bytes of the manifest that was made of them.
+    pub span: Range<usize>,
+    /// The words.
+    pub text: String,
+}
+
+impl Origin {
+    /// The files; none where there are none.
+    pub fn sources(&self) -> &[Source] {
+        match self {
+            Self::Manifest(sources) => sources,
+            Self::CommandLine(_) => &[],
+        }
+    }
+
+    fn language(&self) -> Language {
+        match self {
+            Self::Manifest(_) => Language::Manifest,
+            Self::CommandLine(_) => Language::CommandLine,
+        }
+    }
+
+    /// The words of the command line that stand for a place.
+    fn words(&self, place: &Place) -> Option<&str> {
+        let Self::CommandLine(words) = self else { return None };
+        let holds = |span: &Range<usize>| span.start <= place.start && place.end <= span.end;
+        words.iter().find(|words| holds(&words.span)).map(|words| words.text.as_str())
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.origin, self.faults.iter().count()) {
+            (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
+            (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
+            (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
+        }
+    }
+}
+
+impl std::error::Error for Faulty {}
+
+/// How many lines apart two places of one file are shown together, with `...` between them.
+const NEAR: usize = 100;
+
+/// Every fault with its place, one after the other.
+pub fn render(faults: &Faults, sources: &[Source], renderer: &Renderer) -> String {
+    let lines = Lines::of(sources);
+    let rendered: Vec<String> =
+        faults.iter().map(|fault| render_one(fault, &lines, renderer)).collect();
+    rendered.join("\n\n")
+}
+
+/// A message with the place that it is about, in the same form; `None` where that is in no source.
+pub(super) fn render_at(
+    message: &str,
+    place: &Place,
+    lines: &Lines<'_>,
+    renderer: &Renderer,
+) -> Option<String> {
+    let part = lines.part(place.source, place.span())?;
+    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
+    let snippet = snippet.annotation(AnnotationKind::Primary.span(part.span(place)));
+    Some(renderer.render(&[Level::ERROR.primary_title(message).element(snippet)]))
+}
+
+fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
+    let title = fault.problem.message(Language::Manifest);
+    let help = fault.problem.help(Language::Manifest);
+    let title = Level::ERROR.primary_title(title);
+    let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, lines)) {
+        Some(snippet) => title.element(snippet),
+        None => Group::with_title(title),
+    };
+    if let Some(other) = see_also(fault, lines) {
+        group = group.element(other);
+    }
+    if let Some(help) = help {
+        group = group.element(Level::HELP.message(help));
+    }
+    renderer.render(&[group])
+}
+
+fn snippet<'a>(
+    place: &Place,
+    fault: &Fault,
+    lines: &Lines<'a>,
+) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let also = fault.problem.see_also().filter(|(also, _)| lines.are_near(place, also));
+    let (also_start, also_end) =
+        also.as_ref().map_or((place.start, place.end), |(also, _)| (also.start, also.end));
+    let part = lines.part(place.source, place.start.min(also_start)..place.end.max(also_end))?;
+    let mut snippet = Snippet::source(part.text)
+        .path(part.file)
+        .line_start(part.line)
+        .annotation(AnnotationKind::Primary.span(part.span(place)));
+    if let Some((also, label)) = also {
+        let context = AnnotationKind::Context.span(part.span(also)).label(label);
+        snippet = snippet.annotation(context);
+    }
+    Some(snippet)
+}
+
+/// The other place of a problem, where it is in another file or far away.
+fn see_also<'a>(
+    fault: &Fault,
+    lines: &Lines<'a>,
+) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let (also, label) = fault.problem.see_also()?;
+    if fault.place.as_ref().is_some_and(|place| lines.are_near(place, also)) {
+        return None;
+    }
+    let part = lines.part(also.source, also.span())?;
+    let annotation = AnnotationKind::Context.span(part.span(also)).label(label);
+    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
+    Some(snippet.annotation(annotation))
+}
+
+/// The same as values, in whichever language the entries were written.
+pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
+    let Faulty { faults, origin } = faulty;
+    let lines = Lines::of(origin.sources());
+    faults
+        .iter()
+        .map(|fault| Diagnostic {
+            severity: Severity::Error,
+            message: message(fault, origin),
+            causes: Vec::new(),
+            hint: fault.problem.help(origin.language()),
+            place: fault.place.as_ref().and_then(|place| lines.line_of(place)),
+            also: fault.problem.see_also().and_then(|(place, message)| {
+                Some(AlsoSee { place: lines.line_of(place)?, message })
+            }),
+        })
+        .collect()
+}
+
+/// What may be a mistake, as values.
+pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
+    let lines = Lines::of(sources);
+    let diagnostic = |warning: &Warning| Diagnostic {
+        severity: Severity::Warning,
+        message: warning.concern.to_string(),
+        causes: Vec::new(),
+        hint: Some(warning.concern.help()),
+        place: lines.line_of(&warning.place),
+        also: None,
+    };
+    warnings.iter().map(diagnostic).collect()
+}
+
+/// Where a manifest has a place, the command line has the words themselves.
+fn message(fault: &Fault, origin: &Origin) -> String {
+    let message = fault.problem.message(origin.language());
+    match fault.place.as_ref().and_then(|place| origin.words(place)) {
+        Some(words) => format!("`{}`: {message}", Escaped::new(words)),
+        None => message,
+    }
+}
+
+/// Where every line of every source begins. Counted anew for each of thousands of entries they would
+/// take seconds; so would whole sources, given to annotate-snippets for each of thousands of faults.
+pub(super) struct Lines<'a> {
+    sources: &'a [Source],
+    /// Where they begin, of each source that somebody has asked for.
+    starts: Vec<OnceCell<Vec<usize>>>,
+}
+
+/// Whole lines of a source.
+struct Part<'a> {
+    file: &'a str,
+    text: &'a str,
+    /// The number of the first.
+    line: usize,
+    /// Where they begin in the source.
+    start: usize,
+}
+
+impl Part<'_> {
+    fn span(&self, place: &Place) -> Range<usize> {
+        place.start - self.start..place.end - self.start
+    }
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(sources: &'a [Source]) -> Self {
+        Self { sources, starts: vec![OnceCell::new(); sources.len()] }
+    }
+
+    /// The file, line and column where a place begins.
+    pub(super) fn line_of(&self, place: &Place) -> Option<SourceLine> {
+        let source = self.sources.get(place.source)?;
+        let (line, start) = self.line_at(place.source, place.start)?;
+        let column = source.text.get(start..place.start)?.chars().count() + 1;
+        Some(SourceLine { file: source.name.clone(), line, column })
+    }
+
+    /// Whether two places are shown together.
+    fn are_near(&self, a: &Place, b: &Place) -> bool {
+        let line = |place: &Place| self.line_at(place.source, place.start).map(|(line, _)| line);
+        let distance = |(a, b): (usize, usize)| a.abs_diff(b);
+        a.source == b.source && line(a).zip(line(b)).is_some_and(|lines| distance(lines) <= NEAR)
+    }
+
+    /// The lines that hold this span of a source.
+    fn part(&self, source: usize, span: Range<usize>) -> Option<Part<'a>> {
+        let (line, start) = self.line_at(source, span.start)?;
+        let source = self.sources.get(source)?;
+        let rest = source.text.get(span.end..)?;
+        let end = span.end + rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        Some(Part { file: &source.name, text: source.text.get(start..end)?, line, start })
+    }
+
+    /// The number of the line that a byte is in, and where it begins.
+    fn line_at(&self, source: usize, byte: usize) -> Option<(usize, usize)> {
+        let text = &self.sources.get(source)?.text;
+        let starts = self.starts.get(source)?.get_or_init(|| {
+            let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(after_newlines).collect()
+        });
+        let line = starts.partition_point(|start| *start <= byte);
+        Some((line, *starts.get(line.checked_sub(1)?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, at: usize, expected: Option<(usize, usize)>) {
+        let other = Source { name: "a".to_owned(), text: "x".to_owned(), base: PathBuf::new() };
+        let source = Source { name: "b".to_owned(), text: text.to_owned(), base: PathBuf::new() };
+        let sources = [other, source];
+        let found = Lines::of(&sources).line_of(&Place::new(1, at..at));
+        assert!(found.iter().all(|line| line.file == "b"));
+        assert_eq!(found.map(|line| (line.line, line.column)), expected);
+    }
+
+    #[test]
+    fn places_have_lines_and_columns() {
+        check("", 0, Some((1, 1)));
+        check("ab\ncd", 1, Some((1, 2)));
+        check("ab\ncd", 2, Some((1, 3)));
+        check("ab\ncd", 3, Some((2, 1)));
+        check("ab\n", 3, Some((2, 1)));
+        check("\u{e9}\n\u{e9}x", 5, Some((2, 2)));
+        check("\u{e9}", 1, None);
+        check("ab", 9, None);
+    }
+}

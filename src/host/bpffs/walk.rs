@@ -1,0 +1,256 @@
+//! Every path of a bpffs.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::{Bpffs, File, names_in, open_directory};
+use crate::host::sys::threads;
+use iterctl_core::access::{Meta, Mode};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
+
+/// What stands at a path.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A directory.
+    Directory(Meta),
+    /// A file: something is pinned.
+    Pin(PinFile<'a>),
+    /// A symbolic link.
+    Symlink,
+    /// Another file system is mounted there.
+    Mount,
+}
+
+/// A file, and from where it is opened.
+#[derive(Debug)]
+pub struct PinFile<'a> {
+    /// Mode, owner and group.
+    pub meta: Meta,
+    directory: BorrowedFd<'a>,
+    name: Cow<'a, CStr>,
+    /// Keeps what `name` says, where that is a descriptor.
+    _file: Option<File>,
+}
+
+impl PinFile<'_> {
+    /// A directory.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory
+    }
+
+    /// The file's name there, or an absolute path that leads to it.
+    pub fn name(&self) -> &CStr {
+        &self.name
+    }
+}
+
+/// So many entries of a directory are looked at one after the other.
+const FEW: usize = 100;
+
+/// So many directories are read one after the other.
+const FEW_DIRECTORIES: usize = 4;
+
+/// A directory that has been read.
+#[derive(Debug)]
+struct Directory<'a> {
+    /// `None` is the bpffs root.
+    path: Option<&'a PinPath>,
+    fd: OwnedFd,
+    /// Whether nobody else can change what its names stand for.
+    is_own: bool,
+    /// In their order, so that the paths nearly are in theirs.
+    names: Vec<CString>,
+}
+
+/// What has become of an entry of a directory.
+struct Visited<T> {
+    path: PinPath,
+    is_directory: bool,
+    kept: Option<T>,
+}
+
+/// Whether what was found is not there any more: it has gone, or a directory has become something else.
+/// Whoever may write to the bpffs can do that all the time.
+fn has_gone(error: &io::Error) -> bool {
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+        .iter()
+        .any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
+}
+
+/// Root and this user.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == geteuid().as_raw()
+}
+
+impl Bpffs {
+    /// Looks at everything below the root: directories before what they hold, in no other order. Gives
+    /// what `look` keeps of it. Where there is much, it is looked at side by side. Each thread has one
+    /// directory open, however many there are, and however deep they are nested.
+    ///
+    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
+    /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's, and those of `look`.
+    pub fn walk<T: Send>(
+        &self,
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
+    ) -> anyhow::Result<Vec<(PinPath, T)>> {
+        let mut all = Vec::new();
+        let mut level: Vec<Option<PinPath>> = vec![None];
+        while !level.is_empty() {
+            // Those of many directories are not looked at side by side as well.
+            let few = if level.len() > FEW_DIRECTORIES { usize::MAX } else { FEW };
+            let walk_one = |path: &Option<PinPath>| self.walk_one(path.as_ref(), few, &look);
+            let mut below = Vec::new();
+            for visited in threads::map(&level, FEW_DIRECTORIES, walk_one) {
+                for Visited { path, is_directory, kept } in visited? {
+                    if is_directory {
+                        below.push(Some(path.clone()));
+                    }
+                    all.extend(kept.map(|kept| (path, kept)));
+                }
+            }
+            level = below;
+        }
+        Ok(all)
+    }
+
+    /// Looks at every entry of a directory; more than `few` are looked at side by side.
+    fn walk_one<T: Send>(
+        &self,
+        path: Option<&PinPath>,
+        few: usize,
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
+    ) -> anyhow::Result<Vec<Visited<T>>> {
+        let Some(directory) = self.read(path)? else { return Ok(Vec::new()) };
+        let visit = |name: &CString| self.visit(&directory, name, &look);
+        threads::map(&directory.names, few, visit)
+            .into_iter()
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
+    /// Opens a directory and reads the names in it; `None` where it has gone.
+    fn read<'a>(&self, path: Option<&'a PinPath>) -> anyhow::Result<Option<Directory<'a>>> {
+        let below_root = path.map_or(Path::new("."), |path| path.as_path());
+        let open = || {
+            let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
+                Err(error) if path.is_some() && has_gone(&error) => {
+                    return Ok(None);
+                }
+                other => other?,
+            };
+            let stat = fstat(&fd)?;
+            let is_own = is_trusted(stat.st_uid) && stat.st_mode & 0o022 == 0;
+            let names = names_in(&fd)?;
+            Ok(Some((fd, is_own, names)))
+        };
+        let opened = open().map_err(|error| self.failed(path, error))?;
+        Ok(opened.map(|(fd, is_own, names)| Directory { path, fd, is_own, names }))
+    }
+
+    fn visit<T>(
+        &self,
+        directory: &Directory<'_>,
+        name: &CStr,
+        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<Option<Visited<T>>> {
+        let parent = directory.path;
+        let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
+            return Ok(None);
+        };
+        let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
+        let Some(found) = found else { return Ok(None) };
+        let is_directory = matches!(found, Found::Directory(_));
+        if parent.is_none() && is_of_an_apply(name, &found) {
+            return Ok(None);
+        }
+        let kept = look(&path, found)?;
+        Ok(Some(Visited { path, is_directory, kept }))
+    }
+
+    fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> anyhow::Error {
+        let path = directory.map_or(Path::new(""), |path| path.as_path());
+        let path = self.path.join(path);
+        anyhow::Error::from(error).context(format!("failed to read {}", Escaped::new(&path)))
+    }
+}
+
+/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could hide there
+/// what it takes from a directory of its own.
+fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
+    let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
+    let prefixes = [STAGING_PREFIX, KEPT_PREFIX];
+    is_trusted && prefixes.iter().any(|prefix| name.to_bytes().starts_with(prefix.as_bytes()))
+}
+
+impl Directory<'_> {
+    /// What has that name; `None` where it has gone.
+    fn find<'a>(&'a self, name: &'a CStr) -> io::Result<Option<Found<'a>>> {
+        let found = if self.is_own { self.find_by_name(name) } else { self.find_held(name) };
+        match found {
+            Err(error) if has_gone(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Where nobody else can put anything in its place, a name is as good as a descriptor, and takes half
+    /// as long.
+    fn find_by_name<'a>(&'a self, name: &'a CStr) -> io::Result<Found<'a>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
+        // Known since Linux 5.8.
+        if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Ok(Found::Mount);
+        }
+        let mode = u32::from(found.stx_mode);
+        let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
+        Found::new(FileType::from_raw_mode(mode), meta, |meta| {
+            Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.into(), _file: None })
+        })
+    }
+
+    /// What is looked at is what is opened, whatever happens to the name meanwhile.
+    fn find_held(&self, name: &CStr) -> io::Result<Found<'_>> {
+        let file = match File::open(&self.fd, Path::new(OsStr::from_bytes(name.to_bytes()))) {
+            Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+                return Ok(Found::Mount);
+            }
+            other => other?,
+        };
+        Found::new(file.kind, file.meta, |meta| {
+            // An absolute path leads there from any directory.
+            let name = CString::new(file.proc_path().into_os_string().into_vec())?.into();
+            Ok(PinFile { meta, directory: self.fd.as_fd(), name, _file: Some(file) })
+        })
+    }
+}
+
+impl<'a> Found<'a> {
+    fn new(
+        kind: FileType,
+        meta: Meta,
+        pin: impl FnOnce(Meta) -> io::Result<PinFile<'a>>,
+    ) -> io::Result<Self> {
+        Ok(match kind {
+            FileType::Directory => Self::Directory(meta),
+            FileType::Symlink => Self::Symlink,
+            FileType::RegularFile
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Self::Pin(pin(meta)?),
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! [`Plan`] → bpffs: the transaction. All of it, or none of it.
+//!
+//! In: a plan without obstacles, under the lock. Out: nothing, or every failure, with bpffs as it
+//! was, or what could not be put back.
+//!
+//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory,
+//! where nobody sees it. Then it is *committed* by renames, of which none leaves a path without an
+//! iterator that had one and is to have one. Then it is *verified*: somebody looks again. On a failure
+//! the renames are *undone* in reverse.
+
+mod commit;
+mod prepare;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::host::bpffs::{Bpffs, Staging};
+use crate::host::kernel::Loaded;
+use iterctl_core::desired::Program;
+use iterctl_core::fault::Place;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::Plan;
+
+/// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
+/// of its object's own maps that are to be walked. Distinct programs are loaded side by side.
+pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> anyhow::Result<Loaded> + Sync);
+
+/// Why a plan was not carried out.
+#[derive(Debug)]
+pub struct Failure {
+    /// Everything that went wrong; at least one.
+    pub errors: Vec<Failed>,
+    /// What could not be put back: empty where bpffs is as it was.
+    pub left: Vec<anyhow::Error>,
+    /// Where that is kept, until the next apply.
+    pub kept: Option<PathBuf>,
+    /// What is untidy besides: for instance a staging directory that could not be removed.
+    pub untidy: Vec<anyhow::Error>,
+}
+
+/// One thing that went wrong.
+#[derive(Debug)]
+pub struct Failed {
+    /// The pins that could not be made for it, and nothing else; none where it concerns others, too.
+    pub paths: Vec<PinPath>,
+    /// The key that asks for it, in the entry of the first of them.
+    pub place: Option<Place>,
+    /// What.
+    pub error: anyhow::Error,
+}
+
+/// Looks whether everything is as it is to be, while it can still be undone.
+pub type Verify<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
+
+/// Carries the plan out. Gives what is untidy all the same: for instance a staging directory that
+/// could not be removed.
+///
+/// # Errors
+/// [`Failure`]: everything that went wrong, and what could not be undone.
+pub fn execute(
+    plan: &Plan,
+    bpffs: &Bpffs,
+    load: Load<'_>,
+    verify: Verify<'_>,
+) -> Result<Vec<anyhow::Error>, Failure> {
+    if plan.steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut staging = Staging::new(bpffs).map_err(|error| {
+        let what = "failed to make a staging directory on bpffs";
+        Failure::new(vec![Failed::all(anyhow::Error::from(error).context(what))])
+    })?;
+    let (staged, kept) = match prepare::prepare(plan, load, &mut staging) {
+        Ok(prepared) => prepared,
+        Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
+    };
+    let Err((failed, left)) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
+        return Ok(tidy(staging));
+    };
+    if left.is_empty() {
+        prepare::release(&kept, bpffs);
+    }
+    let failure = Failure::new(vec![failed]);
+    Err(if left.is_empty() {
+        Failure { untidy: tidy(staging), ..failure }
+    } else {
+        Failure { left, kept: Some(staging.keep()), ..failure }
+    })
+}
+
+fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
+    let what = "failed to remove the staging directory; the next apply will";
+    staging
+        .remove()
+        .map_err(|error| anyhow::Error::from(error).context(what))
+        .err()
+        .into_iter()
+        .collect()
+}
+
+impl Failed {
+    fn all(error: anyhow::Error) -> Self {
+        Self { paths: Vec::new(), place: None, error }
+    }
+}
+
+impl Failure {
+    fn new(errors: Vec<Failed>) -> Self {
+        Self { errors, left: Vec::new(), kept: None, untidy: Vec::new() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changes = match self.left.len() {
+            0 => return write!(f, "nothing was changed"),
+            1 => "1 change".to_owned(),
+            number => format!("{number} changes"),
+        };
+        write!(f, "{changes} could not be undone")?;
+        match &self.kept {
+            Some(kept) => write!(
+                f,
+                "; what was there before is kept in {} until the next apply",
+                kept.display()
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

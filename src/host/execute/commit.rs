@@ -1,0 +1,348 @@
+//! Puts what is staged in place, by renames, and puts everything back where one fails.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::prepare::StagedPins;
+use super::{Failed, Verify};
+use crate::host::bpffs::{Bpffs, File, Staged, Staging};
+use crate::host::kernel::IteratorLink;
+use iterctl_core::access::Meta;
+use iterctl_core::fault::Place;
+use iterctl_core::ids::LinkId;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::{Plan, Step};
+
+/// How to take one step back.
+#[derive(Debug)]
+enum Undo {
+    /// The old pin is in staging, and nothing is at its path.
+    PutBack(PinPath, Staged),
+    /// The old pin is in staging, and the new one, of this link, at its path.
+    ExchangeBack(PinPath, Staged, LinkId),
+    /// Another pin of the old link is in staging, and the new one, of this link, at its path: this
+    /// kernel cannot exchange them.
+    PutOver(PinPath, Staged, LinkId),
+    /// The new pin, of this link, is at its path, where nothing was.
+    TakeAway(PinPath, Staged, LinkId),
+    /// The directory was removed.
+    MakeDirectory(PinPath, Meta),
+    /// The directory was made.
+    RemoveDirectory(PinPath),
+    /// The pin of this link had this mode, owner and group.
+    SetMeta(PinPath, LinkId, Meta),
+}
+
+impl Undo {
+    fn path(&self) -> &PinPath {
+        match self {
+            Self::PutBack(path, _)
+            | Self::ExchangeBack(path, _, _)
+            | Self::PutOver(path, _, _)
+            | Self::TakeAway(path, _, _)
+            | Self::MakeDirectory(path, _)
+            | Self::RemoveDirectory(path)
+            | Self::SetMeta(path, _, _) => path,
+        }
+    }
+}
+
+/// Does every step, in order, and verifies that nothing is left to do, and that all of it is where the
+/// user looks for it.
+///
+/// # Errors
+/// The first failure, and what could not be undone: all steps before it have been, but for that.
+pub(super) fn commit(
+    plan: &Plan,
+    mut staged: StagedPins,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+    verify: Verify<'_>,
+) -> Result<(), (Failed, Vec<anyhow::Error>)> {
+    let mut done = Vec::new();
+    let result = plan
+        .steps
+        .iter()
+        .try_for_each(|step| {
+            take(step, &mut staged, bpffs, staging, &mut done).map_err(|error| {
+                let what = format!("failed to {} `{}`", verb(step), step.path());
+                let (paths, place) = wanted_by(step).unzip();
+                Failed { paths: paths.into_iter().collect(), place, error: error.context(what) }
+            })
+        })
+        .and_then(|()| verify().map_err(Failed::all))
+        .and_then(|()| bpffs.check_in_place().map_err(|error| Failed::all(error.into())));
+    result.map_err(|failed| (failed, take_all_back(&done, bpffs, staging)))
+}
+
+/// The path of the entry that the step is for, and its place.
+fn wanted_by(step: &Step) -> Option<(PinPath, Place)> {
+    match step {
+        Step::Pin { path, want, .. }
+        | Step::Replace { path, want, .. }
+        | Step::SetMeta { path, want, .. } => Some((path.clone(), want.place.clone())),
+        Step::Unpin { .. } | Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+    }
+}
+
+fn verb(step: &Step) -> &'static str {
+    match step {
+        Step::Unpin { .. } => "unpin",
+        Step::RemoveDirectory { .. } => "remove the directory",
+        Step::MakeDirectory { .. } => "make the directory",
+        Step::Pin { .. } => "pin",
+        Step::Replace { .. } => "replace",
+        Step::SetMeta { .. } => "set the mode and owner of",
+    }
+}
+
+/// Takes one step. What it did, even where it fails after that, is added to `done`.
+fn take(
+    step: &Step,
+    staged: &mut StagedPins,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+    done: &mut Vec<Undo>,
+) -> anyhow::Result<()> {
+    match step {
+        Step::Unpin { path, have, .. } => {
+            let old = staging.fresh();
+            staging.withdraw(path, &old).map_err(|error| changed_since(error, path))?;
+            done.push(Undo::PutBack(path.clone(), old.clone()));
+            expect_staged(staging, &old, have.link.id)
+        }
+        Step::RemoveDirectory { path, meta } => match bpffs.remove_directory(path) {
+            Ok(()) => {
+                done.push(Undo::MakeDirectory(path.clone(), *meta));
+                Ok(())
+            }
+            // Somebody has put something there meanwhile, or has removed it: then it is theirs.
+            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+        Step::MakeDirectory { path, mode } => {
+            match make_directory(path, staging, |meta| Meta { mode: *mode, ..meta }) {
+                Ok(()) => {
+                    done.push(Undo::RemoveDirectory(path.clone()));
+                    Ok(())
+                }
+                // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Step::Pin { path, .. } => {
+            let (new, link) = take_new(path, staged)?;
+            staging.publish(&new, path).map_err(|error| changed_since(error, path))?;
+            done.push(Undo::TakeAway(path.clone(), new, link));
+            Ok(())
+        }
+        Step::Replace { path, have, .. } => {
+            let (new, link) = take_new(path, staged)?;
+            match staging.exchange(&new, path) {
+                Ok(()) => {
+                    done.push(Undo::ExchangeBack(path.clone(), new.clone(), link));
+                    expect_staged(staging, &new, have.link.id)
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    let old = put_over(path, &new, have.link.id, bpffs, staging)?;
+                    done.push(Undo::PutOver(path.clone(), old, link));
+                    Ok(())
+                }
+                Err(error) => Err(changed_since(error, path)),
+            }
+        }
+        Step::SetMeta { path, want, have, .. } => {
+            let mut file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+            open_link(&file, have.link.id)?;
+            let before = file.meta;
+            done.push(Undo::SetMeta(path.clone(), have.link.id, before));
+            file.set_meta(want.meta)?;
+            open_link(&file, have.link.id).map(|_| ()).or_else(|why| {
+                // Nor could it be opened to take it back, later.
+                file.set_meta(before)?;
+                done.pop();
+                let mode = want.meta.mode;
+                Err(why.context(format!("a pin of mode {mode} cannot be opened again")))
+            })
+        }
+    }
+}
+
+/// Makes a directory in staging, for mkdir(2) takes the umask off the mode, and moves it to its path
+/// when it is as `meta` makes of what it is like at first: whenever this is killed, nobody sees a
+/// directory of another mode, which no later apply would mend.
+fn make_directory(
+    path: &PinPath,
+    staging: &mut Staging<'_>,
+    meta: impl FnOnce(Meta) -> Meta,
+) -> io::Result<()> {
+    let new = staging.fresh();
+    staging.make_directory(&new)?;
+    let mut file = staging.file(&new)?;
+    file.set_meta(meta(file.meta))?;
+    staging.publish(&new, path)
+}
+
+/// The new pin of a path.
+fn take_new(path: &PinPath, staged: &mut StagedPins) -> anyhow::Result<(Staged, LinkId)> {
+    staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))
+}
+
+/// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16
+/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is
+/// renamed over the old one, in one step as well. Only, what somebody else puts there between the
+/// look and the rename is lost.
+fn put_over(
+    path: &PinPath,
+    new: &Staged,
+    old: LinkId,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+) -> anyhow::Result<Staged> {
+    let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+    let link = open_link(&file, old)?;
+    let kept = staging.fresh();
+    link.pin(&staging.pin_path(&kept)).context("failed to keep the old iterator")?;
+    staging.file(&kept)?.set_meta(file.meta).context("failed to keep the old mode and owner")?;
+    staging.replace(new, path)?;
+    Ok(kept)
+}
+
+/// Whether what is staged is a pin of that link.
+fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> anyhow::Result<()> {
+    open_link(&staging.file(staged)?, link).map(|_| ())
+}
+
+/// The link of that id, if that is what the file is a pin of.
+fn open_link(file: &File, expected: LinkId) -> anyhow::Result<IteratorLink> {
+    if !file.is_file() {
+        bail!("something that is no pin has come there since it was looked at");
+    }
+    match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
+        Ok(link) if link.id() == expected => Ok(link),
+        Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
+        Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
+    }
+}
+
+fn changed_since(error: io::Error, path: &PinPath) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        anyhow!("something has come to `{path}` since it was looked at")
+    } else if error.kind() == io::ErrorKind::NotFound {
+        anyhow!("`{path}` has gone since it was looked at")
+    } else {
+        error.into()
+    }
+}
+
+fn is_not_empty_or_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
+}
+
+/// Takes everything back, the last first. Gives what could not be.
+fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<anyhow::Error> {
+    let (mut left, mut in_use) = (Vec::new(), BTreeSet::new());
+    for undo in done.iter().rev() {
+        if let Err(error) = take_back(undo, &in_use, bpffs, staging) {
+            left.push(error);
+            in_use.extend(undo.path().ancestors());
+        }
+    }
+    left
+}
+
+/// Takes one step back. In the directories `in_use` is what could not be taken back.
+fn take_back(
+    undo: &Undo,
+    in_use: &BTreeSet<PinPath>,
+    bpffs: &Bpffs,
+    staging: &mut Staging<'_>,
+) -> anyhow::Result<()> {
+    match undo {
+        Undo::PutBack(path, staged) => {
+            staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
+        }
+        Undo::ExchangeBack(path, staged, new) => exchange_back(path, staged, *new, staging)
+            .with_context(|| format!("failed to put the old `{path}` back")),
+        Undo::PutOver(path, staged, new) => put_back_over(path, staged, *new, bpffs, staging)
+            .with_context(|| format!("failed to put the old `{path}` back")),
+        Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
+            .with_context(|| format!("failed to take the new `{path}` away")),
+        Undo::MakeDirectory(path, meta) => make_directory(path, staging, |_| *meta)
+            .with_context(|| format!("failed to make the directory `{path}` again")),
+        Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
+            // Somebody else is using it by now.
+            Err(error) if is_not_empty_or_gone(&error) && !in_use.contains(path) => Ok(()),
+            other => other.with_context(|| format!("failed to remove the directory `{path}`")),
+        },
+        Undo::SetMeta(path, link, meta) => bpffs
+            .file(path)
+            .map_err(anyhow::Error::from)
+            .and_then(|mut file| {
+                open_link(&file, *link)?;
+                Ok(file.set_meta(*meta)?)
+            })
+            .with_context(|| format!("failed to set the mode and owner of `{path}` back")),
+    }
+}
+
+/// Exchanges the old pin with the new one again. What somebody else has put in the new one's place
+/// stays there.
+fn exchange_back(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match staging.exchange(staged, path) {
+        // Somebody has removed the new one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(staging.publish(staged, path)?);
+        }
+        other => other?,
+    }
+    expect_staged(staging, staged, new).or_else(|why| {
+        staging.exchange(staged, path)?;
+        Err(why)
+    })
+}
+
+/// Renames the kept pin of the old link over the new one, unless somebody else has replaced that.
+fn put_back_over(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    bpffs: &Bpffs,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match bpffs.file(path) {
+        Ok(file) => {
+            open_link(&file, new)?;
+            Ok(staging.replace(staged, path)?)
+        }
+        // Somebody has removed the new one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(staging.publish(staged, path)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Moves the new pin back into staging. What somebody else has put in its place stays there.
+fn take_away(
+    path: &PinPath,
+    staged: &Staged,
+    new: LinkId,
+    staging: &Staging<'_>,
+) -> anyhow::Result<()> {
+    match staging.withdraw(path, staged) {
+        // Somebody has removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    expect_staged(staging, staged, new).or_else(|why| {
+        staging.publish(staged, path)?;
+        Err(why)
+    })
+}

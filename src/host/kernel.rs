@@ -1,0 +1,38 @@
+//! The only module that speaks to libbpf. None of libbpf's types leave it.
+//!
+//! In: objects as bytes, links and pins as descriptors. Out: facts, scanned values and owned
+//! descriptors. All `unsafe` of the program is in `ffi`; everything else here is safe code over it
+//! and over libbpf-rs.
+
+mod capability;
+mod error;
+mod externs;
+mod fdinfo;
+mod ffi;
+mod gen_loader;
+mod globals;
+mod holders;
+mod link;
+mod load;
+mod log;
+mod map;
+mod max_entries;
+mod open;
+mod prepare;
+mod probe;
+mod scan;
+mod stamp;
+mod verdict;
+mod version;
+
+pub use capability::hint as permission_hint;
+pub use error::{AttachError, Holds, LoadError, MapRefusal};
+pub use externs::unmet;
+pub use link::IteratorLink;
+pub use load::{Loaded, load, rehearse, reopen};
+pub use log::show_all;
+pub use map::{FoundMaps, find_maps, pin_map};
+pub use open::look_into;
+pub use probe::features;
+pub use scan::Scanner;
+pub use version::libbpf_version;

@@ -1,0 +1,283 @@
+//! The kernel's and libbpf's errors, translated: what happened, and the way out.
+
+mod attach;
+mod map;
+mod rejected;
+mod said;
+mod words;
+
+use std::borrow::Cow;
+use std::io;
+
+pub use attach::AttachError;
+pub(super) use map::Declared;
+pub use map::MapRefusal;
+
+use super::probe::counts_locked_memory;
+use super::{capability, verdict};
+use iterctl_core::escaped::Escaped;
+use iterctl_core::feature::{Feature, Unmet};
+use iterctl_core::ids::MapId;
+use iterctl_core::target::Target;
+
+const EBADF: i32 = 9;
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EPERM: i32 = 1;
+const E2BIG: i32 = 7;
+const ENOSYS: i32 = 38;
+const EACCES: i32 = 13;
+const EINVAL: i32 = 22;
+const ENOMEM: i32 = 12;
+
+/// The first of libbpf's own error numbers (`enum libbpf_errno` in libbpf.h).
+const FIRST_OF_LIBBPF: i32 = 4000;
+
+/// Why a program could not be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// libbpf cannot open the object.
+    Open(String),
+    /// The object has no such program any more.
+    NoProgram,
+    /// This process may not load BPF programs.
+    NotPermitted,
+    /// RLIMIT_MEMLOCK is too low, on a kernel that counts BPF memory against it.
+    Memlock,
+    /// This kernel lacks something.
+    Lacks(Feature),
+    /// This kernel has no such target.
+    UnknownTarget(Target),
+    /// This kernel lacks what the program takes from it, or has it in another form.
+    Unmet(Unmet),
+    /// The verifier said no.
+    Rejected {
+        /// Its log, line by line.
+        log: Vec<String>,
+    },
+    /// The loaded program does not hold a map that it was given, or that came with its object.
+    MapNotHeld {
+        /// The object's map.
+        map: String,
+        /// The map that it was given.
+        id: MapId,
+    },
+    /// The kernel does not create one of the object's own maps.
+    MapRefused {
+        /// The map.
+        map: String,
+        /// Why.
+        why: MapRefusal,
+    },
+    /// One of the object's own maps cannot hold what the object puts into it.
+    SlotRefused {
+        /// The map.
+        map: String,
+        /// Its slot.
+        slot: u32,
+        /// What is to be in it.
+        holds: Holds,
+        /// The kernel's error.
+        error: io::Error,
+    },
+    /// An existing map that the program is given does not fit the object's own.
+    MapDiffers {
+        /// The object's map.
+        map: String,
+        /// The existing one.
+        id: MapId,
+        /// What differs: the type, the size of keys or of values.
+        what: &'static str,
+        /// What the object's map has.
+        wanted: String,
+        /// What the existing one has.
+        found: String,
+    },
+    /// An existing map could not be given to the program.
+    GivenMap {
+        /// The object's map.
+        map: String,
+        /// The existing one.
+        id: MapId,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The stamp could not be bound to the loaded program.
+    Stamp(io::Error),
+    /// Anything else.
+    Other {
+        /// The kernel's error.
+        error: io::Error,
+        /// What libbpf said of the reason.
+        message: Option<String>,
+    },
+}
+
+/// What an object puts into a slot of one of its maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A program, which is called from there.
+    Program(String),
+    /// A map.
+    Map(String),
+}
+
+impl LoadError {
+    /// Understands a failed load from its errno, what libbpf said, and what the object declares of its maps.
+    pub(super) fn new(
+        target: &Target,
+        error: io::Error,
+        messages: &[String],
+        declared: &[Declared],
+    ) -> Self {
+        if let Some(log) = messages.iter().find_map(|message| verdict::log(message)) {
+            // What every kernel says of kinds of programs that may not sleep (`check_attach_btf_id()` in
+            // kernel/bpf/verifier.c); which those are differs.
+            if log.iter().any(|line| line.contains("programs can be sleepable")) {
+                return Self::Lacks(Feature::Sleepable);
+            }
+            return Unmet::of_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
+        }
+        if let Some(unmet) = messages.iter().find_map(|message| Unmet::of_message(message)) {
+            return Self::Unmet(unmet);
+        }
+        let said = |text: &str| messages.iter().any(|message| message.contains(text));
+        match error.raw_os_error() {
+            // What libbpf says to root who has reached the limit (pr_perm_msg()), and whenever not even the
+            // smallest program can be loaded (bpf_object__probe_loading(), libbpf 1.7).
+            Some(EPERM)
+                if (said("ulimit -l") || said("RLIMIT_MEMLOCK"))
+                    && !capability::is_lacking()
+                    && counts_locked_memory() =>
+            {
+                Self::Memlock
+            }
+            Some(EPERM) => Self::NotPermitted,
+            Some(ESRCH) if said("failed to find kernel BTF type ID") => {
+                Self::UnknownTarget(target.clone())
+            }
+            Some(ESRCH)
+                if said("kernel BTF is missing") || said("failed to find valid kernel BTF") =>
+            {
+                Self::Lacks(Feature::Btf)
+            }
+            Some(ENOSYS) => Self::Lacks(Feature::Bpf),
+            _ => Self::of_maps(error, messages, declared),
+        }
+    }
+
+    /// The same where the maps may be what has failed.
+    fn of_maps(error: io::Error, messages: &[String], declared: &[Declared]) -> Self {
+        if let Some(map) = said::refused_map(messages) {
+            let why = MapRefusal::new(map, declared, error, map::kernel_has);
+            return Self::MapRefused { map: map.to_owned(), why };
+        }
+        match said::refused_slot(messages) {
+            Some((map, slot, holds)) => Self::SlotRefused { map, slot, holds, error },
+            None => Self::Other { error, message: said::reason(messages).map(str::to_owned) },
+        }
+    }
+}
+
+/// Text of an object or of the kernel, for people.
+fn printable(text: &str) -> Cow<'_, str> {
+    Escaped::new(text).text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_load(errno: i32, said: &str, message: &str) {
+        let error = io::Error::from_raw_os_error(errno);
+        let error = LoadError::new(&Target::new("unix"), error, &[said.to_owned()], &[]);
+        assert_eq!(error.to_string(), message);
+    }
+
+    /// The messages are in lines.
+    #[track_caller]
+    fn check_said(errno: i32, said: &str, message: &str, hint: Option<&str>) {
+        let messages: Vec<String> = said.lines().map(str::to_owned).collect();
+        let error = io::Error::from_raw_os_error(errno);
+        let error = LoadError::new(&Target::new("task"), error, &messages, &[]);
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.hint().as_deref(), hint);
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_told_by_libbpfs_words() {
+        check_load(ENOSYS, "Couldn't load trivial BPF program.", "this kernel has no bpf(2)");
+        check_load(
+            ESRCH,
+            "kernel BTF is missing at '/sys/kernel/btf/vmlinux'",
+            "this kernel has no BTF",
+        );
+        let target = "prog 'dump': failed to find kernel BTF type ID of 'unix': -ESRCH";
+        check_load(ESRCH, target, "this kernel has no target `unix`");
+        let frame = |log: &str| {
+            format!("prog 'dump': -- BEGIN PROG LOAD LOG --\n{log}-- END PROG LOAD LOG --\n")
+        };
+        for kinds in ["fentry/fexit/fmod_ret and lsm", "fentry/fexit/fmod_ret, lsm, and struct_ops"]
+        {
+            let log =
+                frame(&format!("Only {kinds} programs can be sleepable\nprocessed 0 insns\n"));
+            check_load(EINVAL, &log, "this kernel has no sleepable iterators (`iter.s/…`)");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_told_and_not_its_consequence() {
+        check_said(
+            EBADF,
+            "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=-2: -EBADF\nfailed to load object 'x'",
+            "slot 0 of its map `jmp` is to hold the program `f2`, which is not loaded",
+            None,
+        );
+        check_said(
+            EINVAL,
+            "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=5: -EINVAL\nfailed to load object 'x'",
+            "slot 0 of its map `jmp` cannot hold the program `f2`, which is of another kind",
+            Some(
+                "a program goes only into a map that programs of the same target, and of the same \
+                 SEC(\"iter/…\") or SEC(\"iter.s/…\"), use",
+            ),
+        );
+        check_said(
+            EINVAL,
+            "map 'huge': failed to create: -EINVAL",
+            "failed to create its map `huge`: Invalid argument (os error 22)",
+            None,
+        );
+        check_said(
+            EINVAL,
+            "extern (kcfg) 'CONFIG_HZ': value '250' implies integer type\nerror parsing system Kconfig line \
+             'CONFIG_HZ': -EINVAL",
+            "this kernel's `CONFIG_HZ` does not fit the program's variable: value '250' implies integer type",
+            Some("declare it with a type that its value fits"),
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_whole() {
+        check_said(
+            E2BIG,
+            "prog 'f': BPF program load failed: -E2BIG\nprog 'f': failed to load: -E2BIG\nfailed to load \
+             object 'x'",
+            "prog 'f': BPF program load failed: Argument list too long (os error 7)",
+            None,
+        );
+        check_said(
+            4003,
+            "object 'x': loading non-native endianness is unsupported",
+            "object 'x': loading non-native endianness is unsupported",
+            None,
+        );
+        check_said(
+            ENOMEM,
+            "failed to load object 'x'",
+            "Cannot allocate memory (os error 12)",
+            None,
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! Object files → what they hold: opened, never loaded.
+//!
+//! In: paths. Out: the bytes of every object, read once, so that what is hashed is what is loaded,
+//! and the facts that [`desired`](iterctl_core::desired) needs of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256 as Hasher};
+
+use crate::host::contents;
+use crate::host::kernel;
+use iterctl_core::anatomy::{Malformed, anatomy};
+use iterctl_core::desired::ObjectFacts;
+use iterctl_core::fault::{ByteOrder, ObjectFault};
+use iterctl_core::names::Sha256;
+
+/// Objects larger than this, in bytes, are refused: real ones have tens of kilobytes.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// `EM_BPF` of include/uapi/linux/elf-em.h.
+const EM_BPF: u16 = 247;
+
+/// Every object that a manifest names.
+#[derive(Debug, Default)]
+pub struct Objects {
+    objects: BTreeMap<PathBuf, Result<Object, ObjectFault>>,
+}
+
+#[derive(Debug)]
+struct Object {
+    bytes: Vec<u8>,
+    facts: ObjectFacts,
+}
+
+impl Objects {
+    /// Reads and opens every one. Each that can be read is shown to `may_use` before anything looks
+    /// into it.
+    ///
+    /// # Errors
+    /// The first that `may_use` refuses.
+    pub fn read(
+        paths: &BTreeSet<PathBuf>,
+        may_use: impl Fn(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let mut objects = BTreeMap::new();
+        for path in paths {
+            let object = match read_bytes(path) {
+                Ok(bytes) => {
+                    may_use(path)?;
+                    look_into(path, bytes)
+                }
+                Err(fault) => Err(fault),
+            };
+            objects.insert(path.clone(), object);
+        }
+        Ok(Self { objects })
+    }
+
+    /// What is known of them.
+    pub fn facts(&self) -> BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>> {
+        self.objects
+            .iter()
+            .map(|(path, object)| {
+                let facts = object.as_ref().map(|object| object.facts.clone());
+                (path.clone(), facts.map_err(Clone::clone))
+            })
+            .collect()
+    }
+
+    /// The bytes of a good object.
+    pub fn bytes(&self, path: &Path) -> Option<&[u8]> {
+        Some(&self.objects.get(path)?.as_ref().ok()?.bytes)
+    }
+}
+
+fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
+    Ok(Object { facts: facts_of(path, &bytes)?, bytes })
+}
+
+/// What an object says of itself.
+///
+/// # Errors
+/// Where it cannot be used at all.
+pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
+    check_header(path, bytes)?;
+    let anatomy = anatomy(bytes).map_err(|why| malformed(path, &why))?;
+    let contents = kernel::look_into(path, bytes, &anatomy.externs())
+        .map_err(|why| ObjectFault::Rejected(path.to_path_buf(), why))?;
+    let sha256 = Sha256::from(<[u8; 32]>::from(Hasher::digest(bytes)));
+    Ok(ObjectFacts {
+        sha256,
+        iterators: contents.iterators,
+        maps: contents.maps,
+        globals: contents.globals,
+        externs: contents.externs,
+        anatomy,
+    })
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
+    let owned = || path.to_path_buf();
+    let unreadable = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            ObjectFault::Missing(owned())
+        } else {
+            ObjectFault::Unreadable(owned(), error.to_string())
+        }
+    };
+    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let file =
+        OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(ObjectFault::NotAFile(owned()));
+    }
+    let bytes = contents::read(&file, LARGEST).map_err(unreadable)?;
+    bytes.ok_or_else(|| ObjectFault::TooLarge(owned(), metadata.len(), LARGEST))
+}
+
+fn malformed(path: &Path, why: &Malformed) -> ObjectFault {
+    match why {
+        Malformed::NoSymbols => ObjectFault::NoSymbols(path.to_path_buf()),
+        Malformed::Elf(why) => ObjectFault::Malformed(path.to_path_buf(), why.clone()),
+    }
+}
+
+/// libbpf says no more than "invalid argument" to what is no BPF object.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
+    let not_elf = || ObjectFault::NotElf(path.to_path_buf());
+    let header: &[u8; 20] = bytes.first_chunk().ok_or_else(not_elf)?;
+    if !header.starts_with(b"\x7fELF") {
+        return Err(not_elf());
+    }
+    // EI_DATA, the sixth byte, is 2 where the file is big-endian.
+    let machine = [header[18], header[19]];
+    let (machine, order) = match header[5] {
+        2 => (u16::from_be_bytes(machine), ByteOrder::Big),
+        _ => (u16::from_le_bytes(machine), ByteOrder::Little),
+    };
+    if machine != EM_BPF {
+        return Err(ObjectFault::NotBpf(path.to_path_buf(), machine));
+    }
+    // libbpf opens it, and refuses to load it with a number that is no errno.
+    if order != ByteOrder::NATIVE {
+        return Err(ObjectFault::OtherByteOrder(path.to_path_buf(), order));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elf(data: u8, machine: [u8; 2]) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, data]);
+        bytes[18..20].copy_from_slice(&machine);
+        bytes
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Result<(), ObjectFault>) {
+        assert_eq!(check_header(Path::new("x"), bytes), expected);
+    }
+
+    #[test]
+    fn only_elf_files_for_bpf_reach_libbpf() {
+        let not_elf = || Err(ObjectFault::NotElf(PathBuf::from("x")));
+        check(b"", not_elf());
+        check(b"\x7fELF", not_elf());
+        check(b"#!/bin/sh and much more than twenty bytes", not_elf());
+        check(&elf(1, [62, 0]), Err(ObjectFault::NotBpf(PathBuf::from("x"), 62)));
+        check(&elf(1, [247, 0]), Ok(()));
+        let big = ObjectFault::OtherByteOrder(PathBuf::from("x"), ByteOrder::Big);
+        check(&elf(2, [0, 247]), if cfg!(target_endian = "big") { Ok(()) } else { Err(big) });
+    }
+}

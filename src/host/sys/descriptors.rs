@@ -1,0 +1,39 @@
+//! `/proc/thread-self/fd`: descriptors as paths. Not every thread has those of the others:
+//! [`threads`](super::threads).
+
+use std::cell::OnceCell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
+use rustix::path::DecInt;
+
+const DESCRIPTORS: &str = "/proc/thread-self/fd";
+
+/// A path that leads to what is behind a descriptor of this thread's, for calls that take none.
+pub fn path(fd: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("{DESCRIPTORS}/{}", fd.as_fd().as_raw_fd()))
+}
+
+/// What the kernel has named what is behind a descriptor of this thread's.
+///
+/// # Errors
+/// The system's, for instance where no procfs is mounted on /proc.
+pub fn name(fd: impl AsFd) -> io::Result<Vec<u8>> {
+    thread_local! {
+        // On the way to it are names that would be looked up each time.
+        static DIRECTORY: OnceCell<OwnedFd> = const { OnceCell::new() };
+    }
+    DIRECTORY.with(|directory| {
+        let directory = match directory.get() {
+            Some(directory) => directory,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let opened = openat(CWD, DESCRIPTORS, flags, Mode::empty())?;
+                directory.get_or_init(|| opened)
+            }
+        };
+        Ok(readlinkat(directory, DecInt::from_fd(fd), Vec::new())?.into_bytes())
+    })
+}
