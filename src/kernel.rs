@@ -31,7 +31,7 @@ pub use externs::unmet;
 pub use features::features;
 pub(crate) use ffi::use_own_descriptors;
 pub use link::IteratorLink;
-pub use load::{Loaded, load, rehearse, reopen};
+pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse, reopen};
 pub use log::show_all;
 pub use map::{FoundMaps, find_maps, pin_map};
 pub use open::look_into;

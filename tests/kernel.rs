@@ -17,6 +17,7 @@ mod kernel {
     mod walked;
 
     mod apply;
+    mod both_ways;
     mod bpftool;
     mod drift;
     mod errors;

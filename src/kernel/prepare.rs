@@ -12,10 +12,13 @@ use std::path::Path;
 use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 
 use super::error::LoadError;
+use super::features::lacks_sleepable;
 use super::{ffi, globals, map, max_entries, open};
 use crate::anatomy::{Needs, anatomy, with_weak_externs};
 use crate::desired::Program;
+use crate::feature::Feature;
 use crate::meta::MapId;
+use crate::target::Sleep;
 
 /// What is loaded.
 pub(super) struct Wanted<'a> {
@@ -28,7 +31,20 @@ pub(super) struct Wanted<'a> {
     pub(super) walked: &'a BTreeSet<&'a str>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// The same, if this kernel loads such programs.
+    pub(super) fn new(
+        program: &'a Program,
+        bytes: &'a [u8],
+        given: &'a BTreeMap<String, MapId>,
+        walked: &'a BTreeSet<&'a str>,
+    ) -> Result<Self, LoadError> {
+        if program.sleep == Sleep::Allowed && lacks_sleepable() {
+            return Err(LoadError::Lacks(Feature::Sleepable));
+        }
+        Ok(Self { program, bytes, given, walked })
+    }
+
     /// What the program needs of its object.
     pub(super) fn needs(&self) -> Result<Needs, LoadError> {
         let anatomy = anatomy(self.bytes).map_err(|why| LoadError::Open(why.to_string()))?;
