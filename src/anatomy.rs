@@ -46,9 +46,9 @@ pub struct Needs {
     pub core: BTreeSet<CoreKind>,
     /// The helpers that these programs call, by number.
     pub helpers: BTreeSet<u32>,
-    /// Whether they follow a pointer of their context into the kernel's memory, as far as that is told
-    /// without running them.
-    pub reads_kernel: bool,
+    /// Whether the program reads the kernel's memory through a pointer of its context, and has no CO-RE
+    /// relocation of a field: as far as that is told without running it.
+    pub reads_fixed_layout: bool,
     /// Whether the first thing that the program does is to put its context on the stack, as code does that
     /// is compiled with `-O0`.
     pub is_unoptimised: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::core_relo::CoreRelocations;
+use super::core_relo::{CoreRelocations, Kind};
 use super::layout::{Layout, MAPS, Reference};
 use super::{Needs, code};
 
@@ -23,7 +23,9 @@ pub(super) fn needs(layout: &Layout<'_>, core: &CoreRelocations, entry: usize) -
     let others = layout.externs().filter(|name| !walk.needs.externs.contains(*name));
     Needs {
         other_externs: others.map(str::to_owned).collect(),
-        reads_kernel: code::reads_kernel(layout, function),
+        // With CO-RE, the offsets in the context are not the kernel's either.
+        reads_fixed_layout: !walk.needs.core.contains(&Kind::Field)
+            && code::reads_kernel(layout, function),
         is_unoptimised: code::is_unoptimised(code),
         ..walk.needs
     }

@@ -6,7 +6,7 @@ use serde_spanned::Spanned;
 
 use super::resolver::{Resolver, Written};
 use super::{MapRef, ObjectFacts, Param};
-use crate::anatomy::{CoreKind, is_gpl_compatible};
+use crate::anatomy::is_gpl_compatible;
 use crate::fault::{Candidate, Concern, Place, Problem, Warning};
 use crate::target::Sleep;
 
@@ -88,8 +88,7 @@ pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concer
         Concern::OtherContext { context: context.clone(), target: candidate.target.clone() }
     });
     let needs = facts.anatomy.programs.get(&candidate.program);
-    let has_fixed_layout =
-        needs.is_some_and(|needs| needs.reads_kernel && !needs.core.contains(&CoreKind::Field));
+    let has_fixed_layout = needs.is_some_and(|needs| needs.reads_fixed_layout);
     other_context.into_iter().chain(has_fixed_layout.then_some(Concern::NoCore)).collect()
 }
 
