@@ -33,7 +33,7 @@ int in_trie(struct bpf_iter__task *ctx)
 	count = bpf_map_lookup_elem(&trie, &key);
 	if (!count)
 		bpf_map_update_elem(&trie, &key, &one, BPF_ANY);
-	BPF_SEQ_PRINTF(ctx->meta->seq, "read %s\n", count ? "before" : "first");
+	BPF_SEQ_PRINTF(ctx->meta->seq, "found %d\n", !!count);
 	return 0;
 }
 
