@@ -113,8 +113,8 @@ fn programs_in_the_slots_of_a_map_are_needed() {
     check("tail_call", "print", &printer("print"));
     let first = Needs {
         programs: names("first next"),
-        maps: names("sized_later of_tomorrow settings steps"),
-        held: names("sized_later of_tomorrow settings steps"),
+        maps: names("sized_later of_tomorrow settings packet_steps"),
+        held: names("sized_later of_tomorrow settings packet_steps"),
         helpers: [LOOKUP, TAIL_CALL].into(),
         ..Needs::default()
     };

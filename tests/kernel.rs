@@ -54,6 +54,7 @@ mod kernel {
     mod rivals;
     mod same_name;
     mod sets;
+    mod siblings;
     mod tail_calls;
     mod targets;
     mod transaction;
