@@ -19,6 +19,7 @@ mod kernel {
     mod apply;
     mod both_ways;
     mod bpftool;
+    mod by_name;
     mod drift;
     mod errors;
     mod export;
