@@ -11,7 +11,9 @@ use iterctl::object::facts_of;
 use object::Endianness;
 use object::elf::{FileHeader64, STB_WEAK};
 use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::read::{
+    Object as _, ObjectSection as _, ObjectSymbol as _, Relocation, RelocationTarget,
+};
 
 /// Numbers of helpers.
 const LOOKUP: u32 = 1;
@@ -129,11 +131,9 @@ fn subprograms_are_followed_by_relocation_and_without() {
     let bytes = bytes("subprograms");
     let object: ElfFile64<'_, Endianness> = ElfFile64::parse(&*bytes).expect("it is an ELF file");
     let text = object.section_by_name(".text").expect("it has subprograms");
-    let named = |relocation: &object::read::Relocation| match relocation.target() {
-        object::read::RelocationTarget::Symbol(index) => {
-            object.symbol_by_index(index).and_then(|symbol| symbol.name()).unwrap_or_default()
-        }
-        _ => "",
+    let named = |relocation: &Relocation| {
+        let RelocationTarget::Symbol(index) = relocation.target() else { return "" };
+        object.symbol_by_index(index).and_then(|symbol| symbol.name()).unwrap_or_default()
     };
     let named: BTreeSet<&str> = text.relocations().map(|(_, one)| named(&one)).collect();
     assert_eq!(named, BTreeSet::from(["of_global", "of_static", "last_static"]));
