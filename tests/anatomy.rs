@@ -109,18 +109,26 @@ fn maps_in_the_slots_of_a_map_are_needed_and_not_held() {
 }
 
 #[test]
+fn what_is_called_where_a_program_throws_is_needed_and_not_held() {
+    let throwing = Needs {
+        maps: names("thrown"),
+        sections: names(".rodata .bss"),
+        ..user("dump", "", &[LOOKUP])
+    };
+    check("throwing", "dump", &throwing);
+}
+
+#[test]
 fn programs_in_the_slots_of_a_map_are_needed() {
     let dump = Needs { programs: names("dump print"), ..user("dump", "steps", &[TAIL_CALL]) };
     check("tail_call", "dump", &dump);
     check("tail_call", "print", &printer("print"));
-    let first = Needs {
-        programs: names("first next"),
-        maps: names("sized_later of_tomorrow settings packet_steps"),
-        held: names("sized_later of_tomorrow settings packet_steps"),
-        helpers: [LOOKUP, TAIL_CALL].into(),
-        ..Needs::default()
-    };
-    check("beside_maps", "first", &first);
+    let anatomy = anatomy(&bytes("beside_maps")).expect("the object is good");
+    assert_eq!(
+        anatomy.programs.keys().collect::<Vec<_>>(),
+        ["dump"],
+        "the others are no iterators"
+    );
 }
 
 /// `outer` calls `inner` without a relocation: both are in the section `.text`.
@@ -225,16 +233,6 @@ fn reads_at_fixed_offsets_are_seen() {
     // Keys and values are not the kernel's.
     has_fixed_layout("fixed_elem", "element", false);
     check("elem", "dump_elem", &printer("dump_elem"));
-}
-
-#[test]
-fn code_that_was_not_optimised_is_seen() {
-    let is_unoptimised = |object: &str, program: &str| {
-        anatomy(&bytes(object)).expect("the object is good").programs[program].is_unoptimised
-    };
-    assert!(is_unoptimised("unoptimised", "dump"));
-    assert!(!is_unoptimised("no_core", "dump"));
-    assert!(!is_unoptimised("subprograms", "called"));
 }
 
 #[test]

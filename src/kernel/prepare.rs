@@ -14,7 +14,7 @@ use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 use super::error::LoadError;
 use super::features::lacks_sleepable;
 use super::{ffi, globals, map, max_entries, open};
-use crate::anatomy::{Needs, anatomy, with_weak_externs};
+use crate::anatomy::{Needs, needs, with_weak_externs};
 use crate::desired::Program;
 use crate::feature::Feature;
 use crate::meta::MapId;
@@ -47,9 +47,8 @@ impl<'a> Wanted<'a> {
 
     /// What the program needs of its object.
     pub(super) fn needs(&self) -> Result<Needs, LoadError> {
-        let anatomy = anatomy(self.bytes).map_err(|why| LoadError::Open(why.to_string()))?;
-        let mut programs = anatomy.programs;
-        programs.remove(&self.program.name).ok_or(LoadError::NoProgram)
+        let needs = needs(self.bytes, &self.program.name);
+        needs.map_err(|why| LoadError::Open(why.to_string()))?.ok_or(LoadError::NoProgram)
     }
 
     /// The object, ready to be loaded.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::Func;
 use libbpf_rs::query::{MapInfoIter, ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{MapCore as _, MapHandle};
 use rustix::process::Signal;
@@ -175,4 +177,18 @@ fn maps_that_cannot_be_made_need_not_be_there() {
 #[ignore = "needs root: make test runs it"]
 fn externs_that_no_kernel_has_need_not_be_there() {
     loads("beside_externs.bpf.o", &[]);
+}
+
+/// The function that the kernel calls where the program throws is loaded with it, and what that uses is there.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn what_is_called_where_a_program_throws_comes_along() {
+    let btf = Btf::from_vmlinux().expect("every kernel of the tests has BTF");
+    if btf.type_by_name::<Func<'_>>("bpf_throw").is_none() {
+        panic!("skipped: this kernel lacks the function `bpf_throw` (since Linux 6.7)");
+    }
+    let sandbox = Sandbox::new();
+    let run = sandbox.iterctl("read --bpffs bpf throwing.bpf.o").exits(0);
+    let own = std::process::id().to_string();
+    assert!(run.stdout.lines().any(|line| line == own), "{run}");
 }
