@@ -142,6 +142,8 @@ tests/objects/big_endian.bpf.o: tests/objects/tasks_v1.bpf.c
 tests/objects/big_endian.bpf.o: BPF_CFLAGS := $(subst -target bpf,-target $(OTHER_ENDIAN),$(BPF_CFLAGS))
 tests/objects/no_btf.bpf.o: tests/objects/no_core.bpf.c
 tests/objects/no_btf.bpf.o: BPF_CFLAGS := $(filter-out -g,$(BPF_CFLAGS))
+tests/objects/unoptimised.bpf.o: tests/objects/no_core.bpf.c
+tests/objects/unoptimised.bpf.o: BPF_CFLAGS := $(subst -O2,-O0,$(BPF_CFLAGS))
 
 # A command or a file that shows that a package is there, and the package.
 define need

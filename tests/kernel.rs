@@ -17,7 +17,9 @@ mod kernel {
     mod walked;
 
     mod apply;
+    mod both_ways;
     mod bpftool;
+    mod by_name;
     mod drift;
     mod errors;
     mod export;
@@ -53,6 +55,7 @@ mod kernel {
     mod rivals;
     mod same_name;
     mod sets;
+    mod siblings;
     mod tail_calls;
     mod targets;
     mod transaction;

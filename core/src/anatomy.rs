@@ -19,7 +19,7 @@ use self::layout::Layout;
 /// What an object says of itself before libbpf sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anatomy {
-    /// Every program that is not a mere subprogram, by its name.
+    /// Every iterator, by its name.
     pub programs: BTreeMap<String, Needs>,
     /// The licence that the object declares in its section `license`.
     pub licence: Option<String>,
@@ -46,12 +46,9 @@ pub struct Needs {
     pub core: BTreeSet<CoreKind>,
     /// The helpers that these programs call, by number.
     pub helpers: BTreeSet<u32>,
-    /// Whether they follow a pointer of their context into the kernel's memory, as far as that is told
-    /// without running them.
-    pub reads_kernel: bool,
-    /// Whether the first thing that the program does is to put its context on the stack, as code does that
-    /// is compiled with `-O0`.
-    pub is_unoptimised: bool,
+    /// Whether the program reads the kernel's memory through a pointer of its context, and has no CO-RE
+    /// relocation of a field: as far as that is told without running it.
+    pub reads_fixed_layout: bool,
 }
 
 /// What a program takes from the kernel by its name.
@@ -75,9 +72,13 @@ impl Extern {
 }
 
 impl Anatomy {
-    /// The names of all externs that programs use.
+    /// The names of all externs that the object's programs use.
     pub fn externs(&self) -> BTreeSet<String> {
-        self.programs.values().flat_map(|needs| needs.externs.iter().cloned()).collect()
+        let all = self
+            .programs
+            .values()
+            .flat_map(|needs| needs.externs.iter().chain(&needs.other_externs));
+        all.cloned().collect()
     }
 }
 
@@ -106,13 +107,24 @@ impl fmt::Display for Malformed {
 pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
     let layout = Layout::read(bytes)?;
     let core = core_relo::relocations(&layout);
-    let names = layout.entry_points().map(|entry| layout.functions[entry].name.to_owned());
-    let needs = layout.entry_points().map(|entry| reach::needs(&layout, &core, entry));
+    let names = layout.iterators().map(|entry| layout.functions[entry].name.to_owned());
+    let needs = layout.iterators().map(|entry| reach::needs(&layout, &core, entry));
     Ok(Anatomy {
         programs: names.zip(needs).collect(),
         licence: layout.licence(),
         weak: layout.weak_externs().map(str::to_owned).collect(),
     })
+}
+
+/// What one iterator of the file needs; `None` if there is none of that name.
+///
+/// # Errors
+/// As [`anatomy()`].
+pub fn needs(bytes: &[u8], iterator: &str) -> Result<Option<Needs>, Malformed> {
+    let layout = Layout::read(bytes)?;
+    let core = core_relo::relocations(&layout);
+    let entry = layout.iterators().find(|entry| layout.functions[*entry].name == iterator);
+    Ok(entry.map(|entry| reach::needs(&layout, &core, entry)))
 }
 
 /// The same bytes, but with weak bindings of these externs: libbpf takes zero for a weak one that the kernel

@@ -173,11 +173,6 @@ pub enum Problem {
     },
     /// A program that may sleep, for a target that takes none.
     SleepNotTaken(Target),
-    /// A program that calls what only programs under the GPL may call, in an object under no such licence.
-    NotGpl {
-        /// What the object declares, if it declares something.
-        licence: Option<String>,
-    },
     /// A map that is needed, and has no number of entries.
     MapWithoutSize(String),
     /// A map given to a target that takes none.
@@ -259,6 +254,11 @@ pub struct Warning {
 pub enum Concern {
     /// The program reads the kernel's structures, and has no CO-RE relocations.
     NoCore,
+    /// The program has calls of what only programs under the GPL may call, in an object under no such licence.
+    NotGpl {
+        /// What the object declares, if it declares something.
+        licence: Option<String>,
+    },
     /// The program takes the context of another target than it walks.
     OtherContext {
         /// The target whose context it takes.

@@ -77,8 +77,7 @@ const fn known(name: &'static str, since: &'static str, takes: Takes, sleeps: bo
     Known { name, since, takes, sleeps }
 }
 
-/// Names of so many letters may have two wrong; of so many, none: `tcp` and `mcp` are nothing alike.
-const LONG: usize = 8;
+/// Names of so many letters are never near: `tcp` and `mcp` are nothing alike.
 const SHORT: usize = 3;
 
 impl Target {
@@ -102,17 +101,16 @@ impl Target {
     }
 
     /// The known target that it is a misspelling of: one letter is wrong, missing or too much, or two are
-    /// exchanged; in long names, two such. A digit makes another name: `udp6` is none of `udp`.
+    /// exchanged. A digit makes another name: `udp6` is none of `udp`.
     pub fn misspelt(&self) -> Option<&'static str> {
+        let digits = |name: &str| -> String { name.chars().filter(char::is_ascii_digit).collect() };
         let is_near = |known: &&Known| {
-            let most = if known.name.len() < LONG { 1 } else { 2 };
-            known.name != &*self.0
-                && known.name.len() > SHORT
-                && damerau_levenshtein(known.name, &self.0) <= most
+            known.name.len() > SHORT
+                && damerau_levenshtein(known.name, &self.0) == 1
+                && digits(known.name) == digits(&self.0)
         };
-        let has_digit = |name: &str| name.bytes().any(|byte| byte.is_ascii_digit());
-        let near = KNOWN.iter().find(is_near).filter(|_| self.known().is_none())?;
-        (has_digit(near.name) == has_digit(&self.0)).then_some(near.name)
+        let near = KNOWN.iter().find(is_near).map(|known| known.name);
+        near.filter(|_| self.known().is_none())
     }
 
     /// Whether it takes programs that may sleep; `None` for one that is not known. It is registered with
@@ -175,7 +173,18 @@ mod tests {
         assert_eq!(misspelt("bpf_map_elems"), Some("bpf_map_elem"));
         assert_eq!(misspelt("task_fiel"), Some("task_file"));
         assert_eq!(misspelt("netlnik"), Some("netlink"));
-        for right in ["task", "udp6", "tcp4", "warp_core", "bpf_btf", "io_uring", "sctp", "files"] {
+        for right in [
+            "task",
+            "udp6",
+            "tcp4",
+            "warp_core",
+            "bpf_btf",
+            "io_uring",
+            "sctp",
+            "files",
+            "ipv4_route",
+            "task_mm",
+        ] {
             assert_eq!(misspelt(right), None, "{right}");
         }
     }

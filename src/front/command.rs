@@ -334,17 +334,28 @@ fn needed_maps(observed: &Observed, but: &BTreeSet<&PinPath>) -> BTreeSet<MapId>
 }
 
 /// Lets maps go that no pinned iterator needs any more. Only under the lock.
-fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> anyhow::Result<Vec<Diagnostic>> {
-    let left = bpffs.release_kept(needed).context("failed to look for maps that are kept")?;
+fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> Vec<Diagnostic> {
+    let left = match bpffs.release_kept(needed) {
+        Ok(left) => left,
+        Err(why) => vec![(bpffs.path().to_path_buf(), why)],
+    };
     let warning = |(path, why): (PathBuf, io::Error)| {
         let what = format!("failed to let maps go that are kept in {}", Escaped::new(&path));
         error::warning(&anyhow::Error::from(why).context(what))
     };
-    Ok(left.into_iter().map(warning).collect())
+    left.into_iter().map(warning).collect()
+}
+
+/// What applies before have left.
+struct Remains {
+    /// What is said of it.
+    notes: Vec<Diagnostic>,
+    /// Whether maps are kept for pinned iterators, or were.
+    has_kept_maps: bool,
 }
 
 /// Removes what killed applies have left. Only under the lock.
-fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Vec<Diagnostic>> {
+fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Remains> {
     let stale = bpffs.remove_stale_staging().context("failed to remove old staging directories")?;
     let removed =
         (stale.removed > 0).then(|| error::note("removed what an apply that was killed had left"));
@@ -352,7 +363,8 @@ fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Vec<Diagnostic>> {
         let what = format!("failed to remove the old staging directory {}", Escaped::new(&path));
         error::warning(&anyhow::Error::from(why).context(what))
     });
-    Ok(removed.into_iter().chain(left).collect())
+    let notes = removed.into_iter().chain(left).collect();
+    Ok(Remains { notes, has_kept_maps: stale.has_kept_maps })
 }
 
 /// A plan as a report, without a comment.

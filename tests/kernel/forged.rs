@@ -1,10 +1,14 @@
 //! Stamps that somebody else has written: whoever may load a program can bind anything to it.
 
+use std::fs::{self, Permissions};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, ObjectBuilder};
+use sha2::{Digest as _, Sha256};
 
-use super::sandbox::{Sandbox, entry};
+use super::bpf;
+use super::sandbox::{Sandbox, entry, entry_with};
 
 /// The name of the stamp's map.
 const STAMP: &str = "iterctl.rodata";
@@ -111,6 +115,37 @@ fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
     is_foreign(&two, reason);
     let long = good + &" ".repeat(64 * 1024);
     is_foreign(&holding(long.as_bytes()), reason);
+}
+
+/// A stamp that is right in everything, but for the map that its program is said to have been given.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_map_that_the_program_does_not_hold_is_told() {
+    let sandbox = Sandbox::new();
+    let mut seen = bpf::map(MapType::Array, "seen", 8);
+    seen.update(&[0; 4], &41_u64.to_ne_bytes(), MapFlags::ANY).expect("it has one element");
+    seen.pin(sandbox.pin("seen")).expect("nothing is there");
+    let id = bpf::id(&seen);
+    let object = sandbox.file("reuse.bpf.o");
+    let digest = Sha256::digest(fs::read(&object).expect("it is there"));
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let source = sandbox.file("iters.toml");
+    let stamp = serde_json::json!({
+        "format": 1, "set": "iters", "source": [source], "object": object, "sha256": digest,
+        "program": "dump", "maps": { "seen": id }, "version": "9",
+    });
+    pin(&sandbox, "reuse.bpf.o", "x", &holding(stamp.to_string().as_bytes()));
+    assert_eq!(sandbox.read("x"), "seen 1\n", "it counts in a map of its own");
+    fs::set_permissions(sandbox.pin("x"), Permissions::from_mode(0o400)).expect("it is there");
+
+    let keys = "maps.seen.pinned = \"seen\"\nmode = \"0400\"";
+    sandbox.manifest("iters.toml", &entry_with("reuse.bpf.o", "x", keys));
+    let lines = [format!("~ x  the program does not hold map {id} as `seen`")];
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(2).plans(&lines);
+    sandbox.iterctl("apply -f iters.toml").exits(0).plans(&lines);
+    assert_eq!(sandbox.read("x"), "seen 42\n");
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
+    assert_eq!(sandbox.paths(), ["seen", "x"]);
 }
 
 #[test]

@@ -109,7 +109,9 @@ impl Sandbox {
     /// Puts another object in the place of one, as a package's update would.
     #[track_caller]
     pub(super) fn copy(&self, from: &str, to: &str) {
-        fs::copy(self.file(from), self.file(to)).expect("own folder");
+        let beside = self.file(&format!("{to}.new"));
+        fs::copy(self.file(from), &beside).expect("own folder");
+        fs::rename(beside, self.file(to)).expect("own folder");
     }
 
     /// Runs the binary with these arguments, separated by spaces.

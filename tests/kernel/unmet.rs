@@ -114,7 +114,7 @@ fn a_map_that_the_kernel_does_not_create() {
 fn a_licence_that_does_not_suffice() {
     check_rejected(
         "unlicensed.bpf.o",
-        "count",
+        "dump",
         "its licence must be one that the kernel counts as GPL-compatible: SEC(\"license\") holds one of \
          \"GPL\", \"GPL v2\", \"GPL and additional rights\", \"Dual BSD/GPL\", \"Dual MIT/GPL\", \
          \"Dual MPL/GPL\"",

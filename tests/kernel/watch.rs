@@ -25,7 +25,7 @@ mod wakes;
 const NEVER: Duration = Duration::from_secs(60);
 
 /// The binary, watching.
-struct Watching<'a> {
+pub(super) struct Watching<'a> {
     sandbox: &'a Sandbox,
     child: Child,
     rounds: Receiver<Value>,
@@ -34,7 +34,7 @@ struct Watching<'a> {
 impl<'a> Watching<'a> {
     /// Begins to watch iters.toml, and waits for the end of the first round.
     #[track_caller]
-    fn start(sandbox: &'a Sandbox, options: &str) -> (Self, Value) {
+    pub(super) fn start(sandbox: &'a Sandbox, options: &str) -> (Self, Value) {
         let watching = Self::spawn(sandbox, ITERCTL, &format!("-f iters.toml {options}"), &[]);
         let first = watching.round();
         (watching, first)
@@ -88,7 +88,7 @@ impl<'a> Watching<'a> {
 
     /// Waits for the next round, which changes exactly this: `pin a`, `replace b`.
     #[track_caller]
-    fn changes(&self, expected: &[&str]) {
+    pub(super) fn changes(&self, expected: &[&str]) {
         let round = self.round();
         assert_eq!(changes(&round, self.sandbox), expected, "{round:#}\n{}", self.log());
         assert_eq!(round["changed"], true, "{round:#}");
@@ -106,7 +106,7 @@ impl<'a> Watching<'a> {
 
     /// Has it go round. Nothing was worth a line since the last one, and nothing is to be done.
     #[track_caller]
-    fn has_nothing_to_do(&self) {
+    pub(super) fn has_nothing_to_do(&self) {
         self.asks(self.pid());
     }
 
@@ -141,7 +141,7 @@ impl<'a> Watching<'a> {
 
     /// Has it end, and gives its last word.
     #[track_caller]
-    fn stop(self, signal: Signal) -> Value {
+    pub(super) fn stop(self, signal: Signal) -> Value {
         let pid = self.pid();
         self.end(pid, signal)
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Prints "pid"; before it, a scheduler's operations that need not be there. */
+/* Prints "pid"; before it, a scheduler's operations, which another loader registers. */
 #include "iter.h"
 
 struct sched_ext_ops {
@@ -7,12 +7,12 @@ struct sched_ext_ops {
 	char name[128];
 } __attribute__((preserve_access_index));
 
-SEC("?struct_ops")
+SEC("struct_ops")
 void tick(__u64 *context)
 {
 }
 
-SEC("?.struct_ops")
+SEC(".struct_ops")
 struct sched_ext_ops ticking = {
 	.tick = (void *)tick,
 	.name = "iterctl_ticking",

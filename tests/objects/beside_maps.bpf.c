@@ -33,7 +33,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
 	__array(values, int (struct __sk_buff *));
-} steps SEC(".maps") = {
+} packet_steps SEC(".maps") = {
 	.values = { [0] = next },
 };
 
@@ -45,7 +45,7 @@ int first(struct __sk_buff *packet)
 	if (bpf_map_lookup_elem(&sized_later, &key) || bpf_map_lookup_elem(&of_tomorrow, &key) ||
 	    bpf_map_lookup_elem(&settings, &key))
 		return 1;
-	bpf_tail_call(packet, &steps, 0);
+	bpf_tail_call(packet, &packet_steps, 0);
 	return 0;
 }
 

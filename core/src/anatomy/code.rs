@@ -95,13 +95,6 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Whether the code begins with putting its context on the stack: clang does so with `-O0`.
-pub(super) fn is_unoptimised(code: &[u8]) -> bool {
-    instructions(code).next().is_some_and(|(_, first)| {
-        first.code == STORE_64 && first.destination == R10 && first.source == 1
-    })
-}
-
 /// What a register or a place on the stack holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {

@@ -7,6 +7,7 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader as _, Rel as _, SectionHeader as _, SectionTable, Sym as _};
 
 use super::Malformed;
+use crate::target::Target;
 
 /// Bytes of one instruction.
 pub(super) const INSTRUCTION: u64 = 8;
@@ -149,13 +150,27 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// The functions that are programs: they are in other sections than `.text`.
-    pub(super) fn entry_points(&self) -> impl Iterator<Item = usize> {
-        let is_entry = |function: &Function<'_>| self.sections[function.section].name != ".text";
-        self.functions
-            .iter()
-            .enumerate()
-            .filter(move |(_, function)| is_entry(function))
+    /// The functions that are iterators, as their section says.
+    pub(super) fn iterators(&self) -> impl Iterator<Item = usize> {
+        let is_iterator = |function: &Function<'_>| {
+            let section = self.sections.get(function.section);
+            section.is_some_and(|section| Target::of_section(section.name).is_some())
+        };
+        let functions = self.functions.iter().enumerate();
+        functions.filter(move |(_, function)| is_iterator(function)).map(|(index, _)| index)
+    }
+
+    /// The functions that the kernel calls where a program throws: BTF's tags name them, and libbpf loads them
+    /// with the programs that have such a tag (`bpf_object__relocate()`, libbpf 1.7). Which these are is not
+    /// looked at.
+    pub(super) fn exception_callbacks(&self) -> impl Iterator<Item = usize> {
+        const TAG: &[u8] = b"exception_callback:";
+        let btf = self.section(".BTF").unwrap_or_default();
+        let names: BTreeSet<&[u8]> =
+            btf.split(|byte| *byte == 0).filter_map(|string| string.strip_prefix(TAG)).collect();
+        let functions = self.functions.iter().enumerate();
+        functions
+            .filter(move |(_, function)| names.contains(function.name.as_bytes()))
             .map(|(index, _)| index)
     }
 

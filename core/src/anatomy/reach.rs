@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::core_relo::CoreRelocations;
+use super::core_relo::{CoreRelocations, Kind};
 use super::layout::{Layout, MAPS, Reference};
 use super::{Needs, code};
 
@@ -17,14 +17,15 @@ pub(super) fn needs(layout: &Layout<'_>, core: &CoreRelocations, entry: usize) -
     };
     walk.program(entry);
     walk.needs.held = walk.needs.maps.clone();
+    walk.functions(layout.exception_callbacks().collect());
     walk.follow_slots();
     let Some(function) = layout.functions.get(entry) else { return walk.needs };
-    let code = layout.code(function);
     let others = layout.externs().filter(|name| !walk.needs.externs.contains(*name));
     Needs {
         other_externs: others.map(str::to_owned).collect(),
-        reads_kernel: code::reads_kernel(layout, function),
-        is_unoptimised: code::is_unoptimised(code),
+        // With CO-RE, the offsets in the context are not the kernel's either.
+        reads_fixed_layout: !walk.needs.core.contains(&Kind::Field)
+            && code::reads_kernel(layout, function),
         ..walk.needs
     }
 }
@@ -44,7 +45,11 @@ impl Walk<'_> {
         if let Some(function) = self.layout.functions.get(entry) {
             self.needs.programs.insert(function.name.to_owned());
         }
-        let mut next = vec![entry];
+        self.functions(vec![entry]);
+    }
+
+    /// These functions, and those that they call.
+    fn functions(&mut self, mut next: Vec<usize>) {
         while let Some(function) = next.pop() {
             if self.seen.insert(function) {
                 next.extend(self.function(function));

@@ -6,7 +6,7 @@ use serde_spanned::Spanned;
 
 use super::resolver::{Resolver, Written};
 use super::{MapRef, ObjectFacts, Param};
-use crate::anatomy::{CoreKind, is_gpl_compatible};
+use crate::anatomy::is_gpl_compatible;
 use crate::fault::{Candidate, Concern, Place, Problem, Warning};
 use crate::target::Sleep;
 
@@ -36,12 +36,6 @@ impl Resolver<'_> {
         let Some(needs) = facts.anatomy.programs.get(&candidate.program) else {
             return self.faults.len() == before;
         };
-        let licence = facts.anatomy.licence.clone().filter(|licence| !licence.is_empty());
-        if !licence.as_deref().is_some_and(is_gpl_compatible)
-            && needs.helpers.iter().any(|helper| GPL_HELPERS.contains(helper))
-        {
-            self.fault(place(), Problem::NotGpl { licence });
-        }
         let is_open = |map: &&str| !maps.contains_key(*map) && !is_sized(written, map);
         for map in without_size(facts, &needs.maps).filter(is_open) {
             self.fault(place(), Problem::MapWithoutSize(map.to_owned()));
@@ -88,9 +82,16 @@ pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concer
         Concern::OtherContext { context: context.clone(), target: candidate.target.clone() }
     });
     let needs = facts.anatomy.programs.get(&candidate.program);
-    let has_fixed_layout =
-        needs.is_some_and(|needs| needs.reads_kernel && !needs.core.contains(&CoreKind::Field));
-    other_context.into_iter().chain(has_fixed_layout.then_some(Concern::NoCore)).collect()
+    let has_fixed_layout = needs.is_some_and(|needs| needs.reads_fixed_layout);
+    let licence = facts.anatomy.licence.clone().filter(|licence| !licence.is_empty());
+    // The verifier looks at no call in branches that constants turn off.
+    let may_be_refused = !licence.as_deref().is_some_and(is_gpl_compatible)
+        && needs.is_some_and(|needs| needs.helpers.iter().any(|one| GPL_HELPERS.contains(one)));
+    other_context
+        .into_iter()
+        .chain(has_fixed_layout.then_some(Concern::NoCore))
+        .chain(may_be_refused.then_some(Concern::NotGpl { licence }))
+        .collect()
 }
 
 /// Where the program is named; where it is not, the object.

@@ -47,7 +47,7 @@ impl Problem {
                 Some("a relative OBJ is looked for in the current folder".to_owned())
             }
             Self::Object(fault) => fault.help(),
-            Self::MisspeltTarget { .. } | Self::SleepNotTaken(_) | Self::NotGpl { .. } => {
+            Self::MisspeltTarget { .. } | Self::SleepNotTaken(_) => {
                 self.help(Language::Manifest)
             }
             Self::MapWithoutSize(map) => Some(format!(

@@ -75,10 +75,6 @@ impl Problem {
             Self::SleepNotTaken(target) => {
                 Some(format!("put the program into `SEC(\"iter/{target}\")`"))
             }
-            Self::NotGpl { .. } => Some(format!(
-                "write `char LICENSE[] SEC(\"license\") = \"GPL\"`; these count: {}",
-                join(GPL_COMPATIBLE.iter().map(|licence| format!("`{licence}`")))
-            )),
             Self::MapWithoutSize(map) => Some(format!(
                 "the loader of the object sets it: add `max-entries = {{ {map} = … }}`, or \
                  `maps = {{ {map} = … }}` for a map that exists"
@@ -270,17 +266,6 @@ impl Problem {
             Self::SleepNotTaken(target) => {
                 write!(f, "target `{target}` takes no sleepable program (`iter.s/…`)")
             }
-            Self::NotGpl { licence: Some(licence) } => write!(
-                f,
-                "the program calls functions that only GPL-compatible programs may call, and the object's licence \
-                 is `{}`",
-                licence.escape_debug()
-            ),
-            Self::NotGpl { licence: None } => write!(
-                f,
-                "the program calls functions that only GPL-compatible programs may call, and the object declares \
-                 no licence"
-            ),
             Self::MapWithoutSize(map) => {
                 write!(f, "max_entries of the object's map `{}` is 0", map.escape_debug())
             }
@@ -329,6 +314,10 @@ impl Concern {
             Self::NoCore => "compile it with `clang -g`, declare the structures with `preserve_access_index` (as \
                              vmlinux.h does), and strip it with nothing but `llvm-strip -g`"
                 .to_owned(),
+            Self::NotGpl { .. } => format!(
+                "write `char LICENSE[] SEC(\"license\") = \"GPL\"`; these count: {}",
+                join(GPL_COMPATIBLE.iter().map(|licence| format!("`{licence}`")))
+            ),
             Self::OtherContext { context, target } => format!(
                 "check the program's section, `SEC(\"iter/{target}\")`, and its argument, \
                  `struct bpf_iter__{context} *`"
@@ -344,6 +333,17 @@ impl fmt::Display for Concern {
                 f,
                 "the program has no CO-RE relocations: it reads the kernel's structures as they were laid out \
                  where it was compiled"
+            ),
+            Self::NotGpl { licence: Some(licence) } => write!(
+                f,
+                "the program calls functions that only GPL-compatible programs may call, and the object's \
+                 licence is `{}`",
+                licence.escape_debug()
+            ),
+            Self::NotGpl { licence: None } => write!(
+                f,
+                "the program calls functions that only GPL-compatible programs may call, and the object \
+                 declares no licence"
             ),
             Self::OtherContext { context, target } => write!(
                 f,

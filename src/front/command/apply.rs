@@ -98,7 +98,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     }
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let _lock = bpffs.lock(how.lock_timeout)?;
-    notes.extend(remove_stale_staging(&bpffs)?);
+    let remains = remove_stale_staging(&bpffs)?;
+    notes.extend(remains.notes);
     let plan = (how.plan)(desired, &look(&bpffs, Some(desired))?);
     if !plan.obstacles.is_empty() {
         let bpffs = bpffs.path().to_path_buf();
@@ -118,7 +119,9 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     let (mut pins, mut needed) = (BTreeMap::new(), BTreeSet::new());
     let mut look_again = || {
         let observed = look(&bpffs, Some(desired))?;
-        needed = needed_maps(&observed, &BTreeSet::new());
+        if remains.has_kept_maps {
+            needed = needed_maps(&observed, &BTreeSet::new());
+        }
         pins = verify((how.plan)(desired, &observed))?;
         Ok(())
     };
@@ -128,8 +131,8 @@ pub(super) fn carry_out(resolved: &Resolved, how: &How<'_>) -> anyhow::Result<Re
     report.changed = report.summary.changes() > 0;
     report.comment = comment(&report);
     report.diagnostics = notes;
-    if report.changed {
-        report.diagnostics.extend(release_kept(&bpffs, &needed)?);
+    if report.changed && remains.has_kept_maps {
+        report.diagnostics.extend(release_kept(&bpffs, &needed));
     }
     report.diagnostics.extend(untidy.iter().map(error::warning));
     Ok(report)

@@ -71,7 +71,7 @@ fn carry_out(
     lock_timeout: Duration,
 ) -> anyhow::Result<Report> {
     let _lock = bpffs.lock(lock_timeout)?;
-    let note = remove_stale_staging(bpffs)?;
+    let remains = remove_stale_staging(bpffs)?;
     let observed = look(bpffs, None)?;
     let plan = plan(&observed);
     if !plan.obstacles.is_empty() {
@@ -89,10 +89,11 @@ fn carry_out(
     } else {
         "nothing to do: the set has no pins".to_owned()
     };
-    report.diagnostics = note.into_iter().chain(untidy.iter().map(error::warning)).collect();
-    if report.changed {
+    report.diagnostics = remains.notes;
+    report.diagnostics.extend(untidy.iter().map(error::warning));
+    if report.changed && remains.has_kept_maps {
         let unpinned = plan.steps.iter().map(Step::path).collect();
-        report.diagnostics.extend(release_kept(bpffs, &needed_maps(&observed, &unpinned))?);
+        report.diagnostics.extend(release_kept(bpffs, &needed_maps(&observed, &unpinned)));
     }
     Ok(report)
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Bpffs, File, names_in, open_directory, proc_path, random_name};
 use iterctl_core::access::{Meta, Mode};
-use iterctl_core::pin_path::{PinPath, STAGING_PREFIX};
+use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
 
 /// A staging directory, mode 0700. Everything in it goes when it is removed; it also goes, as far as
 /// that succeeds, when it is dropped.
@@ -29,6 +29,8 @@ pub struct Stale {
     pub removed: usize,
     /// Those that are still there, and why.
     pub left: Vec<(PathBuf, io::Error)>,
+    /// Whether maps are [kept](super::Bpffs::keep).
+    pub has_kept_maps: bool,
 }
 
 /// The name of something in a staging directory.
@@ -167,6 +169,7 @@ impl Bpffs {
         let own_uid = rustix::process::geteuid().as_raw();
         for name in names_in(&open_directory(&self.root, Path::new("."), OFlags::RDONLY)?)? {
             let Ok(name) = name.to_str() else { continue };
+            stale.has_kept_maps |= name.starts_with(KEPT_PREFIX);
             if !name.starts_with(STAGING_PREFIX) {
                 continue;
             }

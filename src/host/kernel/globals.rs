@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use libbpf_rs::OpenObject;
 use libbpf_rs::btf::types::{
-    Array, Composite, DataSec, Enum, Enum64, Func, FuncProto, Int, IntEncoding, MemberAttr, Ptr,
-    Var,
+    Array, Composite, DataSec, Enum, Enum64, Func, FuncProto, Int, IntEncoding, Linkage,
+    MemberAttr, Ptr, Var,
 };
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize as _, ReferencesType as _};
 
@@ -67,7 +67,11 @@ fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Glob
 /// The target whose context a program takes, as its first argument says: `struct bpf_iter__task *` is of `task`.
 pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
     let btf = Btf::from_bpf_object(ffi::as_bpf_object(object)).ok()??;
-    let function: Func<'_> = btf.type_by_name(program)?;
+    // Static functions of other files that were linked may have its name.
+    let mut functions = btf.type_by_kind::<Func<'_>>();
+    let function = functions.find(|function| {
+        function.name().is_some_and(|name| name == program) && function.linkage() == Linkage::Global
+    })?;
     let prototype = FuncProto::try_from(function.referenced_type()).ok()?;
     let argument: Ptr<'_> = btf.type_by_id(prototype.get(0)?.ty)?;
     let name = bare(argument.referenced_type())?.name()?.to_str()?;

@@ -8,14 +8,11 @@ use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
 use super::error::{Declared, LoadError};
 use super::prepare::Wanted;
-use super::probe::lacks_sleepable;
 use super::{ffi, gen_loader, log, map, open, stamp};
 use iterctl_core::anatomy::Needs;
 use iterctl_core::desired::Program;
-use iterctl_core::feature::Feature;
 use iterctl_core::ids::{MapId, ProgramId};
 use iterctl_core::stamp::Stamp;
-use iterctl_core::target::Sleep;
 
 /// A loaded program. It lives in the kernel as long as this or a link to it does.
 #[derive(Debug)]
@@ -98,17 +95,54 @@ pub fn load(
     given: &BTreeMap<String, MapId>,
     walked: &BTreeSet<&str>,
 ) -> Result<Loaded, LoadError> {
-    if program.sleep == Sleep::Allowed && lacks_sleepable() {
-        return Err(LoadError::Lacks(Feature::Sleepable));
-    }
-    let wanted = Wanted { program, bytes, given, walked };
+    let wanted = Wanted::new(program, bytes, given, walked)?;
     let needs = wanted.needs()?;
-    if given.is_empty()
-        && let Some(loaded) = gen_loader::load(wanted.open(&needs)?, &needs)
-    {
-        return loaded.verify(&needs, given);
+    match by_loader(&wanted, &needs)? {
+        Some(loaded) => Ok(loaded),
+        None => by_libbpf(&wanted, &needs),
     }
-    let object = wanted.open(&needs)?;
+}
+
+/// The way that [`load()`] tries first: a loader that libbpf generates. `None` if the program cannot be loaded so,
+/// whatever the reason.
+///
+/// # Errors
+/// As [`load()`], before anything is loaded; and if the program does not hold a map that it should.
+pub fn load_by_loader(
+    program: &Program,
+    bytes: &[u8],
+    given: &BTreeMap<String, MapId>,
+    walked: &BTreeSet<&str>,
+) -> Result<Option<Loaded>, LoadError> {
+    let wanted = Wanted::new(program, bytes, given, walked)?;
+    by_loader(&wanted, &wanted.needs()?)
+}
+
+/// The way that [`load()`] falls back to, and that says why something does not load: libbpf itself.
+///
+/// # Errors
+/// As [`load()`].
+pub fn load_by_libbpf(
+    program: &Program,
+    bytes: &[u8],
+    given: &BTreeMap<String, MapId>,
+    walked: &BTreeSet<&str>,
+) -> Result<Loaded, LoadError> {
+    let wanted = Wanted::new(program, bytes, given, walked)?;
+    by_libbpf(&wanted, &wanted.needs()?)
+}
+
+fn by_loader(wanted: &Wanted<'_>, needs: &Needs) -> Result<Option<Loaded>, LoadError> {
+    if !wanted.given.is_empty() {
+        return Ok(None);
+    }
+    let loaded = gen_loader::load(wanted.open(needs)?, needs);
+    loaded.map(|loaded| loaded.verify(needs, wanted.given)).transpose()
+}
+
+fn by_libbpf(wanted: &Wanted<'_>, needs: &Needs) -> Result<Loaded, LoadError> {
+    let Wanted { program, given, .. } = *wanted;
+    let object = wanted.open(needs)?;
     let declared = Declared::all(&object);
     let (loaded, messages) = log::collect(|| ffi::load(object));
     let object =
@@ -127,7 +161,7 @@ pub fn load(
     let tail_call_maps =
         names.iter().filter_map(|name| own_maps.get(name.to_str()?).copied()).collect();
     let loaded = Loaded { program: fd, own_maps, tail_call_maps, _maps: Holder::Object(object) };
-    loaded.verify(&needs, given)
+    loaded.verify(needs, given)
 }
 
 /// Does of [`load()`] what comes before the first call of bpf(2): opens the object, leaves out of it what the
@@ -137,7 +171,8 @@ pub fn load(
 /// # Errors
 /// Everything that can be said against the object until then.
 pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
-    let wanted = Wanted { program, bytes, given: &BTreeMap::new(), walked: &BTreeSet::new() };
+    let (given, walked) = (BTreeMap::new(), BTreeSet::new());
+    let wanted = Wanted { program, bytes, given: &given, walked: &walked };
     let needs = wanted.needs()?;
     gen_loader::rehearse(wanted.open(&needs)?, &needs);
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::path::Path;
 
 use libbpf_rs::{MapType, OpenObject};
@@ -109,5 +110,6 @@ pub(super) fn open(
     let stem = stem.split('.').next().unwrap_or(stem);
     let name = CString::new(stem).map_err(|error| error.to_string())?;
     let (opened, messages) = log::collect(|| ffi::open(bytes, &name, configuration));
-    opened.map_err(|error| messages.last().cloned().unwrap_or_else(|| error.to_string()))
+    let silent = |error: io::Error| format!("it gives no reason but an errno: {error}");
+    opened.map_err(|error| messages.last().cloned().unwrap_or_else(|| silent(error)))
 }

@@ -12,10 +12,13 @@ use std::path::Path;
 use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 
 use super::error::LoadError;
+use super::probe::lacks_sleepable;
 use super::{ffi, globals, map, max_entries, open};
-use iterctl_core::anatomy::{Needs, anatomy, with_weak_externs};
+use iterctl_core::anatomy::{Needs, needs, with_weak_externs};
 use iterctl_core::desired::Program;
+use iterctl_core::feature::Feature;
 use iterctl_core::ids::MapId;
+use iterctl_core::target::Sleep;
 
 /// What is loaded.
 pub(super) struct Wanted<'a> {
@@ -28,12 +31,24 @@ pub(super) struct Wanted<'a> {
     pub(super) walked: &'a BTreeSet<&'a str>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// The same, if this kernel loads such programs.
+    pub(super) fn new(
+        program: &'a Program,
+        bytes: &'a [u8],
+        given: &'a BTreeMap<String, MapId>,
+        walked: &'a BTreeSet<&'a str>,
+    ) -> Result<Self, LoadError> {
+        if program.sleep == Sleep::Allowed && lacks_sleepable() {
+            return Err(LoadError::Lacks(Feature::Sleepable));
+        }
+        Ok(Self { program, bytes, given, walked })
+    }
+
     /// What the program needs of its object.
     pub(super) fn needs(&self) -> Result<Needs, LoadError> {
-        let anatomy = anatomy(self.bytes).map_err(|why| LoadError::Open(why.to_string()))?;
-        let mut programs = anatomy.programs;
-        programs.remove(&self.program.name).ok_or(LoadError::NoProgram)
+        let needs = needs(self.bytes, &self.program.name);
+        needs.map_err(|why| LoadError::Open(why.to_string()))?.ok_or(LoadError::NoProgram)
     }
 
     /// The object, ready to be loaded.

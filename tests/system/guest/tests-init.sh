@@ -6,6 +6,8 @@ export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
 ln -s /proc/self/fd /dev/fd
 chmod 1777 /tmp
 mount -t bpf bpf /sys/fs/bpf

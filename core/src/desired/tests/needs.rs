@@ -64,11 +64,6 @@ fn what_no_kernel_loads_is_refused() {
     };
     refused("misspelt", "there is no target `tasks`");
     refused("sleeps", "target `tcp` takes no sleepable program (`iter.s/…`)");
-    refused(
-        "prints",
-        "the program calls functions that only GPL-compatible programs may call, and the object's licence is \
-         `Apache-2.0`",
-    );
     let silent = of("bad.bpf.o", &program("silent"));
     check_pins(file(&silent), &["a task/silent 0600 1000:1000 below 0700"]);
 }
@@ -88,5 +83,15 @@ fn what_may_be_a_mistake_is_told_and_pinned() {
             ),
         ],
     );
+    let prints = of("bad.bpf.o", "program = 'prints'");
+    check_warnings(
+        file(&prints),
+        &[(
+            "'prints'",
+            "the program calls functions that only GPL-compatible programs may call, and the object's licence is \
+             `Apache-2.0`",
+        )],
+    );
+    check_warnings(file(&of("bad.bpf.o", "program = 'silent'")), &[]);
     check_warnings(file(&needy(SIZED)), &[]);
 }

@@ -87,7 +87,7 @@ pub(super) fn bad() -> Result<ObjectFacts, ObjectFault> {
 pub(super) fn odd() -> Result<ObjectFacts, ObjectFault> {
     let mut facts = holding(&["task/odd"])?;
     facts.iterators[0].context = Some("tcp".to_owned());
-    let needs = Needs { reads_kernel: true, ..Needs::default() };
+    let needs = Needs { reads_fixed_layout: true, ..Needs::default() };
     facts.anatomy.programs = [("odd".to_owned(), needs)].into();
     Ok(facts)
 }
