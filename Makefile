@@ -63,9 +63,9 @@ demo: deps objects build ## show every step on this machine, then clean up (need
 
 test: deps objects ## run all tests (those on the real kernel need root)
 ifeq ($(SUDO),)
-	cargo test --locked -- --include-ignored
+	cargo test --locked --workspace -- --include-ignored
 else
-	cargo test --locked
+	cargo test --locked --workspace
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
@@ -114,13 +114,13 @@ bench: deps-packages objects ## measure how long pinning and watch take (five mi
 	$(CARGO_AS_ROOT) bench --locked --features vendored --bench watch --bench pinning
 
 fmt:      ## format the code
-	cargo fmt
+	cargo fmt --all
 
 clippy:   ## lint the code
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 doc:      ## build the documentation
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 clean:    ## remove what was built
 	rm -f $(OBJECTS)

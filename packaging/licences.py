@@ -27,9 +27,9 @@ def linked_crates():
             if is_linked and not runs_in_rustc(crates[crate]) and crate not in found:
                 found.add(crate)
                 rest.append(crate)
-    return sorted(
-        (crates[crate] for crate in found - {root}), key=lambda crate: (crate["name"], crate["version"])
-    )
+    # What comes from no registry is iterctl's own.
+    others = (crates[crate] for crate in found if crates[crate]["source"])
+    return sorted(others, key=lambda crate: (crate["name"], crate["version"]))
 
 
 def runs_in_rustc(crate):

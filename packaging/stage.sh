@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts into target/package what the packages hold beside files of the repository: man pages, completions,
-# licences, examples without objects, Debian's changelog, and the program without its symbols for the rpm
+# licences, examples without objects, integrations, Debian's changelog, and the program without its symbols for the rpm
 # (cargo-deb strips by itself). Needs the program that `make static` builds, and SOURCE_DATE_EPOCH.
 set -eu
 cd "$(dirname "$0")/.."
@@ -25,7 +25,7 @@ done
 gzip -9n "$stage/licences"
 
 # The demo and the program that makes its map need the whole repository.
-find examples -name __pycache__ -prune -o \
+find examples integrations -name __pycache__ -prune -o \
 	-type f ! -name '*.bpf.o' ! -name '*.rs' ! -name demo.sh ! -name '.*' -print |
 	tar --create --files-from=- | tar --extract --directory="$stage"
 cp packaging/examples.mk "$stage/examples/Makefile"

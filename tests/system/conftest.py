@@ -26,7 +26,7 @@ def sandbox(tmp_path):
 
 @pytest.fixture(scope="session")
 def collections(tmp_path_factory):
-    """A folder with the collection of examples/ansible."""
+    """A folder with the collection of integrations/ansible."""
     folder = tmp_path_factory.mktemp("collections")
     install_collection(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Ansible, with the collection of examples/ansible installed as a user would."""
+"""Ansible, with the collection of integrations/ansible installed as a user would."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 from sandbox import ITERCTL, ROOT, VENV
 
 MODULE = "iterctl.bpf.iterctl"
-COLLECTION = ROOT / "examples/ansible"
+COLLECTION = ROOT / "integrations/ansible"
 
 
 def install_collection(folder):

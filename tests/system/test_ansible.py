@@ -1,4 +1,4 @@
-"""The collection of examples/ansible, on this machine; on several hosts, see test_fleet."""
+"""The collection of integrations/ansible, on this machine; on several hosts, see test_fleet."""
 
 import importlib.util
 

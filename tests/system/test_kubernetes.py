@@ -1,4 +1,4 @@
-"""The kustomizations of examples/kubernetes: they are what Kubernetes takes, and what they ask for is right for
+"""The kustomizations of integrations/kubernetes: they are what Kubernetes takes, and what they ask for is right for
 `iterctl watch`. There is no cluster here: `kubelet.py` and `runtime.py` do what a node would."""
 
 import os
@@ -14,7 +14,7 @@ from kubelet import Pod
 from runtime import make_image
 from sandbox import BPFFS, ITERCTL, OBJECTS, ROOT, Namespaces
 
-EXAMPLE = ROOT / "examples/kubernetes"
+EXAMPLE = ROOT / "integrations/kubernetes"
 TASKS, TCP = ROOT / "examples/tasks/tasks.bpf.o", ROOT / "examples/tcp/tcp.bpf.o"
 MIB = 1024 * 1024
 

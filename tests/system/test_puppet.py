@@ -1,11 +1,11 @@
-"""The module of examples/puppet, and the snippet of examples/chef as far as it goes without Chef."""
+"""The module of integrations/puppet, and the snippet of integrations/chef as far as it goes without Chef."""
 
 import re
 
 import pytest
 from sandbox import ITERCTL, ROOT
 
-EXAMPLES = ROOT / "examples"
+INTEGRATIONS = ROOT / "integrations"
 
 MANIFEST = 'set = "observe"\n[[iter]]\nobj = "tasks.bpf.o"\npath = "observe/tasks"\n'
 
@@ -20,7 +20,7 @@ def puppet(sandbox):
     manifest = sandbox.write("observe.toml", MANIFEST)
     folders = [f"--{name}={sandbox.folder}/puppet/{name}" for name in PUPPETS_FOLDERS]
     code = f"iterctl::manifest {{ '{manifest}': program => '{ITERCTL}' }}"
-    fixed = [f"--modulepath={EXAMPLES}/puppet/modules", "--color=false", "--detailed-exitcodes", "-e", code]
+    fixed = [f"--modulepath={INTEGRATIONS}/puppet/modules", "--color=false", "--detailed-exitcodes", "-e", code]
 
     def run(*flags, status):
         done = sandbox.run("puppet", "apply", *folders, *fixed, *flags, status=status)
@@ -58,4 +58,4 @@ def test_an_error_is_not_taken_for_drift(puppet, sandbox):
 
 
 def test_the_chef_snippet_is_ruby(sandbox):
-    assert sandbox.run("ruby", "-c", EXAMPLES / "chef/iterators.rb").stdout == "Syntax OK\n"
+    assert sandbox.run("ruby", "-c", INTEGRATIONS / "chef/iterators.rb").stdout == "Syntax OK\n"

@@ -1,4 +1,4 @@
-"""The states of examples/salt, without a master."""
+"""The states of integrations/salt, without a master."""
 
 import json
 
@@ -21,7 +21,7 @@ def salt(sandbox):
         "--local",
         "--id=sandbox",
         f"--config-dir={sandbox.folder}/conf",
-        f"--file-root={ROOT}/examples/salt",
+        f"--file-root={ROOT}/integrations/salt",
     ]
     pillar = "pillar=" + json.dumps({"iterctl": {"manifest": str(manifest), "set": "observe"}})
     output = ["--out=json", "--retcode-passthrough"]
