@@ -94,14 +94,14 @@ impl fmt::Display for ObjectFault {
             }
             Self::OtherByteOrder(path, order) => write!(
                 f,
-                "{} is {}, and this machine is {}",
+                "{} is {}, but this machine is {}",
                 Escaped::new(path),
                 order.as_str(),
                 ByteOrder::NATIVE.as_str()
             ),
             Self::NoSymbols(path) => write!(f, "{} has no symbol table", Escaped::new(path)),
             Self::Malformed(path, why) => {
-                write!(f, "{} is not a whole ELF file: {why}", Escaped::new(path))
+                write!(f, "{} is not a complete ELF file: {why}", Escaped::new(path))
             }
             Self::Rejected(path, why) => {
                 write!(f, "libbpf cannot open {}: {why}", Escaped::new(path))

@@ -34,15 +34,15 @@ fn faulty_sizes_are_pointed_at() {
     faulty("8", &[("8", "invalid type: integer `8`, expected a table")]);
     faulty(
         "{ nope = 1, seen = 2, \"\" = 3 }",
-        &[("nope", "the object defines no map `nope`"), ("\"\"", "the object defines no map ``")],
+        &[("nope", "the object declares no map `nope`"), ("\"\"", "the object declares no map ``")],
     );
-    check_help(file(&task("max-entries.nope = 1")), "it defines `seen`, `counts`");
+    check_help(file(&task("max-entries.nope = 1")), "it declares `seen`, `counts`");
 }
 
 #[test]
 fn an_existing_map_is_given_no_size() {
     let both = |maps: &str| file(&task(&format!("max-entries = {{ seen = 8 }}\nmaps = {maps}")));
-    let what = "an existing map stands for `seen`, and has its size already";
+    let what = "`maps` uses an existing map for `seen`, which has a size";
     check(both("{ seen = { id = 1 } }"), &[("seen", what)]);
     check_help(both("{ seen = { id = 1 } }"), "remove it from `max-entries`, or from `maps`");
     check_also(both("{ seen = { id = 1 } }"), &[(0, "seen", "the existing map")]);
