@@ -157,9 +157,14 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    fn infos(&self, at: usize) -> (usize, Vec<&'a [u8]>) {
+        self.section(".BTF.ext").and_then(|section| infos(section.bytes, at)).unwrap_or_default()
+    }
+
     fn check(&self, types: &Types<'a>) -> Result<(), Unsound> {
         self.amounts(types).check()?;
         types.check()?;
+        self.check_core()?;
         self.check_functions()?;
         self.check_places()?;
         self.check_struct_ops(types)?;
@@ -197,6 +202,18 @@ impl<'a> File<'a> {
         }
         // A function may have a second name.
         if copied > whole.saturating_mul(2) { Err(Unsound::SharedCode) } else { Ok(()) }
+    }
+
+    /// libbpf refuses one that is within an instruction, and loses memory (`bpf_object__relocate_core()`): `watch` would
+    /// do so at each try.
+    fn check_core(&self) -> Result<(), Unsound> {
+        let (size, all) = self.infos(CORE);
+        let records = all.iter().flat_map(|records| records.chunks_exact(size));
+        let mut offsets = records.filter_map(|record| number(record, 0)).map(u64::from);
+        if offsets.any(|offset| offset % INSTRUCTION != 0) {
+            return Err(Unsound::CoreWithinInstruction);
+        }
+        Ok(())
     }
 
     /// libbpf adds offsets and sizes up in 32 bits (`create_jt_map()`), and makes room for as many slots of a map as
@@ -294,7 +311,7 @@ impl<'a> File<'a> {
             types: count(types.len()),
             relocations: count(self.relocations.len()),
             longest: count(self.symbols.iter().map(|one| one.name.len()).max().unwrap_or_default()),
-            infos: self.section(".BTF.ext").map_or(0, |section| infos(section.bytes)),
+            infos: INFOS.iter().map(|at| self.infos(*at).1.len() as u64).sum(),
             ..Amounts::default()
         };
         for section in &self.sections {
@@ -354,22 +371,28 @@ fn size_of(one: Type<'_>) -> u64 {
     if one.kind() == Kind::Pointer { POINTER } else { one.size.into() }
 }
 
-/// How many times `.BTF.ext` names a section of code (`struct btf_ext_info_sec`).
-fn infos(bytes: &[u8]) -> u64 {
-    // Functions, lines and CO-RE relocations: where each begins, which is followed by its length.
-    [8, 16, 24].iter().map(|at| infos_of(bytes, *at).unwrap_or_default()).sum()
-}
+/// The sections of `.BTF.ext` that tell of functions, lines and CO-RE relocations, as offsets of their places in the
+/// header (`struct btf_ext_header`).
+const INFOS: [usize; 3] = [8, 16, CORE];
+const CORE: usize = 24;
 
-fn infos_of(bytes: &[u8], at: usize) -> Option<u64> {
+/// The records of each section of code that one of these tells of (`struct btf_ext_info_sec`), and the size of one.
+fn infos(bytes: &[u8], at: usize) -> Option<(usize, Vec<&[u8]>)> {
     let field = |bytes: &[u8], at: usize| number(bytes, at).map(|number| number as usize);
-    let start = field(bytes, 4)?.checked_add(field(bytes, at)?)?;
-    let bytes = bytes.get(start..start.checked_add(field(bytes, at + 4)?)?)?;
-    let size = field(bytes, 0)?;
-    let mut rest = bytes.get(4..)?;
-    let mut found = 0;
-    while !rest.is_empty() && size > 0 {
-        found += 1;
-        rest = rest.get(size.checked_mul(field(rest, 4)?)?.checked_add(8)?..)?;
+    let header = field(bytes, 4)?;
+    if header < at + 8 {
+        return None;
     }
-    Some(found)
+    let start = header.checked_add(field(bytes, at)?)?;
+    let bytes = bytes.get(start..start.checked_add(field(bytes, at + 4)?)?)?;
+    let size = field(bytes, 0).filter(|size| *size > 0)?;
+    let mut rest = bytes.get(4..)?;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let length = size.checked_mul(field(rest, 4)?)?;
+        let (records, after) = rest.get(8..)?.split_at_checked(length)?;
+        found.push(records);
+        rest = after;
+    }
+    Some((size, found))
 }

@@ -26,6 +26,8 @@ pub enum Unsound {
     SharedCode,
     /// The last instruction of the function is the first half of one of 16 bytes.
     HalfInstruction(String),
+    /// A CO-RE relocation is of a place within an instruction.
+    CoreWithinInstruction,
     /// Something in the section that lies beyond its end: a relocation, a symbol or a variable.
     Beyond(String),
     /// The BTF is of the other byte order than the file.
@@ -58,6 +60,9 @@ impl fmt::Display for Unsound {
             Self::SharedCode => write!(f, "its functions overlap"),
             Self::HalfInstruction(name) => {
                 write!(f, "its function `{}` ends within an instruction", Name(name))
+            }
+            Self::CoreWithinInstruction => {
+                write!(f, "it has a CO-RE relocation within an instruction")
             }
             Self::Beyond(name) => {
                 write!(f, "something in its section `{}` lies beyond the section's end", Name(name))
