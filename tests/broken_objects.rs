@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use broken::object;
 use broken::places::places;
+use iterctl::fault::ObjectFault;
+use iterctl::object::facts_of;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -107,6 +109,8 @@ fn broken_objects_are_refused_or_read_but_never_crash() {
         .map_or(200, |number| number.parse().expect("ITERCTL_MUTATIONS is a number"));
     for path in objects() {
         let good = fs::read(&path).expect("the object can be read");
+        let facts = facts_of(&path, &good);
+        assert!(!matches!(facts, Err(ObjectFault::Unsound(..))), "a compiler wrote it: {facts:?}");
         object::look(&good);
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

@@ -11,7 +11,7 @@ use object::read::elf::{FileHeader as _, Rel as _, SectionHeader as _, Sym as _}
 
 use super::Malformed;
 use super::layout::{INSTRUCTION, MAPS};
-use super::types::{Kind, Type, Types, number};
+use super::types::{Kind, Type, Types, number, text};
 use super::unsound::Unsound;
 use super::work::{self, Amounts};
 
@@ -44,7 +44,7 @@ struct Section<'a> {
 
 #[derive(Debug)]
 struct Symbol<'a> {
-    name: &'a str,
+    name: &'a [u8],
     section: usize,
     start: u64,
     size: u64,
@@ -103,7 +103,7 @@ impl<'a> File<'a> {
             let binding = symbol.st_bind();
             let is_global = binding == elf::STB_GLOBAL || binding == elf::STB_WEAK;
             file.symbols.push(Symbol {
-                name: std::str::from_utf8(name).unwrap_or_default(),
+                name,
                 section: symbol.st_shndx(endian).0.into(),
                 start: symbol.st_value(endian),
                 size: symbol.st_size(endian),
@@ -194,7 +194,7 @@ impl<'a> File<'a> {
             };
             let bytes = self.sections.get(function.section).map_or(&[][..], |it| it.bytes);
             if usize::try_from(last).ok().and_then(|last| bytes.get(last)) == Some(&LOAD_64) {
-                return Err(Unsound::HalfInstruction(function.name.to_owned()));
+                return Err(Unsound::HalfInstruction(text(function.name)));
             }
         }
         for section in self.sections.iter().filter(|section| section.is_code) {
@@ -242,7 +242,7 @@ impl<'a> File<'a> {
     /// (`init_struct_ops_maps()`, `bpf_object__collect_st_ops_relos()`).
     fn check_struct_ops(&self, types: &Types<'a>) -> Result<(), Unsound> {
         // The first of each name, as libbpf finds it (`btf_fixup_datasec()`).
-        let mut starts: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut starts: BTreeMap<&[u8], u32> = BTreeMap::new();
         let mut places = self.relocations.clone();
         places.sort_unstable();
         for (name, list) in types.sections().filter(|(name, _)| is_struct_ops(name)) {
@@ -258,7 +258,7 @@ impl<'a> File<'a> {
                 for variable in list.variables() {
                     let Some((one, _)) = types.element(variable.id) else { continue };
                     whole += u64::from(one.size);
-                    let name = types.get(variable.id).map_or("", |one| types.name(one));
+                    let name = types.get(variable.id).map_or(&[][..], |one| types.name(one));
                     for start in starts.get(name).into_iter().chain([&variable.offset]) {
                         let end = u64::from(*start) + u64::from(one.size);
                         let from = end.saturating_sub(POINTER - 1).max((*start).into());
@@ -280,13 +280,13 @@ impl<'a> File<'a> {
     /// libbpf takes a size of 2 GiB for an error, and then the error for an object; adds up offsets in 32 bits; and goes
     /// through all members of members of a structure before it refuses it (`bpf_object__collect_externs()`).
     fn check_configuration(&self, types: &Types<'a>) -> Result<(), Unsound> {
-        let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut sizes: BTreeMap<&[u8], u64> = BTreeMap::new();
         for (_, list) in types.sections().filter(|(name, _)| *name == ".kconfig") {
             for variable in list.variables() {
-                let name = types.get(variable.id).map(|one| types.name(one)).unwrap_or_default();
+                let name = types.get(variable.id).map_or(&[][..], |one| types.name(one));
                 let Some((one, number)) = types.element(variable.id) else { continue };
                 if one.kind() == Kind::Composite {
-                    return Err(Unsound::Configuration(name.to_owned()));
+                    return Err(Unsound::Configuration(text(name)));
                 }
                 let size = sizes.entry(name).or_default();
                 *size = number.saturating_mul(size_of(one)).max(*size);
@@ -295,9 +295,9 @@ impl<'a> File<'a> {
         let mut whole = 0_u64;
         for symbol in self.symbols.iter().filter(|symbol| symbol.is_extern) {
             let size = sizes.get(symbol.name).copied().unwrap_or_default();
-            whole = whole.saturating_add(size.next_multiple_of(POINTER));
+            whole = whole.saturating_add(size).saturating_add(u64::from(size > 0) * POINTER);
             if whole > MOST_CONFIGURATION {
-                return Err(Unsound::Configuration(symbol.name.to_owned()));
+                return Err(Unsound::Configuration(text(symbol.name)));
             }
         }
         Ok(())

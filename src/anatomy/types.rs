@@ -109,16 +109,15 @@ impl<'a> Types<'a> {
         (1..).map_while(|id| self.get(id))
     }
 
-    pub(super) fn name(&self, one: Type<'_>) -> &'a str {
+    pub(super) fn name(&self, one: Type<'_>) -> &'a [u8] {
         let text = self.strings.get(one.name as usize..).unwrap_or_default();
-        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
+        text.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
     /// Every section that the types tell of, with its variables.
     pub(super) fn sections(&self) -> impl Iterator<Item = (&'a str, Type<'a>)> {
         let sections = self.all().filter(|one| one.kind() == Kind::Section);
-        sections.map(|one| (self.name(one), one))
+        sections.map(|one| (std::str::from_utf8(self.name(one)).unwrap_or_default(), one))
     }
 
     /// What is behind typedefs, qualifiers and arrays, and how many of them there are. None where there are too many
@@ -213,7 +212,7 @@ impl<'a> Types<'a> {
 
     fn holds_itself(&self, id: u32, one: Type<'_>) -> Unsound {
         let name = Some(self.name(one)).filter(|name| !name.is_empty());
-        Unsound::HoldsItself(name.map_or_else(|| format!("[{id}]"), str::to_owned))
+        Unsound::HoldsItself(name.map_or_else(|| format!("[{id}]"), text))
     }
 }
 
@@ -279,16 +278,22 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// Where its names are: its own, and those of members, parameters and values.
+    /// Where its names are: its own, and those of members, parameters and values. The texts of tags may be long.
     fn names(self) -> impl Iterator<Item = u32> + use<'a> {
+        let is_tag = matches!(self.number(), 17 | 18);
         let stride = match self.number() {
             4 | 5 | 19 => 3,
             6 | 13 => 2,
             _ => 0,
         };
         let number = if stride == 0 { 0 } else { self.members() };
-        std::iter::once(self.name).chain((0..number).map(move |at| self.word(stride * at)))
+        let own = (!is_tag).then_some(self.name);
+        own.into_iter().chain((0..number).map(move |at| self.word(stride * at)))
     }
+}
+
+pub(super) fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
 pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {

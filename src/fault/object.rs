@@ -28,7 +28,7 @@ pub enum ObjectFault {
     /// Not a whole ELF file; the reader's words.
     Malformed(PathBuf, String),
     /// libbpf would crash on it, or never come to an end.
-    Unsound(PathBuf, Unsound),
+    Unsound(PathBuf, Box<Unsound>),
     /// libbpf cannot open it; libbpf's words.
     Rejected(PathBuf, String),
 }

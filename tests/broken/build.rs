@@ -90,7 +90,7 @@ impl Object {
     /// The index that the section has.
     pub(crate) fn add(&mut self, section: Section) -> u16 {
         self.sections.push(section);
-        u16::try_from(self.sections.len() + 2).unwrap()
+        u16::try_from(self.sections.len() + 2).expect("few sections")
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
@@ -149,7 +149,7 @@ impl Object {
         body[40..48].copy_from_slice(&table.to_le_bytes());
         body[52..54].copy_from_slice(&64_u16.to_le_bytes());
         body[58..60].copy_from_slice(&64_u16.to_le_bytes());
-        let number = u16::try_from(named.len() + 1).unwrap();
+        let number = u16::try_from(named.len() + 1).expect("few sections");
         body[60..62].copy_from_slice(&number.to_le_bytes());
         body[62..64].copy_from_slice(&1_u16.to_le_bytes());
         body
@@ -166,9 +166,9 @@ impl Strings {
         }
         let last = self.0.len().saturating_sub(text.len() + 1);
         if self.0[last..].strip_suffix(b"\0") == Some(text.as_bytes()) {
-            return u32::try_from(last).unwrap();
+            return u32::try_from(last).expect("few strings");
         }
-        let at = u32::try_from(self.0.len()).unwrap();
+        let at = u32::try_from(self.0.len()).expect("few strings");
         self.0.extend(text.as_bytes());
         self.0.push(0);
         at
