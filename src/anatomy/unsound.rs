@@ -93,3 +93,34 @@ impl fmt::Display for Name<'_> {
         self.0.chars().take(LONGEST).try_for_each(|one| write!(f, "{}", one.escape_debug()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(unsound: &Unsound, expected: &str) {
+        assert_eq!(unsound.to_string(), expected);
+    }
+
+    #[test]
+    fn names_do_nothing_to_a_terminal_and_are_cut() {
+        check(
+            &Unsound::HoldsItself("\u{1b}[2J\n".to_owned()),
+            "its BTF has a type that holds itself: `\\u{1b}[2J\\n`",
+        );
+        check(
+            &Unsound::Beyond("x".repeat(1000)),
+            &format!("something in its section `{}` lies beyond the section's end", "x".repeat(64)),
+        );
+    }
+
+    #[test]
+    fn too_much_is_told_with_its_numbers() {
+        check(&Unsound::TooMany("symbols", 2, 1), "it has 2 symbols, and 1 are allowed");
+        check(
+            &Unsound::TooLong { first: ("externs", 3), second: ("types", 4) },
+            "it has 3 externs and 4 types, which take too long to read",
+        );
+    }
+}
