@@ -290,7 +290,7 @@ fn strings_without_end_are_refused() {
 fn names_without_end_are_refused() {
     // 100,000 symbols share a name of 32 MiB.
     let mut object = Object::with_iterator(&PROGRAM);
-    object.symbols.push(Symbol::new(&"x".repeat(32 << 20), 0, 3, 0, 0));
+    object.symbols.insert(0, Symbol::new(&"x".repeat(32 << 20), 0, 3, 0, 0));
     object.more = 100_000;
     check(&object, "its names are too long");
     // 100,000 programs have a copy of their section's name each.
@@ -350,7 +350,7 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     for _ in 0..60_000 {
         object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.to_vec()));
     }
-    object.symbols.push(Symbol::new("", 0, 3, 0, 0));
+    object.symbols.insert(0, Symbol::new("", 0, 3, 0, 0));
     object.more = 900_000;
     check(&object, expected);
     object.more *= 2;
@@ -358,8 +358,10 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     // Externs, and types.
     let mut btf = Btf::default();
     add_many(&mut btf, 900_000);
+    let variable = btf.add("y", 14, 0, 1, &[2]);
+    btf.add(".ksyms", 15, 1, 0, &[variable, 0, 0]);
     let mut object = with_btf(&btf);
-    object.symbols.push(Symbol::new("y", GLOBAL_UNTYPED, 0, 0, 0));
+    object.symbols.insert(0, Symbol::new("y", GLOBAL_UNTYPED, 0, 0, 0));
     object.more = 500_000;
     check(&object, expected);
     // Variables, and symbols.
@@ -369,7 +371,8 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     btf.add(".data", 15, 65_535, 0, &[variable, 0, 0].repeat(65_535));
     let mut object = with_btf(&btf);
     let data = object.add(Section::new(".data", PROGBITS, 3, vec![0; 8]));
-    object.symbols.push(Symbol::new("y", GLOBAL_OBJECT, data, 0, 0));
+    object.symbols.insert(0, Symbol::new("y", GLOBAL_OBJECT, data, 0, 0));
+    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 0));
     object.more = 900_000;
     check(&object, expected);
     // Programs, and what they share.

@@ -47,7 +47,7 @@ pub(crate) const GLOBAL_FUNCTION: u8 = 0x12;
 pub(crate) struct Object {
     pub(crate) sections: Vec<Section>,
     pub(crate) symbols: Vec<Symbol>,
-    /// So many more of the last symbol, with the very same name.
+    /// So many more of the first symbol, before it, with the very same name.
     pub(crate) more: usize,
     /// The strings end without a NUL, after so many bytes.
     pub(crate) endless_strings: usize,
@@ -103,8 +103,8 @@ impl Object {
             symbols.extend(symbol.start.to_le_bytes());
             symbols.extend(symbol.size.to_le_bytes());
         }
-        let last = symbols[symbols.len() - 24..].repeat(self.more);
-        symbols.extend(last);
+        let first = symbols.get(24..48).unwrap_or_default().repeat(self.more);
+        symbols.splice(24..24, first);
         let symtab =
             Section { link: 1, info: 1, entry: 24, ..Section::new(".symtab", SYMTAB, 0, symbols) };
         let names: Vec<u32> =
