@@ -57,6 +57,7 @@ impl Problem {
             Self::SizeOfGivenMap { .. } => {
                 Some("leave out its `--max-entries`, or its `--reuse`".to_owned())
             }
+            Self::SizeOfMapByName { .. } => Some("leave out its `--max-entries`".to_owned()),
             Self::MapNotTaken(_) => Some(
                 "leave `map MAP` out: the kernel would take the map's descriptor for something else"
                     .to_owned(),

@@ -117,6 +117,7 @@ impl Problem {
             Self::SizeOfGivenMap { .. } => {
                 Some("remove it from `max-entries`, or from `maps`".to_owned())
             }
+            Self::SizeOfMapByName { .. } => Some("remove it from `max-entries`".to_owned()),
             Self::Syntax(_)
             | Self::Shape(_)
             | Self::TooManyShapes
@@ -317,6 +318,12 @@ impl Problem {
                     map.escape_debug()
                 )
             }
+            Self::SizeOfMapByName { map, pin } => write!(
+                f,
+                "the object uses the map that is pinned at {} for `{}`, which has a size",
+                Escaped::new(pin),
+                map.escape_debug()
+            ),
             Self::MapName(why) => write!(f, "{why}"),
             Self::MapIdZero => write!(f, "no map has the id 0"),
             Self::MapPath => write!(f, "not the path of a pinned map"),

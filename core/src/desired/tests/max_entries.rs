@@ -1,6 +1,6 @@
 //! The sizes that maps of the object's own are given.
 
-use super::case::{check, check_also, check_help, check_max_entries, elem, file, task};
+use super::case::{check, check_also, check_help, check_max_entries, elem, file, of, task};
 
 #[test]
 fn maps_of_the_objects_own_are_given_sizes() {
@@ -48,4 +48,18 @@ fn an_existing_map_is_given_no_size() {
     check_also(both("{ seen = { id = 1 } }"), &[(0, "seen", "the existing map")]);
     let faulty = [("seen", what), ("{ id = 0 }", "no map has the id 0")];
     check(both("{ seen = { id = 0 } }"), &faulty);
+}
+
+#[test]
+fn a_map_that_is_pinned_by_name_is_given_no_size() {
+    let needy = |keys: &str| file(&of("needy.bpf.o", keys));
+    let what = "the object uses the map that is pinned at /sys/fs/bpf/shared for `shared`, which has a size";
+    let both = || needy("max-entries = { open = 7, shared = 8 }");
+    check(both(), &[("shared", what)]);
+    check_help(both(), "remove it from `max-entries`");
+    let replaced = "max-entries = { open = 7, shared = 8 }\nmaps.shared.id = 7";
+    check(
+        needy(replaced),
+        &[("shared", "`maps` uses an existing map for `shared`, which has a size")],
+    );
 }
