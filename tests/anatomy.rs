@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use iterctl::host::object::facts_of;
-use iterctl_core::anatomy::{CoreKind, Malformed, Needs, anatomy, with_weak_externs};
+use iterctl_core::anatomy::{
+    CoreKind, Malformed, Needs, anatomy, needs, with_weak_externs, without_slots,
+};
 use iterctl_core::fault::ObjectFault;
 use object::Endianness;
 use object::elf::{FileHeader64, STB_WEAK};
@@ -271,6 +273,34 @@ fn externs_become_weak_and_nothing_else_changes() {
 
     let nothing = with_weak_externs(&before, &names("dump no_such_extern")).expect("it is good");
     assert!(nothing == before, "only externs have bindings to change");
+}
+
+#[test]
+fn a_map_loses_its_slots_and_nothing_else_changes() {
+    let bytes = bytes("tail_call");
+    let without = without_slots(&bytes, &BTreeSet::from(["steps"])).expect("it is whole");
+    let dump = needs(&without, "dump").expect("it is whole").expect("it is there");
+    assert_eq!(dump.programs, names("dump"));
+    assert_eq!(dump.maps, names("steps"));
+    let differing = without.iter().zip(&bytes).filter(|(a, b)| a != b).count();
+    assert_eq!((without.len(), differing), (bytes.len(), 1), "the size of a table");
+    let others = without_slots(&bytes, &BTreeSet::from(["print"])).expect("it is whole");
+    assert_eq!(others, bytes);
+}
+
+#[test]
+fn a_map_keeps_its_slots_where_another_loses_them() {
+    let bytes = bytes("maps_in_maps");
+    let before = anatomy(&bytes).expect("it is whole");
+    for (name, program) in &before.programs {
+        for map in &program.held {
+            let without = without_slots(&bytes, &BTreeSet::from([map.as_str()]));
+            let after = needs(&without.expect("it is whole"), name);
+            let after = after.expect("it is whole").expect("it is there");
+            assert_eq!(after.held, program.held, "{name}, {map}");
+            assert!(after.maps.is_subset(&program.maps), "{name}, {map}");
+        }
+    }
 }
 
 /// The object as `llvm-strip` without `-g` leaves it: its table of symbols is of no type.

@@ -135,6 +135,9 @@ fn type_that_never_ends_is_refused() {
         btf.add("", 10, 0, 1, &[])
     };
     check(&with_map(two), "a type that holds itself: `[1]`");
+    let returns_nothing_known = |btf: &mut Btf| btf.add("", 13, 0, 1_000_000, &[]);
+    let nothing_known = "its BTF names type 1000000, which is not there";
+    check(&with_map(returns_nothing_known), nothing_known);
     // `btf__align_of()` would call itself for ever.
     let itself = |btf: &mut Btf| btf.add("s", 4, 1, 4, &[0, 1, 0]);
     check(&with_configuration(1, itself), "a type that holds itself: `s`");

@@ -7,6 +7,7 @@
 
 mod code;
 mod core_relo;
+mod edited;
 mod layout;
 mod reach;
 mod sound;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use self::core_relo::Kind as CoreKind;
+pub use self::edited::{with_weak_externs, without_slots};
 use self::layout::Layout;
 pub use self::unsound::Unsound;
 
@@ -134,21 +136,6 @@ pub fn needs(bytes: &[u8], iterator: &str) -> Result<Option<Needs>, Malformed> {
     let core = core_relo::relocations(&layout);
     let entry = layout.iterators().find(|entry| layout.functions[*entry].name == iterator);
     Ok(entry.map(|entry| reach::needs(&layout, &core, entry)))
-}
-
-/// The same bytes, but with weak bindings of these externs: libbpf takes zero for a weak one that the kernel
-/// lacks, and fails for any other, whichever program it is for (`bpf_object__resolve_externs()`).
-///
-/// # Errors
-/// As [`anatomy()`].
-pub fn with_weak_externs(bytes: &[u8], weak: &BTreeSet<String>) -> Result<Vec<u8>, Malformed> {
-    let mut copy = bytes.to_vec();
-    for offset in Layout::read(bytes)?.bindings(weak) {
-        if let Some(info) = copy.get_mut(offset) {
-            *info = (object::elf::STB_WEAK.0 << 4) | (*info & 0xf);
-        }
-    }
-    Ok(copy)
 }
 
 /// Whether the kernel takes a licence for compatible with the GPL (`license_is_gpl_compatible()` of

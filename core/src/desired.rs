@@ -23,6 +23,7 @@ use self::entry::Entries;
 use crate::access::{Meta, Mode};
 use crate::anatomy::Anatomy;
 use crate::anatomy::Extern;
+use crate::escaped::Escaped;
 use crate::fault::{Candidate, Fault, Faults, ObjectFault, Place, Warning};
 use crate::globals::{Global, Patch};
 use crate::ids::MapId;
@@ -224,8 +225,8 @@ impl fmt::Display for MapRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => write!(f, "id {id}"),
-            Self::Pinned(path) => write!(f, "pinned {}", path.display()),
-            Self::Name(name) => write!(f, "name {name}"),
+            Self::Pinned(path) => write!(f, "pinned {}", Escaped::new(path)),
+            Self::Name(name) => write!(f, "name {}", Escaped::new(name.as_str())),
         }
     }
 }

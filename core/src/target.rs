@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use strsim::damerau_levenshtein;
 
+use crate::escaped::Escaped;
+
 /// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, … Thousands of pins share a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target(Arc<str>);
@@ -135,7 +137,8 @@ impl Sleep {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // An object may hold any text.
+        Escaped::new(&*self.0).fmt(f)
     }
 }
 
@@ -156,6 +159,13 @@ mod tests {
         check("iter/", None);
         check("iter", None);
         check("fentry/iter", None);
+    }
+
+    #[test]
+    fn names_do_nothing_to_a_terminal() {
+        let target = Target::of_section("iter/ta\u{1b}[31m\nsk").expect("it is one");
+        assert_eq!(target.to_string(), "ta\\u{1b}[31m\\nsk");
+        assert_eq!(target.as_str(), "ta\u{1b}[31m\nsk");
     }
 
     #[test]

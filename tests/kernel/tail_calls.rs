@@ -127,3 +127,32 @@ fn what_another_user_has_made_is_left_alone() {
     sandbox.iterctl("unpin -f iters.toml").exits(0);
     assert_eq!(sandbox.paths(), ["iterctl-kept-0123456789abcdef"]);
 }
+
+/// What bpftool reads in a map.
+fn slots(sandbox: &Sandbox, map: &str) -> String {
+    sandbox.run("bpftool", &format!("-j map dump id {map}")).exits(0).stdout
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn the_slots_of_an_existing_map_are_its_owners() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("owner"));
+    sandbox.iterctl(APPLY).exits(0);
+    let path = kept(&sandbox).pop().expect("the map of `owner`");
+    let map = path.rsplit('/').next().expect("a name").to_owned();
+    let before = slots(&sandbox, &map);
+
+    let user = format!("{}maps.steps.id = {map}\n", entry("user"));
+    sandbox.manifest("user.toml", &format!("set = \"user\"\n{user}"));
+    sandbox.iterctl("apply -f user.toml").exits(0).plans(&["+ user  task"]);
+    prints(&sandbox, "user");
+    let read = format!("read --bpffs bpf tail_call.bpf.o --program dump --reuse steps=id:{map}");
+    sandbox.iterctl(&read).exits(0);
+    assert_eq!(slots(&sandbox, &map), before);
+    assert_eq!(kept(&sandbox), [path.as_str()]);
+
+    sandbox.iterctl("unpin -f user.toml").exits(0);
+    assert_eq!(slots(&sandbox, &map), before);
+    prints(&sandbox, "owner");
+}

@@ -192,6 +192,11 @@ impl<'a> Layout<'a> {
         self.maps.iter().filter(move |map| map.start == offset)
     }
 
+    /// The maps that hold this byte of `.maps`.
+    pub(super) fn maps_over(&self, offset: u64) -> impl Iterator<Item = &Map<'a>> {
+        self.maps.iter().filter(move |map| map.start <= offset && offset < map.end)
+    }
+
     pub(super) fn externs(&self) -> impl Iterator<Item = &'a str> {
         self.externs.keys().copied()
     }

@@ -128,8 +128,7 @@ impl<'a> Layout<'a> {
     fn slots_by_map(&self) -> BTreeMap<u64, Vec<Reference<'a>>> {
         let mut slots: BTreeMap<u64, Vec<Reference<'a>>> = BTreeMap::new();
         for (offset, reference) in &self.slots {
-            let holds = |map: &&super::layout::Map<'_>| map.start <= *offset && *offset < map.end;
-            if let Some(map) = self.maps.iter().find(holds) {
+            if let Some(map) = self.maps_over(*offset).next() {
                 slots.entry(map.start).or_default().push(*reference);
             }
         }

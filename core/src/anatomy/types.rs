@@ -53,6 +53,9 @@ pub(super) struct Variable {
 /// Bytes in the longest name. The kernel takes 512 (`KSYM_NAME_LEN`).
 const LONGEST_NAME: usize = 1024;
 
+/// `BTF_KIND_FUNC_PROTO`: its size is the type that it returns.
+const FUNCTION_TYPE: u32 = 13;
+
 const HEADER: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
@@ -148,6 +151,11 @@ impl<'a> Types<'a> {
         for one in self.all() {
             if one.names().any(|name| self.is_long(name)) {
                 return Err(Unsound::LongName);
+            }
+            // libbpf checks all ids but this one (`btf_validate_type()`), and follows it
+            // (`bpf_core_types_are_compat()`).
+            if one.number() == FUNCTION_TYPE && one.size as usize > self.len() {
+                return Err(Unsound::NoType(one.size));
             }
         }
         for (name, section) in self.sections() {

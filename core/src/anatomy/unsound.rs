@@ -36,6 +36,8 @@ pub enum Unsound {
     LongName,
     /// A type in the BTF that holds itself, by its name or number.
     HoldsItself(String),
+    /// The BTF has a function that returns a type that is not there.
+    NoType(u32),
     /// The BTF lists in the section something that is no variable.
     NoVariable(String),
     /// A value of the kernel's configuration is a structure, or too large.
@@ -72,6 +74,7 @@ impl fmt::Display for Unsound {
             Self::HoldsItself(name) => {
                 write!(f, "its BTF has a type that holds itself: `{}`", Name(name))
             }
+            Self::NoType(id) => write!(f, "its BTF names type {id}, which is not there"),
             Self::NoVariable(name) => {
                 write!(f, "its BTF lists in `{}` what is no variable", Name(name))
             }

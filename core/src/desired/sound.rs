@@ -6,13 +6,16 @@ use serde_spanned::Spanned;
 
 use super::resolver::{Resolver, Written};
 use super::{MapRef, ObjectFacts, Param};
-use crate::anatomy::is_gpl_compatible;
+use crate::anatomy::{Extern, is_gpl_compatible};
 use crate::fault::{Candidate, Concern, Place, Problem, Warning};
 use crate::target::Sleep;
 
-/// Helpers that only programs under a GPL-compatible licence may call, of those that iterators use:
-/// `bpf_probe_read…` and `bpf_seq_…` (`gpl_only` in kernel/trace/bpf_trace.c).
-const GPL_HELPERS: [u32; 9] = [4, 45, 112, 113, 114, 115, 126, 127, 150];
+/// The helpers that only programs under a GPL-compatible licence may call, of those that iterators may call: each
+/// number was loaded under another licence (measured on Linux 6.18).
+const GPL_HELPERS: [u32; 29] = [
+    4, 6, 22, 25, 27, 35, 45, 55, 67, 111, 112, 113, 114, 115, 121, 126, 127, 150, 158, 165, 169,
+    170, 171, 172, 173, 175, 176, 177, 191,
+];
 
 impl Resolver<'_> {
     /// Whether the program could be loaded somewhere. `maps` are the existing maps for its object's own.
@@ -84,9 +87,16 @@ pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concer
     let needs = facts.anatomy.programs.get(&candidate.program);
     let has_fixed_layout = needs.is_some_and(|needs| needs.reads_fixed_layout);
     let licence = facts.anatomy.licence.clone().filter(|licence| !licence.is_empty());
-    // The verifier looks at no call in branches that constants turn off.
-    let may_be_refused = !licence.as_deref().is_some_and(is_gpl_compatible)
-        && needs.is_some_and(|needs| needs.helpers.iter().any(|one| GPL_HELPERS.contains(one)));
+    // The verifier looks at no call in branches that constants turn off. The kernel's functions are for the GPL alone
+    // (`add_kfunc_call()` in kernel/bpf/verifier.c).
+    let is_function = |name: &String| {
+        facts.externs.iter().any(|one| matches!(one, Extern::Function(known) if known == name))
+    };
+    let calls_gpl_only = needs.is_some_and(|needs| {
+        needs.helpers.iter().any(|one| GPL_HELPERS.contains(one))
+            || needs.externs.iter().any(is_function)
+    });
+    let may_be_refused = calls_gpl_only && !licence.as_deref().is_some_and(is_gpl_compatible);
     other_context
         .into_iter()
         .chain(has_fixed_layout.then_some(Concern::NoCore))

@@ -3,6 +3,7 @@
 
 use super::words::{below_cgroup2, join, list_candidates, pin_path_help};
 use super::{ObjectFault, Problem};
+use crate::escaped::Escaped;
 use crate::language::Language;
 use crate::names::InvalidMapName;
 
@@ -52,7 +53,8 @@ impl Problem {
             }
             Self::MapWithoutSize(map) => Some(format!(
                 "the object leaves its size to the loader: add `--max-entries {map}=N`, or use an existing map with \
-                 `--reuse {map}=id:N` or `--reuse {map}=pinned:FILE`"
+                 `--reuse {map}=id:N` or `--reuse {map}=pinned:FILE`",
+                map = Escaped::new(map)
             )),
             Self::SizeOfGivenMap { .. } => {
                 Some("leave out its `--max-entries`, or its `--reuse`".to_owned())

@@ -77,7 +77,8 @@ impl Problem {
             }
             Self::MapWithoutSize(map) => Some(format!(
                 "the object leaves its size to the loader: add `max-entries = {{ {map} = N }}`, or use an existing \
-                 map with `maps = {{ {map} = … }}`"
+                 map with `maps = {{ {map} = … }}`",
+                map = Escaped::new(map)
             )),
             Self::MapNotTaken(_) => Some(
                 "remove `map`: the kernel would take the map's descriptor for something else"
@@ -109,7 +110,7 @@ impl Problem {
             Self::Global(misfit) => misfit.help(Language::Manifest),
             Self::UnknownMap { known, .. } => Some(match known.as_slice() {
                 [] => "it declares no map".to_owned(),
-                some => format!("it declares {}", join(some.iter().map(|name| format!("`{name}`")))),
+                some => format!("it declares {}", join(some.iter().map(|name| format!("`{}`", Escaped::new(name))))),
             }),
             Self::OwnMapHere => {
                 Some("name a map that exists already: `id`, `pinned` or `name`".to_owned())
@@ -184,7 +185,7 @@ pub(super) fn join(parts: impl Iterator<Item = String>) -> String {
 }
 
 pub(super) fn list_candidates(candidates: &[Candidate]) -> String {
-    join(candidates.iter().map(|one| format!("`{}` ({})", one.program, one.target)))
+    join(candidates.iter().map(|one| format!("`{}` ({})", Escaped::new(&one.program), one.target)))
 }
 
 /// A problem's message in a language: most are the same in all, as they name no key.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::escaped::Escaped;
 use crate::language::Language;
 
 /// A value that does not fit its variable.
@@ -106,7 +107,7 @@ impl Misfit {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| format!("`{}`", Escaped::new(name))).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Misfit {

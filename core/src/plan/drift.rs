@@ -145,7 +145,7 @@ impl fmt::Display for Drift {
             Self::Object(..) => write!(f, "object changed"),
             Self::Program(found, wanted) => {
                 // A stamp may hold any text.
-                write!(f, "program changed: {} -> {wanted}", Escaped::new(found))
+                write!(f, "program changed: {} -> {}", Escaped::new(found), Escaped::new(wanted))
             }
             Self::Target(found, wanted) => write!(f, "target changed: {found} -> {wanted}"),
             Self::Param(LinkParam::Map(found), WantedParam::Link(LinkParam::Map(wanted))) => {
@@ -228,7 +228,7 @@ impl fmt::Display for WantedParam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Link(param) => write!(f, "{}", OrNone(*param)),
-            Self::OwnMap(name) => write!(f, "own map {name}"),
+            Self::OwnMap(name) => write!(f, "own map {}", Escaped::new(name)),
         }
     }
 }

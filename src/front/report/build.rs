@@ -180,7 +180,7 @@ pub(super) fn nothing_done(reasons: Vec<Reason>) -> Change {
 fn of_observed(pin: &ObservedPin) -> PinState {
     let stamp = pin.provenance.stamp();
     PinState {
-        target: pin.link.target.to_string(),
+        target: pin.link.target.as_str().to_owned(),
         parameter: parameter(pin.link.param),
         program: stamp.map_or_else(|| pin.program_name.to_string(), |stamp| stamp.program.clone()),
         program_id: Some(pin.link.program.0),
@@ -196,7 +196,7 @@ fn of_observed(pin: &ObservedPin) -> PinState {
 
 fn of_desired(want: &DesiredPin, param: &WantedParam, set: Option<&SetName>) -> PinState {
     PinState {
-        target: want.program.target.to_string(),
+        target: want.program.target.as_str().to_owned(),
         parameter: match param {
             WantedParam::Link(param) => parameter(*param),
             WantedParam::OwnMap(_) => Some(param.to_string()),

@@ -53,7 +53,7 @@ impl KernelReport {
         let mut rows: Vec<FeatureRow> =
             features.states.iter().map(|(feature, state)| of_feature(*feature, state)).collect();
         let others = features.others.iter().map(|target| FeatureRow {
-            name: target.to_string(),
+            name: target.as_str().to_owned(),
             group: Group::Targets.name(),
             state: FeatureState::Present,
             since: None,

@@ -47,7 +47,11 @@ fn change_line(change: &Change) -> String {
         Action::Blocked => (ALARM, '!'),
     };
     let reasons: Vec<&str> = change.reasons.iter().map(|reason| reason.message.as_str()).collect();
-    format!("{style}{sign}{style:#} {}  {}\n", change.relative, reasons.join(", "))
+    format!(
+        "{style}{sign}{style:#} {}  {}\n",
+        Escaped::new(&change.relative),
+        Escaped::new(&reasons.join(", "))
+    )
 }
 
 fn table(pins: &[ListedPin]) -> String {
@@ -90,8 +94,8 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     let state = &pin.state;
     [
         pin.relative.as_str().into(),
-        state.target.as_str().into(),
-        or_dash(state.parameter.as_ref()),
+        printable(&state.target),
+        state.parameter.as_ref().map_or("-".into(), printable),
         printable(&state.program),
         state.program_id.map_or("-".into(), |id| id.to_string().into()),
         or_dash(state.set.as_ref()),

@@ -172,6 +172,7 @@ fn by_libbpf(wanted: &Wanted<'_>, needs: &Needs) -> Result<Loaded, LoadError> {
 /// Everything that can be said against the object until then.
 pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
     let (given, walked) = (BTreeMap::new(), BTreeSet::new());
+    let bytes = bytes.into();
     let wanted = Wanted { program, bytes, given: &given, walked: &walked };
     let needs = wanted.needs()?;
     gen_loader::rehearse(wanted.open(&needs)?, &needs);

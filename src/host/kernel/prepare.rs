@@ -3,6 +3,7 @@
 //! An iterator often lives in an object with programs that need other kernels, privileges or loaders: none of
 //! their maps and externs may matter.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::io;
@@ -14,7 +15,7 @@ use libbpf_rs::{MapType, OpenMapMut, OpenObject};
 use super::error::LoadError;
 use super::probe::lacks_sleepable;
 use super::{ffi, globals, map, max_entries, open};
-use iterctl_core::anatomy::{Needs, needs, with_weak_externs};
+use iterctl_core::anatomy::{Needs, needs, with_weak_externs, without_slots};
 use iterctl_core::desired::Program;
 use iterctl_core::feature::Feature;
 use iterctl_core::ids::MapId;
@@ -23,8 +24,8 @@ use iterctl_core::target::Sleep;
 /// What is loaded.
 pub(super) struct Wanted<'a> {
     pub(super) program: &'a Program,
-    /// The object.
-    pub(super) bytes: &'a [u8],
+    /// The object, with nothing in the slots of the maps that it is given.
+    pub(super) bytes: Cow<'a, [u8]>,
     /// The existing maps that it is given, by the names of the object's maps that they stand for.
     pub(super) given: &'a BTreeMap<String, MapId>,
     /// The object's own maps that are to be walked.
@@ -42,18 +43,24 @@ impl<'a> Wanted<'a> {
         if program.sleep == Sleep::Allowed && lacks_sleepable() {
             return Err(LoadError::Lacks(Feature::Sleepable));
         }
+        let mut bytes = Cow::Borrowed(bytes);
+        if !given.is_empty() {
+            let names = given.keys().map(String::as_str).collect();
+            let without = without_slots(&bytes, &names);
+            bytes = without.map_err(|why| LoadError::Open(why.to_string()))?.into();
+        }
         Ok(Self { program, bytes, given, walked })
     }
 
     /// What the program needs of its object.
     pub(super) fn needs(&self) -> Result<Needs, LoadError> {
-        let needs = needs(self.bytes, &self.program.name);
+        let needs = needs(&self.bytes, &self.program.name);
         needs.map_err(|why| LoadError::Open(why.to_string()))?.ok_or(LoadError::NoProgram)
     }
 
     /// The object, ready to be loaded.
     pub(super) fn open(&self, needs: &Needs) -> Result<OpenObject, LoadError> {
-        let mut object = open_for(&self.program.object, self.bytes, needs)?;
+        let mut object = open_for(&self.program.object, &self.bytes, needs)?;
         for mut program in object.progs_mut() {
             let is_needed =
                 program.name().to_str().is_some_and(|name| needs.programs.contains(name));

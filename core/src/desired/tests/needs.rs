@@ -87,14 +87,11 @@ fn what_may_be_a_mistake_is_told_and_pinned() {
             ),
         ],
     );
-    let prints = of("bad.bpf.o", "program = 'prints'");
-    check_warnings(
-        file(&prints),
-        &[(
-            "'prints'",
-            "the program calls GPL-only functions, but the object's licence is `Apache-2.0`: the kernel may reject it",
-        )],
-    );
+    let gpl_only = "the program calls GPL-only functions, but the object's licence is `Apache-2.0`: the kernel may reject it";
+    for program in ["'prints'", "'calls'"] {
+        let entry = of("bad.bpf.o", &format!("program = {program}"));
+        check_warnings(file(&entry), &[(program, gpl_only)]);
+    }
     check_warnings(file(&of("bad.bpf.o", "program = 'silent'")), &[]);
     check_warnings(file(&needy(SIZED)), &[]);
 }

@@ -71,14 +71,17 @@ pub(super) fn needy(iterator: &str) -> Result<ObjectFacts, ObjectFault> {
 
 /// An object whose programs cannot be loaded, but for `silent`.
 pub(super) fn bad() -> Result<ObjectFacts, ObjectFault> {
-    let mut facts = holding(&["tasks/misspelt", "tcp/sleeps", "task/prints", "task/silent"])?;
+    let mut facts =
+        holding(&["tasks/misspelt", "tcp/sleeps", "task/prints", "task/calls", "task/silent"])?;
     facts.iterators[1].sleep = Sleep::Allowed;
     let prints = Needs { helpers: [126].into(), ..Needs::default() };
     let programs = BTreeMap::from([
         ("prints".to_owned(), prints),
+        ("calls".to_owned(), Needs { externs: names(&["f"]), ..Needs::default() }),
         ("silent".to_owned(), Needs { helpers: [1].into(), ..Needs::default() }),
     ]);
     let licence = Some("Apache-2.0".to_owned());
+    facts.externs = vec![Extern::Function("f".to_owned())];
     facts.anatomy = Anatomy { programs, licence, ..Anatomy::default() };
     Ok(facts)
 }
