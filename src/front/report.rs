@@ -8,6 +8,7 @@ pub mod faults;
 mod kernel;
 mod left_out;
 pub mod text;
+pub mod words;
 
 use std::cmp::Ordering;
 use std::path::Path;

@@ -12,13 +12,14 @@ use anyhow::bail;
 use self::keep_going::Outcome;
 use self::reuse::LoadedAlready;
 use self::wait::Named;
-use super::{
-    Answer, Entries, Resolved, Say, Trust, add_left_out, count_changes, iterators, load, look,
-    named_by, needed_maps, policy, read_input, release_kept, remove_stale_staging, report_plan,
-    resolve_entries,
-};
+use super::load::load;
+use super::observe::{look, named_by, needed_maps};
+use super::resolve::{Entries, Resolved, Trust, policy, read_input, resolve_entries};
+use super::transaction::{release_kept, remove_stale_staging, report_plan};
+use super::{Answer, Say};
 use crate::front::cli::ApplyArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::{add_left_out, count_changes, iterators};
 use crate::front::report::{self, Blocked, NotDone, Report, error};
 use crate::host::bpffs::{Bpffs, mount_if_missing};
 use crate::host::execute;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Answer, Resolved, Trust, iterators, resolve_input};
+use super::Answer;
+use super::resolve::{Resolved, Trust, resolve_input};
 use crate::front::cli::CheckArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{KernelReport, Lacks, Report, error, faults};
 use crate::host::kernel::{features, unmet};
 use crate::host::sources;

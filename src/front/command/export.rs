@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use super::{Answer, iterators, look};
+use super::Answer;
+use super::observe::look;
 use crate::front::cli::ExportArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{Report, Shown, Usage, error};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::access::Meta;

@@ -1,8 +1,10 @@
 //! `list`: bpffs and the kernel → observed → report.
 
-use super::{Answer, iterators, look};
+use super::Answer;
+use super::observe::look;
 use crate::front::cli::ListArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{self, Report};
 use crate::host::bpffs::Bpffs;
 

@@ -1,7 +1,8 @@
 //! `pin`: one entry, said on the command line; the rest of its set stays as it is.
 
 use super::apply::{How, carry_out};
-use super::{Answer, Trust, entry, here, resolve_entry};
+use super::resolve::{Trust, here, resolve_entry};
+use super::{Answer, entry};
 use crate::front::cli::PinArgs;
 use crate::front::exit::Exit;
 use crate::front::report::{Shown, Usage};

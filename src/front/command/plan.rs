@@ -2,12 +2,13 @@
 
 use std::mem;
 
-use super::{
-    Answer, Entries, Trust, add_left_out, count_changes, iterators, look, policy, read_input,
-    report_plan, resolve_entries,
-};
+use super::Answer;
+use super::observe::look;
+use super::resolve::{Entries, Trust, policy, read_input, resolve_entries};
+use super::transaction::report_plan;
 use crate::front::cli::PlanArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::{add_left_out, count_changes, iterators};
 use crate::front::report::{Report, error, faults};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::manifest;

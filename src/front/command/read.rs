@@ -7,7 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::{Answer, Trust, entry, here, load, look_up, resolve_entry};
+use super::load::load;
+use super::observe::look_up;
+use super::resolve::{Trust, here, resolve_entry};
+use super::{Answer, entry};
 use crate::front::cli::ReadArgs;
 use crate::front::exit::Exit;
 use crate::front::report::{Lacking, Report, Usage};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::{
-    Answer, count_changes, look, needed_maps, release_kept, remove_stale_staging, report_plan,
-};
+use super::Answer;
+use super::observe::{look, needed_maps};
+use super::transaction::{release_kept, remove_stale_staging, report_plan};
 use crate::front::cli::UnpinArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::count_changes;
 use crate::front::report::{Blocked, Faulty, NotDone, Origin, Report, Usage, error};
 use crate::host::bpffs::Bpffs;
 use crate::host::execute;

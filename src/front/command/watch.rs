@@ -11,12 +11,13 @@ use anyhow::Context as _;
 
 use self::news::News;
 use super::apply::{self, How};
-use super::{
-    Answer, Progress, Resolved, Say, Trust, iterators, look, named_by, policy, read_input,
-    report_plan, resolve_manifest, unpin,
-};
+use super::observe::{look, named_by};
+use super::resolve::{Resolved, Trust, policy, read_input, resolve_manifest};
+use super::transaction::report_plan;
+use super::{Answer, Progress, Say, unpin};
 use crate::front::cli::WatchArgs;
 use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{Origin, Report, Usage};
 use crate::host::bpffs::{Bpffs, mount_if_missing};
 use crate::host::sources;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{How, carry_out, comment};
-use crate::front::command::Resolved;
+use crate::front::command::resolve::Resolved;
 use crate::front::report::{Action, Blocked, Change, LeftOut, NotDone, Report};
 use iterctl_core::pin_path::PinPath;
 

@@ -1,0 +1,30 @@
+//! The words of comments: how many there are of what.
+
+use super::{Action, Change, LeftOut, Report};
+
+/// Adds the entries that were left out to a report of the others.
+pub fn add_left_out(report: &mut Report, left_out: &LeftOut) {
+    report.changes.extend(left_out.rows());
+    report.changes.sort_by(Change::by_path);
+    let is_blocked = |change: &&Change| change.action == Action::Blocked;
+    report.summary.blocked = report.changes.iter().filter(is_blocked).count();
+    report.comment = format!("{}; {} left out", report.comment, report.summary.blocked);
+}
+
+/// "1 to pin, 2 to replace", or whatever the words for pinning, replacing, updating and unpinning are.
+pub fn count_changes(report: &Report, words: [&str; 4]) -> String {
+    let summary = report.summary;
+    let numbers = [summary.pin, summary.replace, summary.update, summary.unpin];
+    let parts: Vec<String> = numbers
+        .iter()
+        .zip(words)
+        .filter(|(number, _)| **number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// "1 iterator", "2 iterators".
+pub fn iterators(number: usize) -> String {
+    if number == 1 { "1 iterator".to_owned() } else { format!("{number} iterators") }
+}
