@@ -9,7 +9,6 @@ use crate::host::kernel::{FoundMaps, Scanner, find_maps};
 use iterctl_core::desired::{Desired, MapRef};
 use iterctl_core::ids::MapId;
 use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
-use iterctl_core::pin_path::PinPath;
 
 /// bpffs and the kernel → observed. `desired` says which maps to look for.
 pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
@@ -57,13 +56,12 @@ pub(super) fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
     pins.chain(maps).chain(cgroups).collect()
 }
 
-/// The maps that pinned iterators need, but for those at these paths.
-pub(super) fn needed_maps(observed: &Observed, but: &BTreeSet<&PinPath>) -> BTreeSet<MapId> {
-    let pins = observed.iterators().filter(|(path, _)| !but.contains(path));
-    pins.flat_map(|(_, pin)| {
+/// The maps that pinned iterators need.
+pub(super) fn needed_maps(observed: &Observed) -> BTreeSet<MapId> {
+    let needed = observed.iterators().flat_map(|(_, pin)| {
         let stamp = pin.provenance.stamp();
         let own = stamp.into_iter().flat_map(|stamp| stamp.own_maps.values().copied().map(MapId));
         pin.maps.iter().copied().chain(own)
-    })
-    .collect()
+    });
+    needed.collect()
 }

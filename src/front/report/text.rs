@@ -89,7 +89,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     let printable = |text| Escaped::new(text).text();
     let state = &pin.state;
     [
-        pin.relative.as_str().into(),
+        pin.relative.to_string().into(),
         state.target.as_str().into(),
         or_dash(state.parameter.as_ref()),
         printable(&state.program),
