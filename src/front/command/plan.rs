@@ -9,7 +9,7 @@ use super::resolve::{Entries, Trust, policy, read_input, resolve_entries};
 use crate::front::cli::PlanArgs;
 use crate::front::exit::Exit;
 use crate::front::report::words::{add_left_out, count_changes, iterators};
-use crate::front::report::{self, Report, Summary, error, faults};
+use crate::front::report::{self, Origin, Report, Summary, error, faults};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::manifest;
 use iterctl_core::plan::{self, Obstacle};
@@ -18,7 +18,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);
-    let (resolved, mut left_out) = resolve_entries(input, &manifest, trust, entries)?;
+    let origin = Origin::Manifest(input.sources);
+    let (resolved, mut left_out) = resolve_entries(origin, &manifest, trust, entries)?;
     let desired = &resolved.desired;
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let observed = look(&bpffs, Some(desired))?;

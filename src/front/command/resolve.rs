@@ -1,6 +1,7 @@
 //! Arguments → manifest → desired, with the objects that it was made of; and what the arguments allow.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -66,7 +67,7 @@ pub(super) fn resolve_entry(entry: Entry, trust: Trust) -> anyhow::Result<Resolv
     let base = PathBuf::from("/");
     let source = Source { name: "arguments".to_owned(), text: toml, base };
     let arguments = vec![Argument::CommandLine];
-    let manifest = manifest::parse(&Input { sources: vec![source], arguments, set: None });
+    let manifest = manifest::parse(&Input { sources: Arc::new([source]), arguments, set: None });
     resolve_manifest(Origin::CommandLine(words), &manifest, trust)
 }
 
@@ -104,12 +105,11 @@ impl Entries {
 
 /// The same, but that entries with faults may be left out.
 pub(super) fn resolve_entries(
-    input: Input,
+    origin: Origin,
     manifest: &Manifest,
     trust: Trust,
     entries: Entries,
 ) -> anyhow::Result<(Resolved, LeftOut)> {
-    let origin = Origin::Manifest(input.sources);
     if entries == Entries::All {
         let resolved = resolve_manifest(origin, manifest, trust)?;
         return Ok((resolved, LeftOut::default()));
@@ -119,7 +119,7 @@ pub(super) fn resolve_entries(
         Ok(sound) => sound,
         Err(faults) => return Err(Faulty { faults, origin }.into()),
     };
-    let sources = origin.sources().to_vec();
+    let sources = origin.shared_sources();
     let bpffs = sound.desired.bpffs.clone();
     let left_out = LeftOut { faults: sound.faults, sources, bpffs, ..LeftOut::default() };
     Ok((Resolved { origin, objects, desired: sound.desired }, left_out))

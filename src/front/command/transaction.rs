@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -70,13 +71,13 @@ pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> anyhow::Resu
         };
         let done = planned.execute(&bpffs, look_again);
         let Done { verified: (now, needed), untidy } =
-            done.map_err(|failure| NotDone { failure, sources: aim.sources().to_vec() })?;
+            done.map_err(|failure| NotDone { failure, sources: aim.sources() })?;
         pins = now;
         diagnostics.extend(needed.iter().flat_map(|needed| release_kept(&bpffs, needed)));
         diagnostics.extend(untidy.iter().map(error::warning));
     }
     let (changes, summary) =
-        report::changes(planned.plan(), aim.set(), bpffs.path(), aim.sources(), &pins);
+        report::changes(planned.plan(), aim.set(), bpffs.path(), &aim.sources(), &pins);
     let changed = summary.changes() > 0;
     Ok(Report { changed, summary, changes, diagnostics, ..Report::new(aim.comment(summary)) })
 }
@@ -125,10 +126,11 @@ impl<'a> Aim<'a> {
         }
     }
 
-    fn sources(&self) -> &[Source] {
+    /// The text that entries stand in.
+    fn sources(&self) -> Arc<[Source]> {
         match self {
-            Self::Pinned { resolved, .. } => resolved.origin.sources(),
-            Self::Unpinned { .. } => &[],
+            Self::Pinned { resolved, .. } => resolved.origin.shared_sources(),
+            Self::Unpinned { .. } => Arc::default(),
         }
     }
 

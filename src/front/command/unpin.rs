@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Answer;
 use super::transaction::{Aim, transaction};
@@ -11,7 +12,7 @@ use crate::front::report::{Faulty, Origin, Usage};
 use crate::host::sources;
 use iterctl_core::desired::{self, Desired, Set};
 use iterctl_core::escaped::Escaped;
-use iterctl_core::manifest::{self, Manifest, Source};
+use iterctl_core::manifest::{self, Manifest};
 use iterctl_core::observed::Observed;
 use iterctl_core::pin_path::{InvalidPinPath, PinPath};
 use iterctl_core::plan::{self, Foreign};
@@ -39,7 +40,7 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
         let input = sources::read(&args.file, args.set.clone(), |_| Ok(()))?;
         let manifest = manifest::parse(&input);
-        let Desired { set, bpffs, .. } = resolve_empty(&manifest, input.sources)?;
+        let Desired { set, bpffs, .. } = resolve_empty(&manifest, Origin::Manifest(input.sources))?;
         return Ok((What::Set(set), bpffs));
     }
     let bpffs = std::path::absolute(&args.bpffs)?;
@@ -48,13 +49,12 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
         return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
     };
     let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
-    let Desired { set, .. } = resolve_empty(&manifest, Vec::new())?;
+    let Desired { set, .. } = resolve_empty(&manifest, Origin::Manifest(Arc::default()))?;
     Ok((What::Set(set), bpffs))
 }
 
-fn resolve_empty(manifest: &Manifest, sources: Vec<Source>) -> anyhow::Result<Desired> {
-    desired::resolve_empty(manifest)
-        .map_err(|faults| Faulty { faults, origin: Origin::Manifest(sources) }.into())
+fn resolve_empty(manifest: &Manifest, origin: Origin) -> anyhow::Result<Desired> {
+    desired::resolve_empty(manifest).map_err(|faults| Faulty { faults, origin }.into())
 }
 
 /// A path of the command line, relative to the bpffs or below it.

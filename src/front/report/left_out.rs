@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Change;
 use super::build::{nothing_done, of_obstacle, reason_of};
@@ -23,7 +24,7 @@ pub struct LeftOut {
     /// The bpffs.
     pub bpffs: PathBuf,
     /// The text that the faults stand in.
-    pub sources: Vec<Source>,
+    pub sources: Arc<[Source]>,
     /// On bpffs, and among what the entries name.
     pub obstacles: Vec<Obstacle>,
     /// What failed when it was tried.
@@ -75,7 +76,7 @@ impl LeftOut {
     /// The faults, with the text that they stand in.
     pub(super) fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
-        let origin = || Origin::Manifest(self.sources.clone());
+        let origin = || Origin::Manifest(Arc::clone(&self.sources));
         (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), origin: origin() })
     }
 }
