@@ -17,11 +17,11 @@ use std::path::PathBuf;
 
 use self::prepare::Prepared;
 use crate::host::bpffs::{Bpffs, Staging};
-use crate::host::kernel::Loaded;
+use crate::host::kernel::{AttachError, Loaded, Parameter};
 use iterctl_core::desired::Program;
 use iterctl_core::fault::Place;
 use iterctl_core::pin_path::PinPath;
-use iterctl_core::plan::{Plan, Removal};
+use iterctl_core::plan::{Plan, Removal, WantedParam};
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
 /// of its object's own maps that are to be walked. Distinct programs are loaded side by side.
@@ -112,6 +112,17 @@ pub fn execute<T>(
     } else {
         Failure { left, kept: Some(staging.keep()), ..failure }
     })
+}
+
+/// A plan's parameter as the kernel takes it: by now, a map of the object's own has an id.
+///
+/// # Errors
+/// Where the object came without that map.
+pub fn parameter(wanted: &WantedParam, loaded: &Loaded) -> Result<Parameter, AttachError> {
+    match wanted {
+        WantedParam::Link(param) => Ok(Parameter::Of(*param)),
+        WantedParam::OwnMap(name) => loaded.own_map(name),
+    }
 }
 
 fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {

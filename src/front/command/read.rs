@@ -15,6 +15,7 @@ use crate::front::cli::ReadArgs;
 use crate::front::exit::Exit;
 use crate::front::report::{Lacking, Report, Usage};
 use crate::host::bpffs::is_on_bpffs;
+use crate::host::execute::parameter;
 use crate::host::kernel::{IteratorLink, Loaded};
 use crate::host::reader::Reader;
 use iterctl_core::desired::DesiredPin;
@@ -111,7 +112,8 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
     let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
         format!("failed to load `{}` of {}", program.name, Escaped::new(&args.what))
     })?;
-    let (link, _) = IteratorLink::attach(&loaded, program, param)
+    let (link, _) = parameter(param, &loaded)
+        .and_then(|param| IteratorLink::attach(&loaded, program, &param))
         .with_context(|| format!("failed to attach `{}`", program.name))?;
     let run = link.run().with_context(|| format!("failed to run `{}`", program.name))?;
     Ok(Once { reader: Reader::new(File::from(run)), _loaded: loaded })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context as _, anyhow};
 use rustix::process::geteuid;
 
-use super::{Failed, Load};
+use super::{Failed, Load, parameter};
 use crate::host::bpffs::{Bpffs, Kept, Staged, Staging};
 use crate::host::kernel::{IteratorLink, LoadError, Loaded, pin_map};
 use crate::host::sys::threads;
@@ -175,7 +175,9 @@ fn attach_and_pin(
         place: Some(place.clone()),
         error: error.context(format!("failed to {what} `{path}`")),
     };
-    let (link, made) = IteratorLink::attach(loaded, &pin.program, param).map_err(|error| {
+    let attached = parameter(param, loaded)
+        .and_then(|param| IteratorLink::attach(loaded, &pin.program, &param));
+    let (link, made) = attached.map_err(|error| {
         let key = pin.keys.param.as_ref().unwrap_or(&pin.keys.obj);
         failed("attach", key, error.into())
     })?;
