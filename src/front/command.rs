@@ -21,22 +21,55 @@ use std::io::Read;
 use crate::front::cli::Command;
 use crate::front::exit::Exit;
 use crate::front::report::{Diagnostic, Report};
+use iterctl_core::plan::Obstacle;
 
 /// What a command has to say, and how it ended.
 pub struct Answer {
     /// What it found and did.
     pub report: Report,
     /// How it ended.
-    pub exit: Exit,
-    /// What failed, where something was done all the same.
-    pub failed: Option<anyhow::Error>,
+    ending: Ending,
     /// `read` only: what the iterator prints, as it comes.
     pub output: Option<Box<dyn Read>>,
 }
 
+/// How a command ended that has something to say.
+enum Ending {
+    /// Done, or nothing to do.
+    Done,
+    /// `plan --detailed-exitcode`: there is something to do.
+    Changes,
+    /// `plan`: this is in the way, and its rows say so.
+    InTheWay(Vec<Obstacle>),
+    /// Something was done, or found, and this failed all the same.
+    Failed(anyhow::Error),
+}
+
 impl Answer {
-    fn new(report: Report, exit: Exit) -> Self {
-        Self { report, exit, failed: None, output: None }
+    fn new(report: Report, ending: Ending) -> Self {
+        Self { report, ending, output: None }
+    }
+
+    fn done(report: Report) -> Self {
+        Self::new(report, Ending::Done)
+    }
+
+    /// The exit status.
+    pub fn exit(&self) -> Exit {
+        match &self.ending {
+            Ending::Done => Exit::Done,
+            Ending::Changes => Exit::Changes,
+            Ending::InTheWay(obstacles) => Exit::of_obstacles(obstacles),
+            Ending::Failed(error) => Exit::of(error),
+        }
+    }
+
+    /// What failed, where something was done all the same.
+    pub fn failed(&self) -> Option<&anyhow::Error> {
+        match &self.ending {
+            Ending::Failed(error) => Some(error),
+            Ending::Done | Ending::Changes | Ending::InTheWay(_) => None,
+        }
     }
 }
 

@@ -10,9 +10,8 @@ use self::wait::Attempt;
 use super::observe::named_by;
 use super::resolve::{Entries, Resolved, Trust, policy, read_input, resolve_entries};
 use super::transaction::{Aim, transaction};
-use super::{Answer, Say};
+use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
-use crate::front::exit::Exit;
 use crate::front::report::words::add_left_out;
 use crate::front::report::{Origin, Report};
 use iterctl_core::desired::Desired;
@@ -59,8 +58,8 @@ type CarryOut<'a> = &'a dyn Fn(&Resolved) -> anyhow::Result<Report>;
 fn answer(outcome: Outcome) -> Answer {
     let Outcome { mut report, left_out } = outcome;
     if left_out.is_empty() {
-        return Answer::new(report, Exit::Done);
+        return Answer::done(report);
     }
     add_left_out(&mut report, &left_out);
-    Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) }
+    Answer::new(report, Ending::Failed(left_out.into()))
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 use super::Answer;
 use super::observe::look;
 use crate::front::cli::ExportArgs;
-use crate::front::exit::Exit;
 use crate::front::report::words::iterators;
 use crate::front::report::{Report, Shown, Usage, error};
 use crate::host::bpffs::Bpffs;
@@ -45,7 +44,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
         );
         report.diagnostics.push(error::note(note));
     }
-    Ok(Answer::new(report, Exit::Done))
+    Ok(Answer::done(report))
 }
 
 /// The set that is asked for, or the only one.

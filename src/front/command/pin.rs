@@ -4,7 +4,6 @@ use super::resolve::{Trust, here, resolve_entry};
 use super::transaction::{Aim, transaction};
 use super::{Answer, entry};
 use crate::front::cli::PinArgs;
-use crate::front::exit::Exit;
 use crate::front::report::{Shown, Usage};
 use iterctl_core::desired::Desired;
 use iterctl_core::observed::Observed;
@@ -24,5 +23,5 @@ pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
     if args.verbose {
         report.shown = Shown::ChangesAndManifest;
     }
-    Ok(Answer::new(report, Exit::Done))
+    Ok(Answer::done(report))
 }

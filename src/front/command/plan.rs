@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use super::Answer;
 use super::observe::look;
 use super::resolve::{Entries, Trust, policy, read_input, resolve_entries};
+use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
-use crate::front::exit::Exit;
 use crate::front::report::words::{add_left_out, count_changes, iterators};
 use crate::front::report::{self, Origin, Report, Summary, error, faults};
 use crate::host::bpffs::Bpffs;
@@ -40,17 +39,17 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     };
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
-        return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
+        return Ok(Answer::new(report, Ending::Failed(left_out.into())));
     }
-    let exit = if !plan.obstacles.is_empty() {
+    let ending = if !plan.obstacles.is_empty() {
         report.diagnostics.extend(error::beside_rows(&plan.obstacles));
-        Exit::of_obstacles(&plan.obstacles)
+        Ending::InTheWay(plan.obstacles)
     } else if report.changed && args.detailed_exitcode {
-        Exit::Changes
+        Ending::Changes
     } else {
-        Exit::Done
+        Ending::Done
     };
-    Ok(Answer::new(report, exit))
+    Ok(Answer::new(report, ending))
 }
 
 fn comment(summary: Summary, obstacles: &[Obstacle]) -> String {

@@ -12,7 +12,6 @@ use super::observe::look_up;
 use super::resolve::{Trust, here, resolve_entry};
 use super::{Answer, entry};
 use crate::front::cli::ReadArgs;
-use crate::front::exit::Exit;
 use crate::front::report::{Lacking, Report, Usage};
 use crate::host::bpffs::is_on_bpffs;
 use crate::host::execute::parameter;
@@ -29,7 +28,7 @@ pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
         false => Box::new(Reader::new(open_pin(args)?)),
     };
     let report = Report::new(format!("read {}", Escaped::new(&args.what)));
-    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(output) })
+    Ok(Answer { output: Some(output), ..Answer::done(report) })
 }
 
 /// A run of an object's iterator.

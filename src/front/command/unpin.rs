@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::Answer;
 use super::transaction::{Aim, transaction};
 use crate::front::cli::UnpinArgs;
-use crate::front::exit::Exit;
 use crate::front::report::{Faulty, Origin, Usage};
 use crate::host::sources;
 use iterctl_core::desired::{self, Desired, Set};
@@ -33,7 +32,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
         What::Paths(paths) => plan::unpin(paths, observed, foreign),
     };
     let aim = Aim::Unpinned { bpffs: &bpffs, plan: &plan };
-    Ok(Answer::new(transaction(&aim, args.lock.lock_timeout)?, Exit::Done))
+    Ok(Answer::done(transaction(&aim, args.lock.lock_timeout)?))
 }
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {

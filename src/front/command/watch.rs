@@ -64,7 +64,7 @@ pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
         }
     }
     service.stopping();
-    Ok(Answer::new(rounds.stop()?, Exit::Done))
+    Ok(Answer::done(rounds.stop()?))
 }
 
 /// Standard input, a pipe or a terminal is at its end after the first time.
