@@ -25,8 +25,8 @@ VENV := target/system-venv
 FUZZ := CC=$(CLANG) CFLAGS="-g -O1 -fsanitize=address,fuzzer-no-link" RUSTC_BOOTSTRAP=1 cargo fuzz
 FUZZ_TARGETS := manifest toml stamp object
 FUZZ_SECONDS ?= 60
-# Seconds for one input, with the sanitizer; its quarantine alone is 256 MiB.
-FUZZ_LIMITS = -timeout=1 -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
+# Seconds for one input, with the sanitizer, on a machine that may be busy; its quarantine alone is 256 MiB.
+FUZZ_LIMITS = -timeout=5 -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 help:     ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -100,7 +100,7 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, four 
 	@command -v c++ > /dev/null || { set -ex; $(SUDO) apt-get update; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++; }
 	cargo fuzz --version || cargo install cargo-fuzz --locked
-	mkdir -p $(addprefix fuzz/corpus/,$(FUZZ_TARGETS))
+	mkdir -p $(addprefix fuzz/corpus/,manifest toml stamp object)
 	@seed() { cp "$$2" "fuzz/corpus/$$1/$$(echo "$$2" | tr / -)"; }; set -e; \
 	for file in $(wildcard tests/cases/*/iters.toml examples/*/iters.toml); do \
 		seed manifest $$file; seed toml $$file; done; \

@@ -5,6 +5,7 @@
 
 mod broken {
     pub(crate) mod object;
+    pub(crate) mod places;
 }
 
 use std::fs;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use broken::object;
+use broken::places::places;
+use iterctl::host::object::facts_of;
+use iterctl_core::fault::ObjectFault;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -26,6 +30,8 @@ enum Mutation {
     Flip(Vec<(usize, u8)>),
     /// A number of four bytes is replaced: where, in millionths of the length, and by what.
     Number(usize, u32),
+    /// The same, but where libbpf trusts it: in which place, where there, in millionths of its length, and by what.
+    Trusted(usize, usize, u32),
     /// A run of bytes is copied elsewhere: from, to, length.
     Copy(usize, usize, usize),
 }
@@ -43,7 +49,9 @@ fn mutations() -> impl Strategy<Value = Mutation> {
     prop_oneof![
         1 => (0..1_000_usize).prop_map(Mutation::Cut),
         4 => prop::collection::vec((millionth.clone(), 0..8_u8), 1..8).prop_map(Mutation::Flip),
-        4 => (millionth.clone(), odd).prop_map(|(at, number)| Mutation::Number(at, number)),
+        4 => (millionth.clone(), odd.clone()).prop_map(|(at, number)| Mutation::Number(at, number)),
+        6 => (any::<usize>(), millionth.clone(), prop_oneof![odd, 0..64_u32])
+            .prop_map(|(place, at, number)| Mutation::Trusted(place, at, number)),
         2 => (millionth.clone(), millionth, 1..64_usize)
             .prop_map(|(from, to, length)| Mutation::Copy(from, to, length)),
     ]
@@ -61,6 +69,16 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
         }
         Mutation::Number(place, number) => {
             let start = at(*place) & !3;
+            let end = (start + 4).min(length);
+            bytes[start..end].copy_from_slice(&number.to_ne_bytes()[..end - start]);
+        }
+        Mutation::Trusted(place, at, number) => {
+            let places = places(bytes);
+            let Some(place) = places.get(place.checked_rem(places.len()).unwrap_or_default())
+            else {
+                return;
+            };
+            let start = (place.start + place.len() * at / 1_000_000) & !3;
             let end = (start + 4).min(length);
             bytes[start..end].copy_from_slice(&number.to_ne_bytes()[..end - start]);
         }
@@ -91,6 +109,8 @@ fn broken_objects_are_refused_or_read_but_never_crash() {
         .map_or(200, |number| number.parse().expect("ITERCTL_MUTATIONS is a number"));
     for path in objects() {
         let good = fs::read(&path).expect("the object can be read");
+        let facts = facts_of(&path, &good);
+        assert!(!matches!(facts, Err(ObjectFault::Unsound(..))), "a compiler wrote it: {facts:?}");
         object::look(&good);
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

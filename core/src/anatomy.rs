@@ -9,12 +9,17 @@ mod code;
 mod core_relo;
 mod layout;
 mod reach;
+mod sound;
+mod types;
+mod unsound;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use self::core_relo::Kind as CoreKind;
 use self::layout::Layout;
+pub use self::unsound::Unsound;
 
 /// What an object says of itself before libbpf sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +94,8 @@ pub enum Malformed {
     Elf(String),
     /// No symbol table: `llvm-strip` without `-g` removes it.
     NoSymbols,
+    /// libbpf would not survive it.
+    Unsound(Unsound),
 }
 
 impl fmt::Display for Malformed {
@@ -96,6 +103,7 @@ impl fmt::Display for Malformed {
         match self {
             Self::Elf(why) => f.write_str(why),
             Self::NoSymbols => write!(f, "it has no symbol table"),
+            Self::Unsound(why) => why.fmt(f),
         }
     }
 }
@@ -103,8 +111,9 @@ impl fmt::Display for Malformed {
 /// Looks at the file.
 ///
 /// # Errors
-/// Where it cannot be read, or has no symbols.
+/// Where it cannot be read, has no symbols, or must not reach libbpf.
 pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
+    sound::check(bytes)?;
     let layout = Layout::read(bytes)?;
     let core = core_relo::relocations(&layout);
     let names = layout.iterators().map(|entry| layout.functions[entry].name.to_owned());

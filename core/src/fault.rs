@@ -219,6 +219,13 @@ pub enum Problem {
         /// Where the existing one is named.
         at: Place,
     },
+    /// A size for a map that the object pins by name.
+    SizeOfMapByName {
+        /// The object's map.
+        map: String,
+        /// Where it is pinned.
+        pin: PathBuf,
+    },
     /// Not a map's name.
     MapName(InvalidMapName),
     /// Id 0, which the kernel never gives.

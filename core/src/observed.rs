@@ -301,7 +301,7 @@ impl fmt::Display for MapProblem {
             Self::Ambiguous(ids) => write!(f, "several maps have that name: {}", Ids(ids)),
             Self::Unsettled(ids, why) => write!(
                 f,
-                "several maps have that name: {}; what still uses them is not known: {why}",
+                "several maps have that name: {}; iterctl could not find out which of them are in use: {why}",
                 Ids(ids)
             ),
             Self::NotAMap(kind) => write!(f, "{kind} is there instead"),

@@ -126,6 +126,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
 fn malformed(path: &Path, why: &Malformed) -> ObjectFault {
     match why {
         Malformed::NoSymbols => ObjectFault::NoSymbols(path.to_path_buf()),
+        Malformed::Unsound(why) => ObjectFault::Unsound(path.to_path_buf(), Box::new(why.clone())),
         Malformed::Elf(why) => ObjectFault::Malformed(path.to_path_buf(), why.clone()),
     }
 }

@@ -69,7 +69,7 @@ fn a_program_that_the_verifier_rejects() {
         "\
 error: failed to load `dump` of DIR/rejected.bpf.o for `x`
   caused by: the verifier rejected it; the last lines of its log (all with --debug):
-  hint: a pointer in the context may be NULL: read it once into a local variable, and check that
+  hint: a pointer in the context may be NULL: copy it into a local variable, and check the variable before you use it
 note: nothing was changed
 ",
     );
@@ -115,7 +115,7 @@ fn what_the_verifier_quotes_does_nothing_to_a_terminal() {
 const SMALL: &str = "\
 error: failed to attach `x`
   caused by: map MAP has smaller keys or values than the program reads
-  hint: give it a map whose keys and values are as large as those that the program reads
+  hint: walk a map whose keys and values are at least as large as those that the program reads
 note: nothing was changed
 ";
 
@@ -145,7 +145,7 @@ fn a_map_of_another_type() {
         let expected = format!(
             "\
 error: failed to attach `x`
-  caused by: `{target}` cannot walk a map of the type of map MAP
+  caused by: target `{target}` cannot walk map MAP: it does not support this type of map
 note: nothing was changed
 "
         );
@@ -161,7 +161,7 @@ fn a_map_that_is_not_there() {
         1,
         "\
 error: `x`: map id 4294967295: there is no such map
-  hint: start the program that creates the map, then apply again
+  hint: `bpftool map` lists the ids; a map that is created again has another id, so prefer `name` or `pinned`
 note: nothing was changed
 ",
     );
@@ -196,8 +196,8 @@ fn a_given_map_that_is_not_alike() {
     let run = sandbox.iterctl(&pin(&sandbox, &words));
     let expected = "\
 error: failed to load `dump` of DIR/reuse.bpf.o for `x`
-  caused by: map MAP cannot stand for its map `seen`: its type is hash, not array
-  hint: give it a map that is made like the object's own
+  caused by: map MAP cannot be used as the object's map `seen`: its type is hash, not array
+  hint: use a map with the same type, key size and value size as the object declares
 note: nothing was changed
 ";
     fails(&sandbox, run, 1, &expected.replace("MAP", &bpf::id(&map).to_string()));
@@ -210,8 +210,8 @@ fn a_map_that_is_to_be_pinned_and_is_not() {
         "pinned_map.bpf.o x",
         1,
         "\
-error: `x`: map pinned DIR/bpf/readings, for the object's map `readings`: there is no such map
-  hint: start the program that creates the map, then apply again
+error: `x`: no map is pinned at DIR/bpf/readings, which the object's map `readings` needs
+  hint: start the program that pins it, or name another map with `maps` (`--reuse`), then try again
 note: nothing was changed
 ",
     );

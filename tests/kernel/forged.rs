@@ -140,7 +140,7 @@ fn a_map_that_the_program_does_not_hold_is_told() {
 
     let keys = "maps.seen.pinned = \"seen\"\nmode = \"0400\"";
     sandbox.manifest("iters.toml", &entry_with("reuse.bpf.o", "x", keys));
-    let lines = [format!("~ x  the program does not hold map {id} as `seen`")];
+    let lines = [format!("~ x  the program does not use map {id} as `seen`")];
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(2).plans(&lines);
     sandbox.iterctl("apply -f iters.toml").exits(0).plans(&lines);
     assert_eq!(sandbox.read("x"), "seen 42\n");

@@ -91,7 +91,7 @@ fn does_not_fit(object: &str, map: &MapHandle, why: &str) {
     let keys = format!("maps = {{ seen = {{ id = {id} }} }}");
     sandbox.manifest("iters.toml", &entry_with(object, "x", &keys));
     let run = sandbox.iterctl("apply -f iters.toml").exits(1);
-    run.says(&format!("map {id} cannot stand for its map `seen`: {why}"))
+    run.says(&format!("map {id} cannot be used as the object's map `seen`: {why}"))
         .says("nothing was changed");
     assert_eq!(sandbox.tree(), before);
 }

@@ -20,7 +20,7 @@ fn rows(sandbox: &Sandbox) -> [String; 5] {
     let (map, object) = (sandbox.pin("nowhere"), sandbox.file("gone.bpf.o"));
     [
         "! foreign  pinned by someone else".to_owned(),
-        format!("! map/gone  map pinned {}: there is no such map", map.display()),
+        format!("! map/gone  no map is pinned at {}", map.display()),
         format!("! object/gone  no object at {}", object.display()),
         "! rejected/a  the verifier rejected it".to_owned(),
         "! rejected/b  the verifier rejected it".to_owned(),

@@ -29,7 +29,7 @@ fn a_map_that_is_not_there_is_refused() {
     is_refused(&sandbox, "id = 4294967295", "map id 4294967295: there is no such map");
     is_refused(&sandbox, "name = \"no_such_map\"", "map name no_such_map: there is no such map");
     let path = sandbox.pin("conns");
-    let reason = format!("map pinned {}: there is no such map", path.display());
+    let reason = format!("no map is pinned at {}", path.display());
     is_refused(&sandbox, "pinned = \"conns\"", &reason);
     is_refused(&sandbox, &format!("pinned = \"{}\"", path.display()), &reason);
 }
@@ -121,7 +121,10 @@ fn values_smaller_than_the_program_reads_are_told() {
 #[ignore = "needs root: make test runs it"]
 fn a_map_of_the_wrong_type_is_told() {
     let map = bpf::hash_map("no_sockets");
-    let reason = format!("`sockmap` cannot walk a map of the type of map {}", bpf::id(&map));
+    let reason = format!(
+        "target `sockmap` cannot walk map {}: it does not support this type of map",
+        bpf::id(&map)
+    );
     does_not_attach("sockmap.bpf.o", &map, &reason);
 }
 
@@ -146,10 +149,8 @@ fn a_map_that_the_object_wants_pinned_is_never_made() {
     let entries = entry("pinned_map.bpf.o", "x") + &entry("tasks_v1.bpf.o", "y");
     sandbox.manifest("iters.toml", &entries);
     let path = sandbox.pin("readings");
-    let reason = format!(
-        "map pinned {}, for the object's map `readings`: there is no such map",
-        path.display()
-    );
+    let reason =
+        format!("no map is pinned at {}, which the object's map `readings` needs", path.display());
     sandbox.iterctl("apply -f iters.toml").exits(1).says(&reason).says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }

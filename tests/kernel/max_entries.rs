@@ -122,7 +122,10 @@ fn without_its_size_the_pin_that_is_there_stays() {
     applies(&sandbox, "filled = 5", &["+ x  task"]);
     let before = sandbox.tree();
     sandbox.manifest("iters.toml", &entry("open_size.bpf.o", "x"));
-    sandbox.iterctl(APPLY).exits(65).says("max_entries of the object's map `filled` is 0");
+    sandbox
+        .iterctl(APPLY)
+        .exits(65)
+        .says("the object's map `filled` has no size (`max_entries` is 0)");
     assert_eq!(sandbox.tree(), before);
     has(&sandbox, "x", 5, 2);
 }
@@ -146,7 +149,7 @@ fn a_size_that_the_kernel_does_not_take_changes_nothing() {
     sandbox
         .iterctl(APPLY)
         .exits(1)
-        .says("failed to create its map `filled`")
+        .says("failed to create the object's map `filled`")
         .says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }

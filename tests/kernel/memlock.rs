@@ -25,7 +25,7 @@ fn where_it_counts_and_may_not_be_raised_that_is_told() {
         run.exits(0);
     } else {
         run.exits(1)
-            .says("not enough memory may be locked")
+            .says("the limit on locked memory is too low")
             .says("hint: raise RLIMIT_MEMLOCK, for instance with `ulimit -l unlimited`")
             .says("nothing was changed");
         assert_eq!(sandbox.paths(), [""; 0]);

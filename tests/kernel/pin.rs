@@ -96,11 +96,11 @@ fn other_words_are_a_usage_error() {
 fn what_is_wrong_with_the_entry_is_told_in_its_words() {
     is_wrong("target_cgroup.bpf.o x --cgroup 1 --order up", 65, "unknown order `up`");
     is_wrong("globals.bpf.o x --global u8=256", 65, "error: `--global u8=256`: too small");
-    is_wrong("reuse.bpf.o x --reuse other=id:1", 65, "the object defines no map `other`");
-    is_wrong("reuse.bpf.o x --max-entries other=1", 65, "the object defines no map `other`");
+    is_wrong("reuse.bpf.o x --reuse other=id:1", 65, "the object declares no map `other`");
+    is_wrong("reuse.bpf.o x --max-entries other=1", 65, "the object declares no map `other`");
     is_wrong("reuse.bpf.o x --max-entries seen=1 --max-entries seen=2", 65, "seen");
     let both = "reuse.bpf.o x --max-entries seen=1 --reuse seen=id:1";
-    is_wrong(both, 65, "an existing map stands for `seen`, and has its size already");
+    is_wrong(both, 65, "`--reuse` uses an existing map for `seen`, which has a size");
     is_wrong("rodata.bpf.o x --sha256 00", 65, "not a SHA-256 in hex");
     is_wrong("no_such.bpf.o x", 65, "no object at ");
     is_wrong("tasks_v1.bpf.o x --mode 999", 65, "error: `--mode 999`: `999` is not a mode");

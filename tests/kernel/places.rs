@@ -67,7 +67,7 @@ error: failed to load `dump` of DIR/rejected.bpf.o for `x`
 7 | obj = \"rejected.bpf.o\"
   |       ^^^^^^^^^^^^^^^^
   caused by: the verifier rejected it; the last lines of its log (all with --debug):
-  hint: a pointer in the context may be NULL: read it once into a local variable, and check that
+  hint: a pointer in the context may be NULL: copy it into a local variable, and check the variable before you use it
 error: failed to attach `y`
   --> iters.toml:13:8
    |
@@ -100,7 +100,7 @@ error: failed to attach `x`
 5 | map = { pinned = \"seen\" }
   |       ^^^^^^^^^^^^^^^^^^^
   caused by: map MAP has smaller keys or values than the program reads
-  hint: give it a map whose keys and values are as large as those that the program reads
+  hint: walk a map whose keys and values are at least as large as those that the program reads
 note: nothing was changed
 ",
         5,
@@ -113,8 +113,8 @@ error: failed to load `dump` of DIR/reuse.bpf.o for `x`
   |
 6 | seen = { pinned = \"seen\" }
   |        ^^^^^^^^^^^^^^^^^^^
-  caused by: map MAP cannot stand for its map `seen`: its type is hash, not array
-  hint: give it a map that is made like the object's own
+  caused by: map MAP cannot be used as the object's map `seen`: its type is hash, not array
+  hint: use a map with the same type, key size and value size as the object declares
 note: nothing was changed
 ",
         6,

@@ -62,7 +62,7 @@ impl Named {
         let before = self.sandbox.tree();
         self.sandbox.iterctl("plan -f iters.toml").exits(1).plans(&[format!("! x  {why}")]);
         let apply = self.sandbox.iterctl("apply -f iters.toml").exits(1);
-        apply.says(&why).says("hint: name it by `id` or `pinned`");
+        apply.says(&why).says("hint: stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` shows which process has which map open");
         assert_eq!(self.sandbox.tree(), before);
     }
 }
@@ -243,6 +243,6 @@ fn what_cannot_be_counted_is_not_guessed() {
     let script = format!("mount -t tmpfs none /sys/kernel/btf && {ITERCTL} plan -f iters.toml");
     named.sandbox.write("without-btf.sh", &script);
     let run = named.sandbox.run("unshare", "--mount sh without-btf.sh").exits(1);
-    assert!(run.stdout.contains("what still uses them is not known: "), "{run}");
-    run.says("name it by `id` or `pinned`");
+    assert!(run.stdout.contains("iterctl could not find out which of them are in use: "), "{run}");
+    run.says("stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` shows which process has which map open");
 }

@@ -45,12 +45,12 @@ fn an_option_that_the_kernel_does_not_set() {
     let (cause, hint) = if is_readable {
         (
             "this kernel's configuration does not set `CONFIG_ITERCTL_HAS_NO_SUCH_OPTION`",
-            "declare it `__weak`, so that it is 0 where it is not set; or use a kernel with \
-             CONFIG_ITERCTL_HAS_NO_SUCH_OPTION",
+            "use a kernel with CONFIG_ITERCTL_HAS_NO_SUCH_OPTION, or declare it `__weak` in the object\'s source: then it is 0 if the option \
+             is not set",
         )
     } else {
         (
-            "this kernel's configuration cannot be read from /proc/config.gz, nor from /boot/config-…",
+            "this kernel's configuration cannot be read from /proc/config.gz or /boot/config-…",
             "use a kernel with CONFIG_IKCONFIG_PROC=y, or put its configuration into /boot; in a \
              container, mount the host's",
         )
@@ -66,8 +66,8 @@ fn a_function_that_the_kernel_does_not_have() {
         "dump",
         69,
         "this kernel has no kernel function `iterctl_has_no_such_function`",
-        "declare it `__weak`, and call it only if `bpf_ksym_exists(iterctl_has_no_such_function)`; if it \
-         is a module's, load the module",
+        "if a kernel module provides it, load the module; otherwise, in the object's source, declare it \
+         `__weak` and call it only if `bpf_ksym_exists(iterctl_has_no_such_function)`",
     );
 }
 
@@ -79,7 +79,8 @@ fn a_symbol_that_the_kernel_does_not_have() {
         "dump",
         69,
         "this kernel lists no symbol `iterctl_has_no_such_symbol`",
-        "declare it `__weak`, and use it only if `bpf_ksym_exists(&iterctl_has_no_such_symbol)`; kernels \
+        "in the object's source, declare it `__weak` and use it only if \
+         `bpf_ksym_exists(&iterctl_has_no_such_symbol)`; kernels \
          with CONFIG_KALLSYMS_ALL=y list variables, too",
     );
 }
@@ -103,8 +104,8 @@ fn a_map_that_the_kernel_does_not_create() {
         "odd_map.bpf.o",
         "dump",
         1,
-        "failed to create its map `odd`: Invalid argument (os error 22)",
-        "this kernel does not take what it is declared with: type array, 1 entries, keys of 4 bytes, \
+        "failed to create the object's map `odd`: Invalid argument (os error 22)",
+        "this kernel does not accept such a map: type array, 1 entries, keys of 4 bytes, \
          values of 8 bytes, flags 0x1",
     );
 }
@@ -115,9 +116,9 @@ fn a_licence_that_does_not_suffice() {
     check_rejected(
         "unlicensed.bpf.o",
         "dump",
-        "its licence must be one that the kernel counts as GPL-compatible: SEC(\"license\") holds one of \
-         \"GPL\", \"GPL v2\", \"GPL and additional rights\", \"Dual BSD/GPL\", \"Dual MIT/GPL\", \
-         \"Dual MPL/GPL\"",
+        "declare a licence that the kernel accepts as GPL-compatible, such as \
+         `char LICENSE[] SEC(\"license\") = \"GPL\";`; accepted: `GPL`, `GPL v2`, `GPL and additional rights`, \
+         `Dual BSD/GPL`, `Dual MIT/GPL`, `Dual MPL/GPL`",
     );
 }
 
@@ -133,8 +134,8 @@ fn a_key_or_a_value_that_may_be_null() {
             1,
             &format!("failed to load `{program}` of DIR/unchecked_elem.bpf.o for `x`"),
             "the verifier rejected it; the last lines of its log (all with --debug):",
-            "key and value of a map's element may be NULL: read each once into a local variable, and \
-             check that",
+            "`ctx->key` and `ctx->value` may be NULL: copy each into a local variable, and check the \
+             variable before you use it",
         );
     }
 }
@@ -145,7 +146,7 @@ fn a_context_of_another_target() {
     check_rejected(
         "other_context.bpf.o",
         "files_as_tasks",
-        "the context of target `task` has no member that far: check that SEC(\"iter/…\") and struct \
+        "the context of target `task` has no member at this offset: check that SEC(\"iter/…\") and struct \
          bpf_iter__… name the same target",
     );
     check_rejected(
@@ -173,8 +174,8 @@ error: failed to attach `x`
   |
 5 | map = { own = \"narrow\" }
   |       ^^^^^^^^^^^^^^^^^^
-  caused by: its own map `narrow` has smaller keys or values than the program reads
-  hint: give it a map whose keys and values are as large as those that the program reads
+  caused by: the object's map `narrow` has smaller keys or values than the program reads
+  hint: walk a map whose keys and values are at least as large as those that the program reads
 note: nothing was changed
 ",
     );

@@ -117,7 +117,7 @@ fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
     let [object, map] = notes.as_slice() else { panic!("{run}") };
     assert!(object.starts_with("note: waiting for up to 1s 500ms: iters.toml:"), "{object}");
     assert!(object.contains("later.bpf.o"), "{object}");
-    let map_is_missing = format!("`a`: map pinned {}: there is no such map", pinned.display());
+    let map_is_missing = format!("`a`: no map is pinned at {}", pinned.display());
     assert_eq!(*map, format!("note: still waiting: {map_is_missing}"));
     let json = sandbox.iterctl("apply -j --wait 200ms -f iters.toml").exits(1);
     assert_eq!(json.stderr, "");

@@ -5,17 +5,16 @@ from collections import Counter
 from itertools import groupby
 
 HEAD = """\
-# On which kernels it was tried
+# On which kernels iterctl is tested
 
-`make test-kernels` boots each of these kernels of Debian's in a virtual machine, runs the tests of `tests/kernel/` there, as
-root, and writes this page. The processor is emulated, so a machine without KVM does. It is part of what is run for every
-change.
+`make test-kernels` boots each of these Debian kernels in a virtual machine, runs the tests of `tests/kernel/` there as root, and
+writes this page. The processor is emulated, so KVM is not needed. The tests are run for every change.
 
-A test that needs what a kernel lacks is skipped there, and says so. What a kernel has is asked of it and not told by its version:
-`iterctl check --kernel` shows it. On all of these, one of the tests compares that with the table of the versions in which each
-feature came.
+If a kernel lacks a feature that a test needs, the test is skipped, and the reason is listed below. iterctl tests a kernel for its
+features and does not rely on the version: `iterctl check --kernel` shows them. One of the tests compares this result, on
+each of these kernels, with the table of the versions that introduced each feature.
 
-Left out are tests that take minutes where the processor is emulated, and ask more of iterctl than of the kernel: thousands
+Some tests are not run here, because they take minutes with an emulated processor, and test iterctl more than the kernel: thousands
 of kills, failing calls and races.
 """
 
@@ -44,7 +43,7 @@ def page(runs) -> str:
             HEAD,
             f"On {today}:\n",
             summary(runs),
-            "## What they have\n",
+            "## Features\n",
             features(runs),
             *skips(runs),
             modules(runs),
@@ -68,7 +67,7 @@ def summary(runs) -> str:
             f"{run.seconds:.0f} s",
         ]
 
-    head = ["Linux", "release", "of Debian's suite", "passed", "failed", "skipped", "took"]
+    head = ["Linux", "release", "Debian suite", "passed", "failed", "skipped", "took"]
     return markdown(head, [row(run) for run in runs])
 
 
@@ -100,7 +99,7 @@ def skips(runs) -> list[str]:
         on = [run.title for run in runs if reason in {why for _, why in skipped(run)}]
         names = ", ".join(f"`{short(test)}`" for test in tests)
         rows.append([reason, ", ".join(on), names])
-    return ["## What was skipped\n", markdown(["why", "on", "tests"], rows)] if rows else []
+    return ["## Skipped tests\n", markdown(["reason", "kernels", "tests"], rows)] if rows else []
 
 
 def short(test: str) -> str:
@@ -122,4 +121,4 @@ def modules(runs) -> str:
 
     names = sorted({module(test) for run in runs for test in run.outcome.results})
     rows = [[f"`{name}`", *(cell(run, name) for run in runs)] for name in names]
-    return "## What passed\n\n" + markdown(["tests of", *(run.title for run in runs)], rows)
+    return "## Passed tests\n\n" + markdown(["module", *(run.title for run in runs)], rows)

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::layout::{Function, Layout};
+use super::types::number;
 
 /// What a relocation asks the kernel's types for: `enum bpf_core_relo_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,10 +78,6 @@ fn name<'a>(layout: &Layout<'a>, offset: u32) -> Option<&'a str> {
     let strings = (number(btf, 4)? as usize).checked_add(number(btf, 16)? as usize)?;
     let text = btf.get(strings.checked_add(offset as usize)?..)?;
     std::str::from_utf8(text.split(|byte| *byte == 0).next()?).ok()
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 fn kind(number: u32) -> Kind {

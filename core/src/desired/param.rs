@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
 
 use super::resolver::{Resolver, Written};
 use super::set::absolute_normal;
-use super::{CgroupRef, Globals, MapRef, ObjectFacts, Param};
+use super::{CgroupRef, Globals, MapRef, ObjectFacts, ObjectMap, Param};
 use crate::fault::Problem;
 use crate::globals::{self, Misfit};
 use crate::ids::MapId;
@@ -225,13 +225,17 @@ impl Resolver<'_> {
         written: &Written<'_>,
         facts: Option<&ObjectFacts>,
     ) -> Option<BTreeMap<String, MapRef>> {
-        let by_name =
-            facts.into_iter().flat_map(|facts| &facts.maps).filter(|map| map.is_pinned_by_name);
-        let mut maps: BTreeMap<String, MapRef> = by_name
-            .map(|map| (map.name.clone(), MapRef::Pinned(self.bpffs.join(&map.name))))
+        let own = facts.into_iter().flat_map(|facts| &facts.maps);
+        let mut maps: BTreeMap<String, MapRef> = own
+            .filter_map(|map| Some((map.name.clone(), MapRef::Pinned(self.pin_of(map)?))))
             .collect();
         maps.extend(self.written_maps(written, facts)?);
         Some(maps)
+    }
+
+    /// Where the map is pinned, if the object pins it by name.
+    fn pin_of(&self, map: &ObjectMap) -> Option<PathBuf> {
+        map.is_pinned_by_name.then(|| self.bpffs.join(&map.name))
     }
 
     fn written_maps(
@@ -272,6 +276,14 @@ impl Resolver<'_> {
                 if let Some(given) = given.find(|given| given.get_ref() == name.get_ref()) {
                     let at = written.place(given.span());
                     let problem = Problem::SizeOfGivenMap { map: own, at };
+                    self.fault(written.place(name.span()), problem);
+                    return None;
+                }
+                let known = facts.into_iter().flat_map(|facts| &facts.maps);
+                if let Some(pin) =
+                    known.filter(|map| map.name == own).find_map(|map| self.pin_of(map))
+                {
+                    let problem = Problem::SizeOfMapByName { map: own, pin };
                     self.fault(written.place(name.span()), problem);
                     return None;
                 }

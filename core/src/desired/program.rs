@@ -65,12 +65,10 @@ impl<'a> Resolver<'a> {
         else {
             return Meant { facts, candidate, program: None, stand_ins, concerns };
         };
-        let (Some(mut maps), Some(mut max_entries), true) = (maps, max_entries, is_sound) else {
+        let (Some(mut maps), Some(max_entries), true) = (maps, max_entries, is_sound) else {
             let (facts, candidate) = (Some(facts), Some(candidate));
             return Meant { facts, candidate, program: None, stand_ins, concerns };
         };
-        // A map that exists has its size already.
-        max_entries.retain(|name, _| !maps.contains_key(name));
         if let Some(needs) = needs {
             maps.retain(|name, _| needs.maps.contains(name));
         }

@@ -14,7 +14,7 @@ impl Problem {
             Self::NoSetName(_) | Self::SetsDiffer { .. } => {
                 Some("give one set with `--set NAME`".to_owned())
             }
-            Self::BpffsNotAbsolute => Some("give it like `--bpffs /sys/fs/bpf`".to_owned()),
+            Self::BpffsNotAbsolute => Some("write the path without `..`, such as `--bpffs /sys/fs/bpf`".to_owned()),
             Self::BpffsDiffers { .. } => Some("give one bpffs with `--bpffs DIR`".to_owned()),
             Self::PinPath { text, why } => pin_path_help(text, why),
             Self::OutsideBpffs(bpffs) => Some(format!(
@@ -25,10 +25,10 @@ impl Problem {
                 "give three octal digits, such as `--mode 0440` or `--dir-mode 0750`".to_owned(),
             ),
             Self::UnknownUser(_) => {
-                Some("give `--owner` a user of this machine, or a uid".to_owned())
+                Some("`--owner` takes a user name of this machine, or a uid".to_owned())
             }
             Self::UnknownGroup(_) => {
-                Some("give `--group` a group of this machine, or a gid".to_owned())
+                Some("`--group` takes a group name of this machine, or a gid".to_owned())
             }
             Self::Sha256 => Some("`sha256sum FILE` prints it".to_owned()),
             Self::Sha256Differs { found } => {
@@ -44,30 +44,31 @@ impl Problem {
                 some => format!("it holds {}", list_candidates(some)),
             }),
             Self::Object(ObjectFault::Missing(_)) => {
-                Some("a relative OBJ is looked for in the current folder".to_owned())
+                Some("a relative OBJ is looked for in the current directory".to_owned())
             }
             Self::Object(fault) => fault.help(),
             Self::MisspeltTarget { .. } | Self::SleepNotTaken(_) => {
                 self.help(Language::Manifest)
             }
             Self::MapWithoutSize(map) => Some(format!(
-                "the loader of the object sets it: add `--max-entries {map}=N`, or `--reuse {map}=id:N` or \
-                 `{map}=pinned:FILE` for a map that exists"
+                "the object leaves its size to the loader: add `--max-entries {map}=N`, or use an existing map with \
+                 `--reuse {map}=id:N` or `--reuse {map}=pinned:FILE`"
             )),
             Self::SizeOfGivenMap { .. } => {
                 Some("leave out its `--max-entries`, or its `--reuse`".to_owned())
             }
+            Self::SizeOfMapByName { .. } => Some("leave out its `--max-entries`".to_owned()),
             Self::MapNotTaken(_) => Some(
                 "leave `map MAP` out: the kernel would take the map's descriptor for something else"
                     .to_owned(),
             ),
             Self::MapNeeded(_) => Some(
                 "add `map pinned FILE`, `map id N`, `map name NAME`, or `map own NAME` for one that \
-                 the object defines"
+                 the object declares"
                     .to_owned(),
             ),
             Self::MapName(InvalidMapName::TooLong { kept }) => {
-                Some(format!("the kernel keeps `{kept}` of it: give that"))
+                Some(format!("write `{kept}`: the kernel keeps only the first 15 bytes"))
             }
             Self::MapPath => Some("give the path of the pinned map, without `..`".to_owned()),
             Self::CgroupNotTaken(_) => Some("leave `--cgroup` and `--order` out".to_owned()),
@@ -86,7 +87,7 @@ impl Problem {
             Self::Global(misfit) => misfit.help(Language::CommandLine),
             Self::UnknownMap { .. } => self.help(Language::Manifest),
             Self::OwnMapHere => Some(
-                "name a map that is loaded already: `--reuse NAME=id:N`, `NAME=pinned:FILE` or \
+                "name a map that exists already: `--reuse NAME=id:N`, `NAME=pinned:FILE` or \
                  `NAME=name:NAME`"
                     .to_owned(),
             ),
@@ -121,7 +122,7 @@ mod tests {
         let message = "the object's SHA-256 does not match `--sha256`";
         let help = "if this is the right object, give `--sha256 00`";
         check(&Problem::Sha256Differs { found: "00".to_owned() }, message, Some(help));
-        let message = "an iterator takes one of `map MAP`, `--cgroup`, `--pid` and `--tid`";
+        let message = "an iterator takes only one of `map MAP`, `--cgroup`, `--pid` and `--tid`";
         check(&Problem::TwoParameters, message, None);
         check(
             &Problem::TaskNotTaken(Target::new("tcp")),

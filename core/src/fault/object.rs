@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::anatomy::Unsound;
 use crate::escaped::Escaped;
 
 /// Why an object cannot be used.
@@ -26,6 +27,8 @@ pub enum ObjectFault {
     NoSymbols(PathBuf),
     /// Not a whole ELF file; the reader's words.
     Malformed(PathBuf, String),
+    /// libbpf would crash on it, or never come to an end.
+    Unsound(PathBuf, Box<Unsound>),
     /// libbpf cannot open it; libbpf's words.
     Rejected(PathBuf, String),
 }
@@ -69,6 +72,10 @@ impl ObjectFault {
                 "compile it again; to strip its debug information, use `llvm-strip -g`".to_owned(),
             ),
             Self::Malformed(..) => Some(CUT_SHORT.to_owned()),
+            Self::Unsound(..) => Some(
+                "no compiler writes such a file: compile it again from a source that you trust"
+                    .to_owned(),
+            ),
             Self::Rejected(_, why) => Some(way_out(why).to_owned()),
             Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) => None,
         }
@@ -94,17 +101,20 @@ impl fmt::Display for ObjectFault {
             }
             Self::OtherByteOrder(path, order) => write!(
                 f,
-                "{} is {}, and this machine is {}",
+                "{} is {}, but this machine is {}",
                 Escaped::new(path),
                 order.as_str(),
                 ByteOrder::NATIVE.as_str()
             ),
             Self::NoSymbols(path) => write!(f, "{} has no symbol table", Escaped::new(path)),
             Self::Malformed(path, why) => {
-                write!(f, "{} is not a whole ELF file: {why}", Escaped::new(path))
+                write!(f, "{} is not a complete ELF file: {why}", Escaped::new(path))
             }
             Self::Rejected(path, why) => {
                 write!(f, "libbpf cannot open {}: {why}", Escaped::new(path))
+            }
+            Self::Unsound(path, why) => {
+                write!(f, "{} cannot be used: {why}", Escaped::new(path))
             }
         }
     }

@@ -70,14 +70,14 @@ impl Problem {
                 some => format!("it holds {}", list_candidates(some)),
             }),
             Self::MisspeltTarget { meant, .. } => {
-                Some(format!("did you mean `{meant}`? The section of the program names the target"))
+                Some(format!("did you mean `{meant}`? The section of the program would be `SEC(\"iter/{meant}\")`"))
             }
             Self::SleepNotTaken(target) => {
-                Some(format!("put the program into `SEC(\"iter/{target}\")`"))
+                Some(format!("write `SEC(\"iter/{target}\")` instead of `SEC(\"iter.s/{target}\")`"))
             }
             Self::MapWithoutSize(map) => Some(format!(
-                "the loader of the object sets it: add `max-entries = {{ {map} = … }}`, or \
-                 `maps = {{ {map} = … }}` for a map that exists"
+                "the object leaves its size to the loader: add `max-entries = {{ {map} = N }}`, or use an existing \
+                 map with `maps = {{ {map} = … }}`"
             )),
             Self::MapNotTaken(_) => Some(
                 "remove `map`: the kernel would take the map's descriptor for something else"
@@ -85,7 +85,7 @@ impl Problem {
             ),
             Self::MapNeeded(_) => Some(
                 "add `map = { pinned = \"/sys/fs/bpf/…\" }`, `{ id = … }`, `{ name = \"…\" }`, or \
-                 `{ own = \"…\" }` for one that the object defines"
+                 `{ own = \"…\" }` for one that the object declares"
                     .to_owned(),
             ),
             Self::MapName(InvalidMapName::TooLong { kept }) => {
@@ -108,15 +108,16 @@ impl Problem {
             })),
             Self::Global(misfit) => misfit.help(Language::Manifest),
             Self::UnknownMap { known, .. } => Some(match known.as_slice() {
-                [] => "it defines no map".to_owned(),
-                some => format!("it defines {}", join(some.iter().map(|name| format!("`{name}`")))),
+                [] => "it declares no map".to_owned(),
+                some => format!("it declares {}", join(some.iter().map(|name| format!("`{name}`")))),
             }),
             Self::OwnMapHere => {
-                Some("name a map that is loaded already: `id`, `pinned` or `name`".to_owned())
+                Some("name a map that exists already: `id`, `pinned` or `name`".to_owned())
             }
             Self::SizeOfGivenMap { .. } => {
                 Some("remove it from `max-entries`, or from `maps`".to_owned())
             }
+            Self::SizeOfMapByName { .. } => Some("remove it from `max-entries`".to_owned()),
             Self::Syntax(_)
             | Self::Shape(_)
             | Self::TooManyShapes
@@ -204,7 +205,9 @@ impl Problem {
             Self::Syntax(message) => match language {
                 Language::Manifest => write!(f, "not TOML: {message}"),
                 // Only the name of a `--global` or a `--reuse` is put there as it is.
-                Language::CommandLine => write!(f, "the name is given twice, or is no name"),
+                Language::CommandLine => {
+                    write!(f, "the name is given twice, or is not a valid name")
+                }
             },
             Self::Shape(message) => f.write_str(message),
             Self::TooManyShapes => write!(f, "too many faults like these to list: fix them first"),
@@ -223,7 +226,7 @@ impl Problem {
                 Language::Manifest => {
                     write!(f, "`bpffs` is not an absolute path without `.` and `..`")
                 }
-                Language::CommandLine => write!(f, "`--bpffs` is a path with `..`"),
+                Language::CommandLine => write!(f, "`--bpffs` contains `..`"),
             },
             Self::BpffsDiffers { first, .. } => {
                 write!(f, "another bpffs than {} in the same call", first.display())
@@ -267,7 +270,11 @@ impl Problem {
                 write!(f, "target `{target}` takes no sleepable program (`iter.s/…`)")
             }
             Self::MapWithoutSize(map) => {
-                write!(f, "max_entries of the object's map `{}` is 0", map.escape_debug())
+                write!(
+                    f,
+                    "the object's map `{}` has no size (`max_entries` is 0)",
+                    map.escape_debug()
+                )
             }
             Self::MapNotTaken(target) => write!(f, "target `{target}` takes no map"),
             Self::MapNeeded(target) => write!(f, "target `{target}` needs a map"),
@@ -275,29 +282,46 @@ impl Problem {
             Self::CgroupNeeded { target, .. } => write!(f, "target `{target}` needs a cgroup"),
             Self::OrderNeeded => write!(f, "cgroup without an order"),
             Self::CgroupName { .. } => match language {
-                Language::Manifest => write!(f, "cgroup is to be named by `path` or by `id`"),
+                Language::Manifest => write!(f, "name the cgroup either by `path` or by `id`"),
                 Language::CommandLine => {
-                    write!(f, "cgroup is to be named by its directory, without `..`, or by its id")
+                    write!(f, "name the cgroup either by its directory (without `..`) or by its id")
                 }
             },
             Self::TaskNotTaken(target) => write!(f, "target `{target}` takes no task"),
             Self::TaskZero => write!(f, "no task has the number 0"),
             Self::TwoParameters => match language {
                 Language::Manifest => {
-                    write!(f, "an iterator takes one of `map`, `cgroup` and `task`")
+                    write!(f, "an iterator takes only one of `map`, `cgroup` and `task`")
                 }
                 Language::CommandLine => {
-                    write!(f, "an iterator takes one of `map MAP`, `--cgroup`, `--pid` and `--tid`")
+                    write!(
+                        f,
+                        "an iterator takes only one of `map MAP`, `--cgroup`, `--pid` and `--tid`"
+                    )
                 }
             },
             Self::Global(misfit) => write!(f, "{misfit}"),
             Self::UnknownMap { wanted, .. } => {
-                write!(f, "the object defines no map `{}`", wanted.escape_debug())
+                write!(f, "the object declares no map `{}`", wanted.escape_debug())
             }
-            Self::OwnMapHere => write!(f, "a map cannot be replaced by the object's own"),
-            Self::SizeOfGivenMap { map, .. } => write!(
+            Self::OwnMapHere => {
+                write!(f, "`own` is not an existing map, but one of the object's own maps")
+            }
+            Self::SizeOfGivenMap { map, .. } => {
+                let key = match language {
+                    Language::Manifest => "`maps`",
+                    Language::CommandLine => "`--reuse`",
+                };
+                write!(
+                    f,
+                    "{key} uses an existing map for `{}`, which has a size",
+                    map.escape_debug()
+                )
+            }
+            Self::SizeOfMapByName { map, pin } => write!(
                 f,
-                "an existing map stands for `{}`, and has its size already",
+                "the object uses the map that is pinned at {} for `{}`, which has a size",
+                Escaped::new(pin),
                 map.escape_debug()
             ),
             Self::MapName(why) => write!(f, "{why}"),
@@ -312,15 +336,16 @@ impl Concern {
     pub fn help(&self) -> String {
         match self {
             Self::NoCore => "compile it with `clang -g`, declare the structures with `preserve_access_index` (as \
-                             vmlinux.h does), and strip it with nothing but `llvm-strip -g`"
+                             vmlinux.h does); if you strip it, use only `llvm-strip -g`"
                 .to_owned(),
             Self::NotGpl { .. } => format!(
-                "write `char LICENSE[] SEC(\"license\") = \"GPL\"`; these count: {}",
+                "declare a licence that the kernel accepts as GPL-compatible, such as \
+                 `char LICENSE[] SEC(\"license\") = \"GPL\";`; accepted: {}",
                 join(GPL_COMPATIBLE.iter().map(|licence| format!("`{licence}`")))
             ),
             Self::OtherContext { context, target } => format!(
                 "check the program's section, `SEC(\"iter/{target}\")`, and its argument, \
-                 `struct bpf_iter__{context} *`"
+                 `struct bpf_iter__{context} *`: both must name the same target"
             ),
         }
     }
@@ -331,23 +356,22 @@ impl fmt::Display for Concern {
         match self {
             Self::NoCore => write!(
                 f,
-                "the program has no CO-RE relocations: it reads the kernel's structures as they were laid out \
-                 where it was compiled"
+                "the program has no CO-RE relocations: it uses the structure layouts from when it was compiled, \
+                 and may print wrong values on this kernel"
             ),
             Self::NotGpl { licence: Some(licence) } => write!(
                 f,
-                "the program calls functions that only GPL-compatible programs may call, and the object's \
-                 licence is `{}`",
+                "the program calls GPL-only functions, but the object's licence is `{}`: the kernel may reject it",
                 licence.escape_debug()
             ),
             Self::NotGpl { licence: None } => write!(
                 f,
-                "the program calls functions that only GPL-compatible programs may call, and the object \
-                 declares no licence"
+                "the program calls GPL-only functions, but the object declares no licence: the kernel may reject it"
             ),
             Self::OtherContext { context, target } => write!(
                 f,
-                "the program walks `{target}` and takes the context of `{}`",
+                "the program is for target `{target}`, but its argument is the context of target `{}`: it may be \
+                 rejected or print nonsense",
                 context.escape_debug()
             ),
         }

@@ -116,8 +116,8 @@ impl Unmet {
     pub fn hint(&self) -> String {
         match self {
             Self::Function(name) => format!(
-                "declare it `__weak`, and call it only if `bpf_ksym_exists({})`; if it is a module's, load \
-                 the module",
+                "if a kernel module provides it, load the module; otherwise, in the object's source, declare it `__weak` \
+                 and call it only if `bpf_ksym_exists({})`",
                 printable(name)
             ),
             Self::UncheckedFunction(name) => {
@@ -128,29 +128,30 @@ impl Unmet {
                     .to_owned()
             }
             Self::Symbol(name) => format!(
-                "declare it `__weak`, and use it only if `bpf_ksym_exists(&{})`; kernels with \
+                "in the object's source, declare it `__weak` and use it only if `bpf_ksym_exists(&{})`; kernels with \
                  CONFIG_KALLSYMS_ALL=y list variables, too",
                 printable(name)
             ),
             Self::AmbiguousSymbol(_) => {
-                "use a symbol that is only once in /proc/kallsyms".to_owned()
+                "use a symbol that appears only once in /proc/kallsyms".to_owned()
             }
             Self::Variable(name) => format!(
-                "declare it `__weak`, and use it only if `bpf_ksym_exists(&{name})`; the BTF of many kernels \
-                 has per-CPU variables only: `extern const void {name} __ksym` takes the address of others",
+                "in the object's source, declare it `__weak` and use it only if `bpf_ksym_exists(&{name})`; the BTF of \
+                 many kernels has only per-CPU variables: for others, `extern const void {name} __ksym` takes the address",
                 name = printable(name)
             ),
             Self::VariableDiffers { .. } => "declare it with the kernel's type".to_owned(),
             Self::Address(_) => "use a kernel with CONFIG_KALLSYMS_ALL=y".to_owned(),
             Self::Config(name) => format!(
-                "declare it `__weak`, so that it is 0 where it is not set; or use a kernel with {}",
+                "use a kernel with {}, or declare it `__weak` in the object's source: then it is 0 if the option is not \
+                 set",
                 printable(name)
             ),
             Self::ConfigDiffers { .. } => "declare it with a type that its value fits".to_owned(),
             Self::ConfigFile => "use a kernel with CONFIG_IKCONFIG_PROC=y, or put its configuration into \
-                                 /boot; in a container, mount the host's"
+                                 /boot; in a container, mount the host's /boot"
                 .to_owned(),
-            Self::Virtual(_) => "a `__kconfig` variable is `CONFIG_…`, LINUX_KERNEL_VERSION, \
+            Self::Virtual(_) => "a `__kconfig` variable must be `CONFIG_…`, LINUX_KERNEL_VERSION, \
                                  LINUX_HAS_BPF_COOKIE or LINUX_HAS_SYSCALL_WRAPPER"
                 .to_owned(),
             Self::Member(_) => {
@@ -171,12 +172,12 @@ impl fmt::Display for Unmet {
             }
             Self::FunctionDiffers(name) => write!(
                 f,
-                "this kernel's function `{}` has other parameters or another result than the program declares",
+                "the parameters or the return type of this kernel's function `{}` differ from what the program declares",
                 printable(name)
             ),
             Self::Symbol(name) => write!(f, "this kernel lists no symbol `{}`", printable(name)),
             Self::AmbiguousSymbol(name) => {
-                write!(f, "this kernel lists several symbols `{}`", printable(name))
+                write!(f, "this kernel has several symbols named `{}`", printable(name))
             }
             Self::Variable(name) => {
                 write!(f, "this kernel's BTF has no variable `{}`", printable(name))
@@ -202,7 +203,7 @@ impl fmt::Display for Unmet {
             ),
             Self::ConfigFile => write!(
                 f,
-                "this kernel's configuration cannot be read from /proc/config.gz, nor from /boot/config-…"
+                "this kernel's configuration cannot be read from /proc/config.gz or /boot/config-…"
             ),
             Self::Virtual(name) => {
                 write!(f, "libbpf has no value for `{}`", printable(name))
@@ -282,7 +283,7 @@ mod tests {
         check(
             "failed to open system Kconfig",
             Some(
-                "this kernel's configuration cannot be read from /proc/config.gz, nor from /boot/config-…",
+                "this kernel's configuration cannot be read from /proc/config.gz or /boot/config-…",
             ),
         );
         check(
@@ -304,7 +305,7 @@ mod tests {
         check(
             "extern (func ksym) 'bpf_task_release': func_proto [8] incompatible with vmlinux [48520]",
             Some(
-                "this kernel's function `bpf_task_release` has other parameters or another result than the \
+                "the parameters or the return type of this kernel's function `bpf_task_release` differ from what the \
                  program declares",
             ),
         );
@@ -314,7 +315,7 @@ mod tests {
         );
         check(
             "extern (ksym) 'init_once': resolution is ambiguous: 0xffffffff816e2660 or 0xffffffff81777bf0",
-            Some("this kernel lists several symbols `init_once`"),
+            Some("this kernel has several symbols named `init_once`"),
         );
         check(
             "extern (var ksym) 'no_such_percpu': not found in kernel BTF",

@@ -162,7 +162,7 @@ impl fmt::Display for Drift {
                 write!(f, "map `{name}` changed: {} -> {}", id(found), id(wanted))
             }
             Self::MapNotHeld { name, wanted } => {
-                write!(f, "the program does not hold map {wanted} as `{}`", Escaped::new(name))
+                write!(f, "the program does not use map {wanted} as `{}`", Escaped::new(name))
             }
             Self::MaxEntries { name, found, wanted } => {
                 let size = |size: &Option<NonZeroU32>| {

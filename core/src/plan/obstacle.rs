@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Obstacle;
+use crate::desired::MapRef;
 use crate::escaped::Escaped;
 use crate::fault::NO_CGROUP2;
 use crate::observed::{CgroupProblem, MapProblem, Provenance};
@@ -31,12 +32,14 @@ impl Obstacle {
                 Some("remove it, or choose another path".to_owned())
             }
             Self::ParentNotADirectory { .. } => Some("choose another path".to_owned()),
-            Self::Map { why: MapProblem::Missing, .. } => {
-                Some("start the program that creates the map, then apply again".to_owned())
+            Self::Map { map, stands_for, why: MapProblem::Missing, .. } => {
+                Some(missing_map_hint(map, stands_for.is_some()).to_owned())
             }
-            Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => {
-                Some("name it by `id` or `pinned`".to_owned())
-            }
+            Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => Some(
+                "stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` \
+                 shows which process has which map open"
+                    .to_owned(),
+            ),
             Self::Map { why: MapProblem::NotPermitted, .. } => Some(
                 "run it as root; to open maps by id or name, it lacks CAP_SYS_ADMIN".to_owned(),
             ),
@@ -58,6 +61,19 @@ impl Obstacle {
     }
 }
 
+fn missing_map_hint(map: &MapRef, stands_for_another: bool) -> &'static str {
+    match (map, stands_for_another) {
+        (MapRef::Id(_), _) => {
+            "`bpftool map` lists the ids; a map that is created again has another id, so prefer `name` or `pinned`"
+        }
+        (MapRef::Pinned(_), true) => {
+            "start the program that pins it, or name another map with `maps` (`--reuse`), then try again"
+        }
+        (MapRef::Pinned(_), false) => "start the program that pins it, then try again",
+        (MapRef::Name(_), _) => "start the program that creates it, then try again",
+    }
+}
+
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,6 +86,17 @@ impl fmt::Display for Obstacle {
             Self::Directory { .. } => write!(f, "not an iterator but a directory"),
             Self::ParentNotADirectory { parent, .. } => {
                 write!(f, "its parent `{parent}` is not a directory")
+            }
+            Self::Map {
+                map: MapRef::Pinned(pin), stands_for, why: MapProblem::Missing, ..
+            } => {
+                write!(f, "no map is pinned at {}", Escaped::new(pin))?;
+                match stands_for {
+                    Some(name) => {
+                        write!(f, ", which the object's map `{}` needs", Escaped::new(name))
+                    }
+                    None => Ok(()),
+                }
             }
             Self::Map { map, stands_for: None, why, .. } => write!(f, "map {map}: {why}"),
             Self::Map { map, stands_for: Some(name), why, .. } => {

@@ -143,7 +143,7 @@ fn map_that_cannot_be_used_is_an_obstacle() {
     check(
         want(&[("a", walking(named()))]).map(named(), Err(unsettled)),
         &["! a needs name conns: several maps have that name: ids 1, 2; \
-           what still uses them is not known: gone fishing"],
+           iterctl could not find out which of them are in use: gone fishing"],
     );
     check(want(&[("a", walking(named()))]), &["! a needs name conns: there is no such map"]);
 }

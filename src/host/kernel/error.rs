@@ -231,22 +231,22 @@ mod tests {
         check_said(
             EBADF,
             "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=-2: -EBADF\nfailed to load object 'x'",
-            "slot 0 of its map `jmp` is to hold the program `f2`, which is not loaded",
+            "slot 0 of the object's map `jmp` should hold the program `f2`, which was not loaded",
             None,
         );
         check_said(
             EINVAL,
             "map 'jmp': failed to initialize slot [0] to prog 'f2' fd=5: -EINVAL\nfailed to load object 'x'",
-            "slot 0 of its map `jmp` cannot hold the program `f2`, which is of another kind",
+            "slot 0 of the object's map `jmp` cannot hold the program `f2`, which is of another kind",
             Some(
-                "a program goes only into a map that programs of the same target, and of the same \
-                 SEC(\"iter/…\") or SEC(\"iter.s/…\"), use",
+                "all programs in a `PROG_ARRAY` must have the same target, and all must be in SEC(\"iter/…\"), or \
+                 all in SEC(\"iter.s/…\")",
             ),
         );
         check_said(
             EINVAL,
             "map 'huge': failed to create: -EINVAL",
-            "failed to create its map `huge`: Invalid argument (os error 22)",
+            "failed to create the object's map `huge`: Invalid argument (os error 22)",
             None,
         );
         check_said(

@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 
 use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenMapMut, OpenObject};
 use libbpf_sys as sys;
+use rustix::io::Errno;
 
 /// What is needed of `struct bpf_prog_info`.
 #[derive(Clone, Debug)]
@@ -216,6 +217,11 @@ pub(super) fn open(
     // says; all outlive the call, and libbpf copies what it keeps.
     let raw = unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), size, &raw const opts) };
     let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
+    // libbpf returns errors as pointers within, and takes those beyond MAX_ERRNO for an object
+    // (`IS_ERR()`, libbpf 1.7): user space has no such addresses.
+    if raw.addr().get().cast_signed() < 0 {
+        return Err(Errno::INVAL.into());
+    }
     // SAFETY: the object has just been opened, and nobody else has it.
     Ok(unsafe { OpenObject::from_ptr(raw) })
 }

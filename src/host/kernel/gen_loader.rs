@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libbpf_rs::{MapType, OpenObject};
+use libbpf_rs::{MapType, OpenMap, OpenObject};
 
 use super::ffi::gen_loader::{Loader, Made, generate};
 use super::load::{Holder, Loaded};
@@ -60,6 +60,13 @@ fn is_tried(object: &OpenObject, needs: &Needs) -> bool {
         && needs.programs.len() == 1
         && needs.core.iter().all(|kind| CORE.contains(kind))
         && object.maps().all(|map| map.autocreate() && MAPS.contains(&map.map_type()))
+        && object.maps().all(|map| open::is_own(&map.name().to_string_lossy()) || is_small(&map))
+}
+
+/// Whether the values of variables may be copied into a loader: with those of `.bss`, which take no bytes in the
+/// file and up to 4 GiB here.
+fn is_small(variables: &OpenMap<'_>) -> bool {
+    variables.value_size() <= 16 * 1024 * 1024
 }
 
 const MAPS: [MapType; 6] = [

@@ -96,7 +96,8 @@ fn is_needed(name: &str, map_type: MapType, needs: &Needs) -> bool {
     if open::is_own(name) {
         // Variables of an arena are in a section that only the arena itself stands for.
         let is_arena = map_type == MapType::Arena && needs.sections.contains(ARENA_DATA);
-        return is_arena || needs.maps.contains(name);
+        // What is in `struct_ops` is no map that a program could use, whatever its name.
+        return is_arena || (map_type != MapType::StructOps && needs.maps.contains(name));
     }
     // libbpf binds read-only data to every program, for what tells bpftool about it
     // (`bpf_object_load_prog()`, libbpf 1.7).

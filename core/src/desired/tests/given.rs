@@ -68,7 +68,7 @@ fn a_parameter_that_is_wrong_in_itself_is_refused_as_well() {
     check(
         file(&task("map = { own = 'nope' }\ntask = { tid = 0 }")),
         &[
-            ("{ own = 'nope' }", "the object defines no map `nope`"),
+            ("{ own = 'nope' }", "the object declares no map `nope`"),
             ("{ own = 'nope' }", "target `task` takes no map"),
             ("{ tid = 0 }", "no task has the number 0"),
         ],
@@ -91,7 +91,7 @@ fn cgroups_have_one_name_and_an_order() {
         let faults: Vec<_> = what.iter().map(|what| (cgroup_key, *what)).collect();
         check(file(&cgroup(&format!("cgroup = {cgroup_key}"))), &faults);
     }
-    let (name, order) = ("cgroup is to be named by `path` or by `id`", "cgroup without an order");
+    let (name, order) = ("name the cgroup either by `path` or by `id`", "cgroup without an order");
     check(file(&cgroup("")), &[("'cgroup.bpf.o'", "target `cgroup` needs a cgroup")]);
     faulty("{ path = '/a' }", &[order]);
     faulty("{ id = 1 }", &[order]);
@@ -158,7 +158,7 @@ fn a_target_that_is_not_known_may_take_one_parameter() {
     check_pins(future("map = { own = 'seen' }"), &[&line("own map seen")]);
     let given_cgroup = format!("cgroup = {CGROUP}");
     check_pins(future(&given_cgroup), &[&line("cgroup /sys/fs/cgroup children")]);
-    let what = "an iterator takes one of `map`, `cgroup` and `task`";
+    let what = "an iterator takes only one of `map`, `cgroup` and `task`";
     check(future(&format!("task = {{ pid = 1 }}\n{given_cgroup}")), &[("{ pid = 1 }", what)]);
     check(future(&format!("map = {{ id = 1 }}\n{given_cgroup}")), &[(CGROUP, what)]);
     let three = format!("task = {{ pid = 1 }}\n{given_cgroup}\nmap = {{ id = 1 }}");
@@ -168,12 +168,12 @@ fn a_target_that_is_not_known_may_take_one_parameter() {
 
 #[test]
 fn own_maps_are_those_that_the_object_defines() {
-    let nope = [("{ own = 'nope' }", "the object defines no map `nope`")];
+    let nope = [("{ own = 'nope' }", "the object declares no map `nope`")];
     check(file(&elem("map = { own = 'nope' }")), &nope);
-    check_help(file(&elem("map = { own = 'nope' }")), "it defines `seen`, `counts`");
+    check_help(file(&elem("map = { own = 'nope' }")), "it declares `seen`, `counts`");
     let mapless = |keys: &str| file(&of("mapless.bpf.o", keys));
-    check_help(mapless("map = { own = 'seen' }"), "it defines no map");
-    check_help(mapless("map = { id = 1 }\nmaps = { seen = { id = 1 } }"), "it defines no map");
+    check_help(mapless("map = { own = 'seen' }"), "it declares no map");
+    check_help(mapless("map = { id = 1 }\nmaps = { seen = { id = 1 } }"), "it declares no map");
 }
 
 #[test]
@@ -191,20 +191,21 @@ fn faulty_given_maps_are_pointed_at() {
     fn faulty(maps: &str, expected: &[(&str, &str)]) {
         check(file(&task(&format!("maps = {maps}"))), expected);
     }
-    faulty("{ nope = { id = 1 } }", &[("nope", "the object defines no map `nope`")]);
+    faulty("{ nope = { id = 1 } }", &[("nope", "the object declares no map `nope`")]);
     faulty("{ seen = { id = 0 } }", &[("{ id = 0 }", "no map has the id 0")]);
     faulty("{ seen = { name = '' } }", &[("{ name = '' }", "map name is empty")]);
     let not_a_path = "not the path of a pinned map";
     faulty("{ seen = { pinned = '' } }", &[("{ pinned = '' }", not_a_path)]);
     faulty("{ seen = { pinned = 'a/../b' } }", &[("{ pinned = 'a/../b' }", not_a_path)]);
-    let own = ("{ own = 'counts' }", "a map cannot be replaced by the object's own");
+    let own =
+        ("{ own = 'counts' }", "`own` is not an existing map, but one of the object's own maps");
     faulty("{ seen = { own = 'counts' } }", &[own]);
     faulty(
         "{ nope = { id = 0 }, \"\" = { name = '' }, seen = { own = 'counts' } }",
         &[
-            ("nope", "the object defines no map `nope`"),
+            ("nope", "the object declares no map `nope`"),
             ("{ id = 0 }", "no map has the id 0"),
-            ("\"\"", "the object defines no map ``"),
+            ("\"\"", "the object declares no map ``"),
             ("{ name = '' }", "map name is empty"),
             own,
         ],
@@ -213,7 +214,7 @@ fn faulty_given_maps_are_pointed_at() {
     faulty("{ seen = {} }", &[("{}", "one key belongs here, and there is none")]);
     check_help(
         file(&task("maps = { seen = { own = 'counts' } }")),
-        "name a map that is loaded already: `id`, `pinned` or `name`",
+        "name a map that exists already: `id`, `pinned` or `name`",
     );
 }
 

@@ -1,6 +1,6 @@
 //! The sizes that maps of the object's own are given.
 
-use super::case::{check, check_also, check_help, check_max_entries, elem, file, task};
+use super::case::{check, check_also, check_help, check_max_entries, elem, file, of, task};
 
 #[test]
 fn maps_of_the_objects_own_are_given_sizes() {
@@ -34,18 +34,32 @@ fn faulty_sizes_are_pointed_at() {
     faulty("8", &[("8", "invalid type: integer `8`, expected a table")]);
     faulty(
         "{ nope = 1, seen = 2, \"\" = 3 }",
-        &[("nope", "the object defines no map `nope`"), ("\"\"", "the object defines no map ``")],
+        &[("nope", "the object declares no map `nope`"), ("\"\"", "the object declares no map ``")],
     );
-    check_help(file(&task("max-entries.nope = 1")), "it defines `seen`, `counts`");
+    check_help(file(&task("max-entries.nope = 1")), "it declares `seen`, `counts`");
 }
 
 #[test]
 fn an_existing_map_is_given_no_size() {
     let both = |maps: &str| file(&task(&format!("max-entries = {{ seen = 8 }}\nmaps = {maps}")));
-    let what = "an existing map stands for `seen`, and has its size already";
+    let what = "`maps` uses an existing map for `seen`, which has a size";
     check(both("{ seen = { id = 1 } }"), &[("seen", what)]);
     check_help(both("{ seen = { id = 1 } }"), "remove it from `max-entries`, or from `maps`");
     check_also(both("{ seen = { id = 1 } }"), &[(0, "seen", "the existing map")]);
     let faulty = [("seen", what), ("{ id = 0 }", "no map has the id 0")];
     check(both("{ seen = { id = 0 } }"), &faulty);
+}
+
+#[test]
+fn a_map_that_is_pinned_by_name_is_given_no_size() {
+    let needy = |keys: &str| file(&of("needy.bpf.o", keys));
+    let what = "the object uses the map that is pinned at /sys/fs/bpf/shared for `shared`, which has a size";
+    let both = || needy("max-entries = { open = 7, shared = 8 }");
+    check(both(), &[("shared", what)]);
+    check_help(both(), "remove it from `max-entries`");
+    let replaced = "max-entries = { open = 7, shared = 8 }\nmaps.shared.id = 7";
+    check(
+        needy(replaced),
+        &[("shared", "`maps` uses an existing map for `shared`, which has a size")],
+    );
 }

@@ -39,16 +39,16 @@ fn what_the_program_does_not_need_is_not_given() {
 
 #[test]
 fn a_needed_map_has_a_size() {
-    let message = "max_entries of the object's map `open` is 0";
+    let message = "the object's map `open` has no size (`max_entries` is 0)";
     check(file(&needy("")), &[("'needy.bpf.o'", message)]);
     check_help(
         file(&needy("")),
-        "the loader of the object sets it: add `max-entries = { open = … }`, or `maps = { open = … }` for a map \
-         that exists",
+        "the object leaves its size to the loader: add `max-entries = { open = N }`, or use an existing map with \
+         `maps = { open = … }`",
     );
     check_maps(file(&needy("maps = { open = { id = 9 } }")), &["open: id 9", NAMED]);
     let walked = of("needy_elem.bpf.o", "map = { own = 'other' }");
-    let message = "max_entries of the object's map `other` is 0";
+    let message = "the object's map `other` has no size (`max_entries` is 0)";
     check(file(&walked), &[("{ own = 'other' }", message)]);
     let sized = of("needy_elem.bpf.o", "map = { own = 'other' }\nmax-entries.other = 1");
     let line = "a bpf_map_elem/dump_elem own map other 0600 1000:1000 below 0700";
@@ -75,11 +75,15 @@ fn what_may_be_a_mistake_is_told_and_pinned() {
     check_warnings(
         file(&odd),
         &[
-            ("'odd.bpf.o'", "the program walks `task` and takes the context of `tcp`"),
             (
                 "'odd.bpf.o'",
-                "the program has no CO-RE relocations: it reads the kernel's structures as they were laid out \
-                 where it was compiled",
+                "the program is for target `task`, but its argument is the context of target `tcp`: it may be \
+                 rejected or print nonsense",
+            ),
+            (
+                "'odd.bpf.o'",
+                "the program has no CO-RE relocations: it uses the structure layouts from when it was compiled, \
+                 and may print wrong values on this kernel",
             ),
         ],
     );
@@ -88,8 +92,7 @@ fn what_may_be_a_mistake_is_told_and_pinned() {
         file(&prints),
         &[(
             "'prints'",
-            "the program calls functions that only GPL-compatible programs may call, and the object's licence is \
-             `Apache-2.0`",
+            "the program calls GPL-only functions, but the object's licence is `Apache-2.0`: the kernel may reject it",
         )],
     );
     check_warnings(file(&of("bad.bpf.o", "program = 'silent'")), &[]);

@@ -229,7 +229,7 @@ fn a_given_map_that_the_program_does_not_hold_is_given_again() {
     let have = without(with_maps(&[("seen", 5)]));
     let case =
         || want(&[("a", given(&[("seen", id(5))]))]).map(id(5), Ok(5)).have(&[("a", have.clone())]);
-    check(case(), &["replace a: the program does not hold map 5 as `seen`"]);
+    check(case(), &["replace a: the program does not use map 5 as `seen`"]);
 
     // A map that is not referred to is held by nobody.
     let mut unheld = given(&[("seen", id(5))]);

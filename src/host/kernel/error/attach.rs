@@ -100,7 +100,7 @@ impl AttachError {
             Self::Lacks(feature) => return Some(feature.hint()),
             Self::MayNotSleep(target) => {
                 return Some(format!(
-                    "write SEC(\"iter/{target}\") instead of SEC(\"iter.s/{target}\")"
+                    "write `SEC(\"iter/{target}\")` instead of `SEC(\"iter.s/{target}\")`"
                 ));
             }
             Self::Refused { target, error, .. } => (target, error),
@@ -113,7 +113,7 @@ impl AttachError {
         let takes = target.known().map(|known| known.takes);
         match (error.raw_os_error(), takes) {
             (Some(EACCES), Some(Takes::Map)) => Some(
-                "give it a map whose keys and values are as large as those that the program reads"
+                "walk a map whose keys and values are at least as large as those that the program reads"
                     .to_owned(),
             ),
             (Some(EPERM), _) => Some(capability::hint()),
@@ -146,7 +146,10 @@ impl fmt::Display for AttachError {
                         write!(f, "{param} has smaller keys or values than the program reads")
                     }
                     (Some(EINVAL), Some(Takes::Map)) => {
-                        write!(f, "`{target}` cannot walk a map of the type of {param}")
+                        write!(
+                            f,
+                            "target `{target}` cannot walk {param}: it does not support this type of map"
+                        )
                     }
                     (Some(ENOENT), Some(Takes::Cgroup)) => match cgroup {
                         Some(id) => write!(f, "no cgroup with the id {id} can be seen from here"),
@@ -163,12 +166,12 @@ impl fmt::Display for AttachError {
             }
             Self::Lacks(feature) => f.write_str(&feature.lacking()),
             Self::MayNotSleep(target) => {
-                write!(f, "target `{target}` takes no sleepable program")
+                write!(f, "target `{target}` takes no sleepable program (`iter.s/…`)")
             }
             Self::NoThread(tid) => write!(f, "there is no thread {tid}"),
             Self::NoProcess(pid) => write!(f, "there is no process {pid}"),
             Self::NoOwnMap(name) => {
-                write!(f, "its object came without a map `{}`", printable(name))
+                write!(f, "the object has no map `{}`", printable(name))
             }
             Self::MapGone(error) => write!(f, "the map went away: {error}"),
             Self::Mismatch { asked, got } => {
@@ -191,7 +194,7 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Parameter::Of(param) => write!(f, "{param}"),
-            Parameter::OwnMap(name, _) => write!(f, "its own map `{}`", printable(name)),
+            Parameter::OwnMap(name, _) => write!(f, "the object's map `{}`", printable(name)),
         }
     }
 }
@@ -264,10 +267,11 @@ mod tests {
         let refused = |target: &str, sleep| refused_program((target, sleep), &map, EINVAL);
         check(
             &refused("bpf_map_elem", Sleep::Allowed),
-            "target `bpf_map_elem` takes no sleepable program",
-            Some("write SEC(\"iter/bpf_map_elem\") instead of SEC(\"iter.s/bpf_map_elem\")"),
+            "target `bpf_map_elem` takes no sleepable program (`iter.s/…`)",
+            Some("write `SEC(\"iter/bpf_map_elem\")` instead of `SEC(\"iter.s/bpf_map_elem\")`"),
         );
-        let map_type = "`bpf_map_elem` cannot walk a map of the type of map 1";
+        let map_type =
+            "target `bpf_map_elem` cannot walk map 1: it does not support this type of map";
         check(&refused("bpf_map_elem", Sleep::Never), map_type, None);
         let process = Parameter::Of(LinkParam::Process(1));
         let other = "this kernel's `task` does not take pid 1";
@@ -280,14 +284,14 @@ mod tests {
         let refused = |errno| refused_program(("bpf_map_elem", Sleep::Never), &own, errno);
         check(
             &refused(EACCES),
-            "its own map `conns` has smaller keys or values than the program reads",
+            "the object's map `conns` has smaller keys or values than the program reads",
             Some(
-                "give it a map whose keys and values are as large as those that the program reads",
+                "walk a map whose keys and values are at least as large as those that the program reads",
             ),
         );
         check(
             &refused(EINVAL),
-            "`bpf_map_elem` cannot walk a map of the type of its own map `conns`",
+            "target `bpf_map_elem` cannot walk the object's map `conns`: it does not support this type of map",
             None,
         );
     }

@@ -96,22 +96,24 @@ impl MapRefusal {
     pub(super) fn hint(&self, name: &str) -> Option<String> {
         match self {
             Self::NoSize => Some(format!(
-                "its own loader sets its size: write `max-entries = {{ {name} = … }}`, or give it an existing \
-                 map with `maps`",
+                "the object leaves its size to the loader: give one with `max-entries` (`--max-entries {name}=N`), or \
+                 use an existing map with `maps` (`--reuse`)",
                 name = printable(name)
             )),
             Self::NoSuchType(_) => Some("use a kernel that has maps of this type".to_owned()),
             Self::Other { error, declared } => {
                 let declared = declared.as_ref()?;
                 match error.raw_os_error() {
-                    Some(E2BIG) => Some(format!("make it smaller; it is declared with {declared}")),
+                    Some(E2BIG) => Some(format!(
+                        "make it smaller with `max-entries`; the kernel was asked for {declared}"
+                    )),
                     Some(ENOMEM) => Some(format!(
-                        "make it smaller, or raise the memory limit of this process's cgroup; it is declared \
-                         with {declared}"
+                        "make it smaller with `max-entries`, or raise the memory limit of this process's cgroup; \
+                         the kernel was asked for {declared}"
                     )),
-                    Some(EINVAL) => Some(format!(
-                        "this kernel does not take what it is declared with: {declared}"
-                    )),
+                    Some(EINVAL) => {
+                        Some(format!("this kernel does not accept such a map: {declared}"))
+                    }
                     _ => None,
                 }
             }
@@ -122,14 +124,16 @@ impl MapRefusal {
     pub(super) fn say(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = printable(name);
         match self {
-            Self::NoSize => write!(f, "its map `{name}` has no size: `max_entries` is 0"),
+            Self::NoSize => write!(f, "the object's map `{name}` has no size (`max_entries` is 0)"),
             Self::NoSuchType(map_type) => {
                 write!(
                     f,
-                    "this kernel has no maps of type `{map_type}`, which its map `{name}` is of"
+                    "the object's map `{name}` has type `{map_type}`, which this kernel does not have"
                 )
             }
-            Self::Other { error, .. } => write!(f, "failed to create its map `{name}`: {error}"),
+            Self::Other { error, .. } => {
+                write!(f, "failed to create the object's map `{name}`: {error}")
+            }
         }
     }
 }
@@ -166,18 +170,19 @@ mod tests {
             HASH,
             0,
             EINVAL,
-            "its map `seen` has no size: `max_entries` is 0",
-            "its own loader sets its size: write `max-entries = { seen = … }`, or give it an existing map \
-             with `maps`",
+            "the object's map `seen` has no size (`max_entries` is 0)",
+            "the object leaves its size to the loader: give one with `max-entries` (`--max-entries seen=N`), or use \
+             an existing map with `maps` (`--reuse`)",
         );
     }
 
     #[test]
     fn a_type_that_the_kernel_does_not_have_is_told() {
         let hint = "use a kernel that has maps of this type";
-        let cause = "this kernel has no maps of type `9999`, which its map `seen` is of";
+        let cause = "the object's map `seen` has type `9999`, which this kernel does not have";
         check(9999, 1, EINVAL, cause, hint);
-        let cause = "this kernel has no maps of type `task_storage`, which its map `seen` is of";
+        let cause =
+            "the object's map `seen` has type `task_storage`, which this kernel does not have";
         check(TASK_STORAGE, 0, EINVAL, cause, hint);
     }
 
@@ -185,12 +190,13 @@ mod tests {
     fn what_is_declared_is_shown() {
         const HUGE: &str =
             "type hash, 4294967295 entries, keys of 4 bytes, values of 8 bytes, flags 0x0";
-        let big = "failed to create its map `seen`: Argument list too long (os error 7)";
-        let hint = format!("make it smaller; it is declared with {HUGE}");
+        let big = "failed to create the object's map `seen`: Argument list too long (os error 7)";
+        let hint = format!("make it smaller with `max-entries`; the kernel was asked for {HUGE}");
         check(HASH, u32::MAX, E2BIG, big, &hint);
-        let none = "failed to create its map `seen`: Cannot allocate memory (os error 12)";
+        let none = "failed to create the object's map `seen`: Cannot allocate memory (os error 12)";
         let hint = format!(
-            "make it smaller, or raise the memory limit of this process's cgroup; it is declared with {HUGE}"
+            "make it smaller with `max-entries`, or raise the memory limit of this process's cgroup; the kernel was \
+             asked for {HUGE}"
         );
         check(HASH, u32::MAX, ENOMEM, none, &hint);
     }

@@ -19,25 +19,27 @@ fn of_reasons(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
     // `rdonly_buf_or_null` and `buf_or_null`; `rdwr_buf_or_null` before Linux 5.17 (`reg_type_str()` in
     // kernel/bpf/log.c).
     if says("buf_or_null") {
-        let hint = "key and value of a map's element may be NULL: read each once into a local variable, and \
-                    check that";
+        let hint = "`ctx->key` and `ctx->value` may be NULL: copy each into a local variable, and check the \
+                    variable before you use it";
         return Some(hint.to_owned());
     }
     if says("ptr_or_null_") {
-        let hint = "a pointer in the context may be NULL: read it once into a local variable, and check that";
+        let hint = "a pointer in the context may be NULL: copy it into a local variable, and check the variable \
+                    before you use it";
         return Some(hint.to_owned());
     }
     if says("from non-GPL compatible program") {
-        let quoted = GPL_COMPATIBLE.map(|license| format!("\"{license}\""));
+        let quoted = GPL_COMPATIBLE.map(|license| format!("`{license}`"));
         return Some(format!(
-            "its licence must be one that the kernel counts as GPL-compatible: SEC(\"license\") holds one of {}",
+            "declare a licence that the kernel accepts as GPL-compatible, such as \
+             `char LICENSE[] SEC(\"license\") = \"GPL\";`; accepted: {}",
             quoted.join(", ")
         ));
     }
     // `check_opcode()`: an indirect call (BPF_JMP | BPF_CALL | BPF_X).
     if says("unknown opcode 8d") {
-        let hint = "it calls a function through a pointer, which the kernel does not take; without `clang \
-                    -O2`, every helper is called so";
+        let hint = "the program calls a function through a pointer, which the kernel does not allow; compile it \
+                    with `clang -O2`: without it, helpers are called in this way";
         return Some(hint.to_owned());
     }
     if let Some(hint) = reasons.iter().find_map(|reason| of_another_target(reason)) {
@@ -48,8 +50,8 @@ fn of_reasons(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
     let is_refused =
         says("cannot use helper bpf_probe_read") || says("unknown func bpf_probe_read");
     (is_refused && lockdown == Some("confidentiality")).then(|| {
-        "the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown), and gives no helper \
-         that reads its memory: read members directly, as `task->pid`"
+        "the kernel is locked down (`confidentiality` in /sys/kernel/security/lockdown), and forbids helpers \
+         that read its memory: read members directly, such as `task->pid`"
             .to_owned()
     })
 }
@@ -64,7 +66,9 @@ fn of_another_target(reason: &str) -> Option<String> {
         && rest.ends_with("-th argument")
     {
         let target = printable(target);
-        return Some(format!("the context of target `{target}` has no member that far: {CHECK}"));
+        return Some(format!(
+            "the context of target `{target}` has no member at this offset: {CHECK}"
+        ));
     }
     let rest = reason.strip_prefix("access beyond struct ")?;
     let (name, _) = rest.split_once(" at off ")?;
@@ -125,7 +129,7 @@ mod tests {
     fn what_may_be_null_is_told() {
         let null = Some("a pointer in the context may be NULL");
         check("R1 invalid mem access 'trusted_ptr_or_null_'", None, null);
-        let element = Some("key and value of a map's element may be NULL");
+        let element = Some("`ctx->key` and `ctx->value` may be NULL");
         for kind in ["rdonly_buf_or_null", "buf_or_null", "rdwr_buf_or_null", "rdonly_buf_or_null_"]
         {
             let log = format!(
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_licence_that_does_not_suffice_is_told() {
-        let licence = Some("its licence must be one that the kernel counts as GPL-compatible");
+        let licence = Some("declare a licence that the kernel accepts as GPL-compatible");
         for reason in [
             "Cannot access kernel 'struct bpf_iter_meta' from non-GPL compatible program",
             "cannot call GPL-restricted function from non-GPL compatible program",
@@ -152,8 +156,7 @@ mod tests {
         }
         let hint = of_reasons(&["x from non-GPL compatible program"], None).unwrap_or_default();
         assert!(hint.ends_with(
-            "one of \"GPL\", \"GPL v2\", \"GPL and additional rights\", \"Dual BSD/GPL\", \"Dual MIT/GPL\", \
-             \"Dual MPL/GPL\""
+            "accepted: `GPL`, `GPL v2`, `GPL and additional rights`, `Dual BSD/GPL`, `Dual MIT/GPL`, `Dual MPL/GPL`"
         ));
     }
 
@@ -169,7 +172,7 @@ R2 invalid mem access 'scalar'
         let compile = Some("compile it with `clang -O2`");
         check(&format!("{spills}\n{folded}"), None, compile);
         check(folded, None, None);
-        let called = Some("it calls a function through a pointer");
+        let called = Some("the program calls a function through a pointer");
         check("unknown opcode 8d\nprocessed 0 insns (limit 1000000)\n", None, called);
         check("unknown opcode 8c\n", None, None);
     }
@@ -180,7 +183,7 @@ R2 invalid mem access 'scalar'
             "0: (61) r2 = *(u32 *)(r1 +16)\nfunc 'bpf_iter_task' doesn't have 3-th argument\ninvalid \
              bpf_context access off=16 size=4\n",
             None,
-            Some("the context of target `task` has no member that far"),
+            Some("the context of target `task` has no member at this offset"),
         );
         check(
             "2: (61) r2 = *(u32 *)(r2 +1264)\naccess beyond struct sock_common at off 1264 size 4\n",

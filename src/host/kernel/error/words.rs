@@ -32,12 +32,15 @@ impl LoadError {
             Self::Stamp(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some(capability::hint())
             }
-            Self::MapDiffers { .. } => {
-                Some("give it a map that is made like the object's own".to_owned())
+            Self::MapDiffers { .. } => Some(
+                "use a map with the same type, key size and value size as the object declares"
+                    .to_owned(),
+            ),
+            Self::MapNotHeld { .. } => {
+                Some("this is a fault of iterctl or of libbpf: please report it".to_owned())
             }
             Self::Open(_)
             | Self::NoProgram
-            | Self::MapNotHeld { .. }
             | Self::GivenMap { .. }
             | Self::Stamp(_)
             | Self::Other { .. } => None,
@@ -50,8 +53,8 @@ impl LoadError {
 fn slot_hint(holds: &Holds, error: &io::Error) -> Option<String> {
     match holds {
         Holds::Program(_) if error.raw_os_error() == Some(EINVAL) => Some(
-            "a program goes only into a map that programs of the same target, and of the same SEC(\"iter/…\") \
-             or SEC(\"iter.s/…\"), use"
+            "all programs in a `PROG_ARRAY` must have the same target, and all must be in SEC(\"iter/…\"), or all in \
+             SEC(\"iter.s/…\")"
                 .to_owned(),
         ),
         Holds::Program(_) | Holds::Map(_) => None,
@@ -64,7 +67,7 @@ impl fmt::Display for LoadError {
             Self::Open(why) => write!(f, "libbpf cannot open it: {}", printable(why)),
             Self::NoProgram => write!(f, "the object has no such program"),
             Self::NotPermitted => write!(f, "not permitted to load BPF programs"),
-            Self::Memlock => write!(f, "not enough memory may be locked"),
+            Self::Memlock => write!(f, "the limit on locked memory is too low"),
             Self::Lacks(feature) => f.write_str(&feature.lacking()),
             Self::UnknownTarget(target) => {
                 write!(f, "this kernel has no target `{}`", printable(target.as_str()))
@@ -80,18 +83,18 @@ impl fmt::Display for LoadError {
             Self::MapNotHeld { map, id } => {
                 write!(
                     f,
-                    "the loaded program does not hold map {id} as its map `{}`",
+                    "the loaded program does not use map {id} as the object's map `{}`",
                     printable(map)
                 )
             }
             Self::MapRefused { map, why } => why.say(map, f),
             Self::SlotRefused { map, slot, holds, error } => {
-                write!(f, "slot {slot} of its map `{}` ", printable(map))?;
+                write!(f, "slot {slot} of the object's map `{}` ", printable(map))?;
                 match (holds, error.raw_os_error()) {
                     (Holds::Program(name), Some(EBADF)) => {
                         write!(
                             f,
-                            "is to hold the program `{}`, which is not loaded",
+                            "should hold the program `{}`, which was not loaded",
                             printable(name)
                         )
                     }
@@ -112,11 +115,15 @@ impl fmt::Display for LoadError {
             }
             Self::MapDiffers { map, id, what, wanted, found } => write!(
                 f,
-                "map {id} cannot stand for its map `{}`: its {what} is {found}, not {wanted}",
+                "map {id} cannot be used as the object's map `{}`: its {what} is {found}, not {wanted}",
                 printable(map)
             ),
             Self::GivenMap { map, id, error } => {
-                write!(f, "map {id} cannot stand for its map `{}`: {error}", printable(map))
+                write!(
+                    f,
+                    "map {id} cannot be used as the object's map `{}`: {error}",
+                    printable(map)
+                )
             }
             Self::Stamp(error) => write!(f, "failed to bind the stamp to it: {error}"),
             Self::Other { error, message: None } => write!(f, "{error}"),

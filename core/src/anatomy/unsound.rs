@@ -1,0 +1,126 @@
+//! What libbpf does not survive in an object: it would crash, never come to an end, or take all memory. Pure.
+
+use std::fmt;
+
+/// Why an object is kept from libbpf 1.7. No compiler writes any of this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsound {
+    /// More of something than any real object has; what, how many, and how many are allowed.
+    TooMany(&'static str, u64, u64),
+    /// So much of two things that going through one for each of the other takes too long.
+    TooLong {
+        /// What, and how many.
+        first: (&'static str, u64),
+        /// The same of the other.
+        second: (&'static str, u64),
+    },
+    /// Its sections have more bytes than the file.
+    SharedBytes,
+    /// Two sections of a name that may be there once.
+    Twice(&'static str),
+    /// A table of strings that is compressed, or does not end with a NUL.
+    Strings(String),
+    /// The section has no bytes in the file, only a size.
+    NoBytes(String),
+    /// Its functions have more bytes than its code has, by far.
+    SharedCode,
+    /// The last instruction of the function is the first half of one of 16 bytes.
+    HalfInstruction(String),
+    /// A CO-RE relocation is of a place within an instruction.
+    CoreWithinInstruction,
+    /// Something in the section that lies beyond its end: a relocation, a symbol or a variable.
+    Beyond(String),
+    /// The BTF is of the other byte order than the file.
+    OtherByteOrder,
+    /// A name in the BTF is longer than the kernel takes, or all names are, by far.
+    LongName,
+    /// A type in the BTF that holds itself, by its name or number.
+    HoldsItself(String),
+    /// The BTF lists in the section something that is no variable.
+    NoVariable(String),
+    /// A value of the kernel's configuration is a structure, or too large.
+    Configuration(String),
+}
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(what, number, most) => {
+                write!(f, "it has {number} {what}, and {most} are allowed")
+            }
+            Self::TooLong { first: (first, a), second: (second, b) } => {
+                write!(f, "it has {a} {first} and {b} {second}, which take too long to read")
+            }
+            Self::SharedBytes => write!(f, "its sections overlap in the file"),
+            Self::Twice(name) => write!(f, "it has two sections `{name}`"),
+            Self::Strings(name) => {
+                write!(f, "its strings in section `{}` have no end", Name(name))
+            }
+            Self::NoBytes(name) => write!(f, "its section `{}` is empty", Name(name)),
+            Self::SharedCode => write!(f, "its functions overlap"),
+            Self::HalfInstruction(name) => {
+                write!(f, "its function `{}` ends within an instruction", Name(name))
+            }
+            Self::CoreWithinInstruction => {
+                write!(f, "it has a CO-RE relocation within an instruction")
+            }
+            Self::Beyond(name) => {
+                write!(f, "something in its section `{}` lies beyond the section's end", Name(name))
+            }
+            Self::OtherByteOrder => write!(f, "its BTF is of the other byte order"),
+            Self::LongName => write!(f, "its names are too long"),
+            Self::HoldsItself(name) => {
+                write!(f, "its BTF has a type that holds itself: `{}`", Name(name))
+            }
+            Self::NoVariable(name) => {
+                write!(f, "its BTF lists in `{}` what is no variable", Name(name))
+            }
+            Self::Configuration(name) => write!(
+                f,
+                "its extern `{}` is no value that the kernel's configuration could have",
+                Name(name)
+            ),
+        }
+    }
+}
+
+/// A name from the file, with nothing in it that a terminal would act on, and cut to what can be read.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 64;
+        self.0.chars().take(LONGEST).try_for_each(|one| write!(f, "{}", one.escape_debug()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(unsound: &Unsound, expected: &str) {
+        assert_eq!(unsound.to_string(), expected);
+    }
+
+    #[test]
+    fn names_do_nothing_to_a_terminal_and_are_cut() {
+        check(
+            &Unsound::HoldsItself("\u{1b}[2J\n".to_owned()),
+            "its BTF has a type that holds itself: `\\u{1b}[2J\\n`",
+        );
+        check(
+            &Unsound::Beyond("x".repeat(1000)),
+            &format!("something in its section `{}` lies beyond the section's end", "x".repeat(64)),
+        );
+    }
+
+    #[test]
+    fn too_much_is_told_with_its_numbers() {
+        check(&Unsound::TooMany("symbols", 2, 1), "it has 2 symbols, and 1 are allowed");
+        check(
+            &Unsound::TooLong { first: ("externs", 3), second: ("types", 4) },
+            "it has 3 externs and 4 types, which take too long to read",
+        );
+    }
+}

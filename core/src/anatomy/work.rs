@@ -1,0 +1,105 @@
+//! How much of everything an object has → whether reading it comes to an end. Pure.
+//!
+//! Real objects have some hundreds of symbols and some thousands of types, and libbpf looks many things up by going
+//! through all of them. In 64 MiB there is room for millions.
+
+use super::Malformed;
+use super::unsound::Unsound;
+
+/// Numbers above it stand for something else (`SHN_LORESERVE` of include/uapi/linux/elf.h).
+pub(super) const MOST_SECTIONS: u64 = 0xff00;
+pub(super) const MOST_SYMBOLS: u64 = 1_000_000;
+const MOST_TYPES: u64 = 1_000_000;
+const MOST_RELOCATIONS: u64 = 1_000_000;
+const MOST_FUNCTIONS: u64 = 65_536;
+
+/// libbpf calls itself for each subprogram that another one calls (`bpf_object__reloc_code()`), which takes some
+/// hundred bytes of the stack. The kernel takes 256 in a program (`BPF_MAX_SUBPROGS`).
+const MOST_SUBPROGRAMS: u64 = 4096;
+
+/// About how many nanoseconds libbpf may take, and what is before it.
+const LONGEST: u64 = 2_000_000_000;
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Amounts {
+    pub(super) sections: u64,
+    pub(super) code_sections: u64,
+    /// In the file, and in the BTF.
+    pub(super) data_sections: u64,
+    pub(super) symbols: u64,
+    /// Bytes in the longest name of a symbol.
+    pub(super) longest: u64,
+    pub(super) functions: u64,
+    /// Those functions that are in `.text`.
+    pub(super) subprograms: u64,
+    pub(super) externs: u64,
+    pub(super) relocations: u64,
+    /// Those relocations that are of maps.
+    pub(super) slots: u64,
+    pub(super) maps: u64,
+    pub(super) types: u64,
+    pub(super) variables: u64,
+    /// Sections of code that `.BTF.ext` has something about.
+    pub(super) infos: u64,
+    pub(super) instructions: u64,
+    /// Those instructions that are in `.text`.
+    pub(super) shared_instructions: u64,
+}
+
+/// Makes sure that there are no more than that.
+pub(super) fn few(what: &'static str, number: usize, most: u64) -> Result<(), Malformed> {
+    limit(what, number as u64, most).map_err(Malformed::Unsound)
+}
+
+fn limit(what: &'static str, number: u64, most: u64) -> Result<(), Unsound> {
+    if number > most { Err(Unsound::TooMany(what, number, most)) } else { Ok(()) }
+}
+
+impl Amounts {
+    pub(super) fn check(&self) -> Result<(), Unsound> {
+        limit("functions", self.functions, MOST_FUNCTIONS)?;
+        limit("subprograms", self.subprograms, MOST_SUBPROGRAMS)?;
+        limit("types", self.types, MOST_TYPES)?;
+        limit("relocations", self.relocations, MOST_RELOCATIONS)?;
+        let entries = self.functions - self.subprograms.min(self.functions);
+        // Names are compared up to where they differ, 16 bytes in a nanosecond.
+        let name = self.longest.min(1024) / 16;
+        // What the instructions of a program can refer to, directly or through the slots of a map.
+        let reached = if self.slots > 0 { self.instructions } else { self.shared_instructions };
+        // What is gone through, for each of what, in which function of libbpf; nanoseconds for one.
+        let products = [
+            // bpf_object__add_programs()
+            ("sections of code", self.code_sections, "symbols", self.symbols, 3),
+            // btf_fixup_datasec(): find_elf_var_sym()
+            ("variables", self.variables, "symbols", self.symbols, 30 + name),
+            // bpf_object__collect_externs(): find_extern_btf_id(), find_extern_sec_btf_id(), find_extern_by_name()
+            ("externs", self.externs, "types", self.types, 5 + name),
+            ("externs", self.externs, "variables", self.variables, 10 + name),
+            // bpf_program__record_reloc()
+            ("relocations", self.relocations, "maps", self.maps + self.data_sections, 2),
+            ("relocations", self.relocations, "externs", self.externs, 2),
+            // bpf_object__init_btf(): elf_sec_by_name()
+            ("sections with lines", self.infos, "sections", self.sections, 30),
+            // find_elf_sec_sz(), map_fill_btf_type_info()
+            ("sections of data", self.data_sections, "sections", self.sections, 30),
+            ("sections of data", self.data_sections, "types", self.types, 5),
+            // bpf_object__sanitize_and_load_btf(), bpf_prog_assign_exc_cb(), and our own `globals::context()`
+            ("functions", self.functions, "types", self.types, 5 + name),
+            // Our own `reach::needs()`.
+            ("programs", entries, "instructions", reached, 20),
+            ("programs", entries, "externs", self.externs, 60),
+            ("programs", entries, "slots of maps", self.slots, 60),
+        ];
+        let time = |product: &(_, u64, _, u64, u64)| {
+            product.1.saturating_mul(product.3).saturating_mul(product.4)
+        };
+        let whole = products.iter().map(time).fold(0, u64::saturating_add);
+        match products.iter().max_by_key(|product| time(product)) {
+            Some((first, a, second, b, _)) if whole > LONGEST => {
+                Err(Unsound::TooLong { first: (*first, *a), second: (*second, *b) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

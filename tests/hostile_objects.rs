@@ -1,0 +1,414 @@
+//! Objects that were made to crash what reads them, or to keep it busy, are refused before libbpf sees them, in
+//! little time and memory, for the reason.
+
+mod broken {
+    pub(crate) mod build;
+    pub(crate) mod object;
+}
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use broken::build::*;
+use broken::object;
+use iterctl::host::object::facts_of;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A build for debugging takes ten times as long for each byte.
+const IS_SLOW: bool = cfg!(debug_assertions);
+
+/// Bytes of what is to be large: objects of more than 64 MiB are not read at all.
+const LARGE: usize = if IS_SLOW { 4 << 20 } else { 60 << 20 };
+
+/// Of a processor: other tests run at the same time.
+const LONGEST: Duration = Duration::from_secs(if IS_SLOW { 10 } else { 2 });
+
+/// In kB, of all memory that the process ever had at once.
+const MOST_MEMORY: u64 = 1_500_000;
+
+/// Goes as far as the kernel is not asked, and checks what is said against the object; nothing where it can be used.
+#[track_caller]
+fn check(object: &Object, expected: &str) {
+    check_bytes(&object.to_bytes(), expected);
+}
+
+#[track_caller]
+fn check_bytes(bytes: &[u8], expected: &str) {
+    assert!(bytes.len() <= 64 * 1024 * 1024, "larger objects are not read: {}", bytes.len());
+    let start = clock_gettime(ClockId::ThreadCPUTime);
+    let said = facts_of(Path::new("x.bpf.o"), bytes).err().map(|why| why.to_string());
+    if said.is_none() {
+        object::look(bytes);
+    }
+    let took = clock_gettime(ClockId::ThreadCPUTime) - start;
+    let took = Duration::try_from(took).expect("time goes on");
+    println!("{took:?} for {expected:?}");
+    let said = said.unwrap_or_default();
+    if expected.is_empty() {
+        assert_eq!(said, "");
+    } else {
+        assert!(said.contains(expected), "{expected:?} is not in {said:?}");
+    }
+    assert!(took < LONGEST, "it took {took:?}");
+    let memory = memory();
+    assert!(memory < MOST_MEMORY, "{memory} kB");
+}
+
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = line.expect("the kernel tells");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// An object with an iterator and this BTF.
+fn with_btf(btf: &Btf) -> Object {
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.add(btf.to_section());
+    object
+}
+
+/// BTF with a map `m` in `.maps`, whose `type` is of the type that the function adds.
+fn with_map(add: impl Fn(&mut Btf) -> u32) -> Object {
+    let mut btf = Btf::default();
+    let field = add(&mut btf);
+    let member = btf.string("type");
+    let map = btf.add("", 4, 1, 8, &[member, field, 0]);
+    let variable = btf.add("m", 14, 0, map, &[1]);
+    btf.add(".maps", 15, 1, 8, &[variable, 0, 8]);
+    let mut object = with_btf(&btf);
+    let maps = object.add(Section::new(".maps", PROGBITS, 3, vec![0; 8]));
+    object.symbols.push(Symbol::new("m", GLOBAL_OBJECT, maps, 0, 8));
+    object
+}
+
+const NAME: &str = "CONFIG_X";
+
+/// BTF with an extern of the kernel's configuration, of the type that the function adds.
+fn with_configuration(externs: usize, add: impl Fn(&mut Btf) -> u32) -> Object {
+    let mut btf = Btf::default();
+    let kind = add(&mut btf);
+    let variable = btf.add(NAME, 14, 0, kind, &[2]);
+    btf.add(".kconfig", 15, 1, 0, &[variable, 0, 0]);
+    let mut object = with_btf(&btf);
+    for _ in 0..externs {
+        object.symbols.push(Symbol::new(NAME, GLOBAL_UNTYPED, 0, 0, 0));
+    }
+    object
+}
+
+fn character(btf: &mut Btf) -> u32 {
+    btf.add("char", 1, 0, 1, &[8])
+}
+
+fn add_many(btf: &mut Btf, number: usize) {
+    for _ in 0..number {
+        btf.add("x", 7, 0, 0, &[]);
+    }
+}
+
+fn array(btf: &mut Btf, number: u32) -> u32 {
+    let element = character(btf);
+    btf.add("", 3, 0, 0, &[element, element, number])
+}
+
+#[test]
+fn what_is_built_is_read_where_nothing_is_wrong_with_it() {
+    check(&Object::with_iterator(&PROGRAM), "");
+    let pointer = |btf: &mut Btf| {
+        let array = array(btf, 2);
+        btf.add("", 2, 0, array, &[])
+    };
+    check(&with_map(pointer), "");
+    check(&with_configuration(1, |btf| array(btf, 8)), "");
+    let facts = facts_of(Path::new("x.bpf.o"), &with_map(pointer).to_bytes()).expect("it is good");
+    assert_eq!((facts.iterators.len(), facts.maps.len()), (1, 1));
+}
+
+#[test]
+fn type_that_never_ends_is_refused() {
+    // `skip_mods_and_typedefs()` would go round for ever.
+    check(&with_map(|btf| btf.add("round", 8, 0, 1, &[])), "a type that holds itself: `round`");
+    let two = |btf: &mut Btf| {
+        btf.add("", 9, 0, 2, &[]);
+        btf.add("", 10, 0, 1, &[])
+    };
+    check(&with_map(two), "a type that holds itself: `[1]`");
+    // `btf__align_of()` would call itself for ever.
+    let itself = |btf: &mut Btf| btf.add("s", 4, 1, 4, &[0, 1, 0]);
+    check(&with_configuration(1, itself), "a type that holds itself: `s`");
+    // It would call itself two to the power of 60 times.
+    let tree = |btf: &mut Btf| {
+        let mut id = character(btf);
+        for _ in 0..60 {
+            id = btf.add("", 4, 2, 1, &[0, id, 0, 0, id, 0]);
+        }
+        id
+    };
+    check(&with_configuration(1, tree), "its extern `CONFIG_X` is no value");
+}
+
+#[test]
+fn list_behind_a_pointer_is_no_type_without_end() {
+    let mut btf = Btf::default();
+    btf.add("list", 4, 1, 8, &[0, 2, 0]);
+    btf.add("", 2, 0, 1, &[]);
+    check(&with_btf(&btf), "");
+}
+
+#[test]
+fn configuration_that_does_not_fit_is_refused() {
+    let expected = "its extern `CONFIG_X` is no value";
+    // libbpf takes it for a number of an error, and that for an object: found by libFuzzer.
+    check(&with_configuration(1, |btf| array(btf, 0xff00_0001)), expected);
+    // Their offsets would not fit into 32 bits.
+    check(&with_configuration(3, |btf| array(btf, 0x7fff_ffff)), expected);
+    check(&with_configuration(100_000, |btf| array(btf, 0xffff)), expected);
+}
+
+#[test]
+fn what_is_no_variable_is_refused_in_a_section() {
+    // libbpf writes a linkage behind each, here behind the end of all types.
+    let mut btf = Btf::default();
+    let kind = character(&mut btf);
+    let variable = btf.add("x", 14, 0, kind, &[2]);
+    btf.add(".ksyms", 15, 2, 0, &[variable, 0, 0, 4, 0, 0]);
+    btf.add("x", 8, 0, kind, &[]);
+    let mut object = with_btf(&btf);
+    object.symbols.push(Symbol::new("x", GLOBAL_UNTYPED, 0, 0, 0));
+    check(&object, "its BTF lists in `.ksyms` what is no variable");
+}
+
+#[test]
+fn instruction_of_which_half_is_missing_is_refused() {
+    // libbpf would write behind the code, as a variable's offset.
+    let mut object = Object::with_iterator(&[&PROGRAM[8..], &LOAD_64[..]].concat());
+    let data = object.add(Section::new(".data", PROGBITS, 3, vec![0; 8]));
+    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 8));
+    object.add(Section::relocations(".reliter/task", 3, &[(8, 2)]));
+    check(&object, "its function `tasks` ends within an instruction");
+}
+
+#[test]
+fn core_relocation_within_an_instruction_is_refused() {
+    // libbpf would lose 168 bytes: found by libFuzzer.
+    let object = |place: u32| {
+        let mut btf = Btf::default();
+        let kind = btf.add("s", 4, 0, 4, &[]);
+        let (section, access) = (btf.string("iter/task"), btf.string("0"));
+        let mut object = with_btf(&btf);
+        let records = [16, section, 1, place, kind, access, 8];
+        let header = [0x0001_eb9f, 32, 0, 0, 0, 0, 0, 4 * records.len() as u32];
+        let words = header.iter().chain(&records).flat_map(|word| word.to_le_bytes());
+        object.add(Section::new(".BTF.ext", PROGBITS, 0, words.collect()));
+        object
+    };
+    check(&object(4), "it has a CO-RE relocation within an instruction");
+    check(&object(8), "");
+}
+
+#[test]
+fn struct_ops_beyond_their_section_are_refused() {
+    let object = |offset: u32, size: u32, place: u64| {
+        let mut btf = Btf::default();
+        let member = btf.string("f");
+        let kind = btf.add("ops", 4, 1, size, &[member, 0, 32]);
+        let variable = btf.add("x", 14, 0, kind, &[1]);
+        btf.add(".struct_ops", 15, 1, 8, &[variable, offset, size]);
+        let mut object = with_btf(&btf);
+        let section = object.add(Section::new(".struct_ops", PROGBITS, 3, vec![0; 16]));
+        object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, section, 0, 8));
+        object.add(Section::relocations(".rel.struct_ops", section.into(), &[(place, 1)]));
+        object
+    };
+    let expected = "something in its section `.struct_ops` lies beyond";
+    // Offset and size add up to 16 in 32 bits.
+    check(&object(0xffff_fff0, 0x20, 0), expected);
+    // A pointer would be written to the last four bytes of the variable, and four after it.
+    check(&object(0, 8, 4), expected);
+}
+
+#[test]
+fn relocation_beyond_its_section_is_refused() {
+    let expected = "something in its section `.maps` lies beyond";
+    // libbpf would make room for as many slots as fit before it.
+    for place in [0xffff_ff00, u64::MAX - 7] {
+        let mut object = with_map(|btf| {
+            let array = array(btf, 3);
+            btf.add("", 2, 0, array, &[])
+        });
+        let maps = u32::from(object.symbols[1].section);
+        object.add(Section::relocations(".rel.maps", maps, &[(place, 1)]));
+        check(&object, expected);
+        let maps = object.sections.iter_mut().find(|section| section.name == ".maps").unwrap();
+        *maps = Section { kind: NOBITS, size: Some(0xffff_ffff), ..maps.clone() };
+        check(&object, "its section `.maps` is empty");
+    }
+    let mut object = Object::with_iterator(&[&LOAD_64[..], &[0; 8], &PROGRAM].concat());
+    let table = object.add(Section::new(".jumptables", PROGBITS, 3, vec![0; 16]));
+    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, table, 0xffff_fff8, 16));
+    object.add(Section::relocations(".reliter/task", 3, &[(0, 2)]));
+    check(&object, "something in its section `.jumptables` lies beyond");
+}
+
+#[test]
+fn bytes_that_are_told_of_twice_are_refused() {
+    let mut object = Object::with_iterator(&PROGRAM);
+    let first = object.add(Section::new(".data.0", PROGBITS, 3, vec![1; LARGE / 2]));
+    for number in 1..100 {
+        let other = Section::new(&format!(".data.{number}"), PROGBITS, 3, Vec::new());
+        object.add(Section { size: Some(LARGE as u64 / 2), shares: Some(first.into()), ..other });
+    }
+    check(&object, "its sections overlap in the file");
+    // 1,000 large programs of the same code.
+    let code = PROGRAM.repeat(LARGE / 2 / PROGRAM.len());
+    let mut object = Object::with_iterator(&code);
+    for number in 0..1000 {
+        let name = format!("p{number}");
+        object.symbols.push(Symbol::new(&name, GLOBAL_FUNCTION, 3, 0, code.len() as u64));
+    }
+    check(&object, "its functions overlap");
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.add(Btf::default().to_section());
+    object.add(Btf::default().to_section());
+    check(&object, "it has two sections `.BTF`");
+}
+
+#[test]
+fn strings_without_end_are_refused() {
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.more = 500_000;
+    object.endless_strings = LARGE / 2;
+    check(&object, "its strings in section `.strtab` have no end");
+    object = Object::with_iterator(&PROGRAM);
+    object.compressed_strings = true;
+    check(&object, "its strings in section `");
+}
+
+#[test]
+fn names_without_end_are_refused() {
+    // 100,000 symbols share a name of 32 MiB.
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.symbols.insert(0, Symbol::new(&"x".repeat(32 << 20), 0, 3, 0, 0));
+    object.more = 100_000;
+    check(&object, "its names are too long");
+    // 100,000 programs have a copy of their section's name each.
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.sections[0].name = format!("iter/task{}", "x".repeat(1 << 20));
+    object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.repeat(60_000)));
+    object.symbols.extend((0..50_000).map(|at| Symbol::new("", GLOBAL_FUNCTION, 3, at, 0)));
+    check(&object, "its names are too long");
+}
+
+#[test]
+fn deep_calls_and_large_data_are_borne() {
+    // Each subprogram calls the next.
+    let chain = |number: u64| {
+        let mut object = Object::with_iterator(&[&call(-1)[..], &PROGRAM].concat());
+        let code = [&call(1)[..], &PROGRAM[8..]].concat();
+        let last = code.len() as u64 * number;
+        let text = object.add(Section::new(
+            ".text",
+            PROGBITS,
+            CODE,
+            [code.repeat(number as usize), PROGRAM.to_vec()].concat(),
+        ));
+        for start in (0..=last).step_by(code.len()) {
+            object.symbols.push(Symbol::new("f", GLOBAL_FUNCTION, text, start, 16));
+        }
+        object.add(Section::relocations(".reliter/task", 3, &[(0, 2)]));
+        object
+    };
+    check(&chain(4000), "");
+    check(&chain(60_000), "it has 60001 subprograms, and 4096 are allowed");
+    // 4 GiB of zeros.
+    let mut object = Object::with_iterator(&PROGRAM);
+    let bss = Section::new(".bss", NOBITS, 3, Vec::new());
+    object.add(Section { size: Some(0xffff_fff0), ..bss });
+    check(&object, "");
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.add(Section::new(".rodata", PROGBITS, 2, vec![1; LARGE]));
+    check(&object, "");
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.repeat(LARGE / 16)));
+    object.symbols.push(Symbol::new("large", GLOBAL_FUNCTION, 5, 0, LARGE as u64));
+    check(&object, "");
+}
+
+/// A call of the function so many instructions after the next.
+fn call(offset: i32) -> [u8; 8] {
+    let [a, b, c, d] = offset.to_le_bytes();
+    [0x85, 0x10, 0, 0, a, b, c, d]
+}
+
+#[test]
+fn what_would_take_the_square_of_the_time_is_refused() {
+    let expected = "which take too long to read";
+    // Sections of code, and symbols.
+    let mut object = Object::with_iterator(&PROGRAM);
+    for _ in 0..60_000 {
+        object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.to_vec()));
+    }
+    object.symbols.insert(0, Symbol::new("", 0, 3, 0, 0));
+    object.more = 900_000;
+    check(&object, expected);
+    object.more *= 2;
+    check(&object, "symbols, and 1000000 are allowed");
+    // Externs, and types.
+    let mut btf = Btf::default();
+    add_many(&mut btf, 900_000);
+    let variable = btf.add("y", 14, 0, 1, &[2]);
+    btf.add(".ksyms", 15, 1, 0, &[variable, 0, 0]);
+    let mut object = with_btf(&btf);
+    object.symbols.insert(0, Symbol::new("y", GLOBAL_UNTYPED, 0, 0, 0));
+    object.more = 500_000;
+    check(&object, expected);
+    // Variables, and symbols.
+    let mut btf = Btf::default();
+    let kind = character(&mut btf);
+    let variable = btf.add("x", 14, 0, kind, &[1]);
+    btf.add(".data", 15, 65_535, 0, &[variable, 0, 0].repeat(65_535));
+    let mut object = with_btf(&btf);
+    let data = object.add(Section::new(".data", PROGBITS, 3, vec![0; 8]));
+    object.symbols.insert(0, Symbol::new("y", GLOBAL_OBJECT, data, 0, 0));
+    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 0));
+    object.more = 900_000;
+    check(&object, expected);
+    // Programs, and what they share.
+    let mut object = Object::with_iterator(&[&call(-1)[..], &PROGRAM].concat());
+    let code = [&call(-1)[..], &PROGRAM].concat();
+    let section = object.add(Section::new("iter/tcp", PROGBITS, CODE, code.repeat(50_000)));
+    let length = LARGE / 2;
+    let text =
+        object.add(Section::new(".text", PROGBITS, CODE, PROGRAM.repeat(length / PROGRAM.len())));
+    let mut relocations = Vec::new();
+    for number in 0..50_000_u64 {
+        object.symbols.push(Symbol::new("p", GLOBAL_FUNCTION, section, number * 24, 24));
+        relocations.push((number * 24, 50_002));
+    }
+    object.symbols.push(Symbol::new("f", GLOBAL_FUNCTION, text, 0, length as u64));
+    object.add(Section::relocations(".reliter/tcp", section.into(), &relocations));
+    check(&object, expected);
+}
+
+#[test]
+fn objects_of_this_size_are_read_in_time() {
+    // More than any real one has: 500 programs that share 10,000 instructions, 5,000 symbols, 100,000 types.
+    let mut btf = Btf::default();
+    add_many(&mut btf, if IS_SLOW { 10_000 } else { 100_000 });
+    let mut object = with_btf(&btf);
+    let code = [&call(-1)[..], &PROGRAM].concat();
+    let text = object.add(Section::new(".text", PROGBITS, CODE, PROGRAM.repeat(5_000)));
+    object.symbols.push(Symbol::new("f", GLOBAL_FUNCTION, text, 0, 80_000));
+    for number in 0..500 {
+        let section = object.add(Section::new("iter/tcp", PROGBITS, CODE, code.clone()));
+        let name = format!("p{number}");
+        object.symbols.push(Symbol::new(&name, GLOBAL_FUNCTION, section, 0, 24));
+        object.add(Section::relocations(".reliter/tcp", section.into(), &[(0, 2)]));
+    }
+    for number in 0..5_000 {
+        object.symbols.push(Symbol::new(&format!("label_{number}"), 0, text, 0, 0));
+    }
+    check(&object, "");
+}
