@@ -6,3 +6,4 @@ pub mod exit;
 pub mod man;
 pub mod report;
 pub mod schema;
+pub mod version;

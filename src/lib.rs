@@ -43,9 +43,9 @@
 //! | module | in → out |
 //! | --- | --- |
 //! | [`front::cli`] | arguments → [`Command`](front::cli::Command) |
-//! | [`front::command`] | one file a subcommand. Begin with [`front::command::run()`] |
+//! | [`front::command`] | one file a subcommand, over `resolve`, `observe` and `transaction`. Begin with [`front::command::run()`] |
 //! | [`front::report`], [`front::exit`] | values → text, JSON, a status |
-//! | [`front::schema`], [`front::man`] | the types and the command line → what they say of themselves |
+//! | [`front::schema`], [`front::man`], [`front::version`] | the types, the command line and the build → what they say of themselves |
 //!
 //! # Invariants
 //!

@@ -9,9 +9,10 @@ use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::front::cli::{Cli, Command};
-use iterctl::front::command::{self, Answer, Progress, Versions};
+use iterctl::front::command::{self, Answer, Progress};
 use iterctl::front::exit::Exit;
 use iterctl::front::report::{Diagnostic, Usage, error, text};
+use iterctl::front::version::Versions;
 use iterctl::host::kernel;
 use iterctl::host::watch;
 use serde::Serialize;
@@ -125,10 +126,10 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
             for diagnostic in &answer.report.diagnostics {
                 eprintln!("{}", error::render_one(diagnostic));
             }
-            if let Some(failed) = &answer.failed {
+            if let Some(failed) = answer.failed() {
                 eprintln!("{}", error::render(failed));
             }
-            Ok(answer.exit)
+            Ok(answer.exit())
         }
         (Ok(mut answer), Form::Json | Form::PrettyJson) => {
             if let Some(mut output) = answer.output.take() {
@@ -138,11 +139,11 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
                 }
                 answer.report.output = Some(String::from_utf8_lossy(&bytes).into_owned());
             }
-            if let Some(failed) = &answer.failed {
+            if let Some(failed) = answer.failed() {
                 answer.report.diagnostics.extend(error::diagnostics(failed));
             }
             unless_closed(print_json(&answer.report, form))?;
-            Ok(answer.exit)
+            Ok(answer.exit())
         }
         (Err(error), Form::Text) => {
             eprintln!("{}", error::render(&error));

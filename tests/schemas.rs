@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use iterctl::front::report::Report;
 use iterctl::front::schema;
@@ -232,7 +233,7 @@ fn parse(text: &str) -> manifest::Manifest {
     let source = Source { name, text: text.to_owned(), base: PathBuf::from("/m") };
     // Where a set is written, it is to be looked at.
     let set = (!text.starts_with("set")).then(|| "observe".to_owned());
-    manifest::parse(&Input { sources: vec![source], set, ..Input::default() })
+    manifest::parse(&Input { sources: Arc::new([source]), set, ..Input::default() })
 }
 
 fn toml(text: &str) -> Value {

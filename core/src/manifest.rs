@@ -8,6 +8,7 @@ pub mod wire;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use itertools::Itertools as _;
 use toml_spanner::{Arena, parse_recoverable};
@@ -19,8 +20,8 @@ use crate::value::{Entries, Value};
 /// What one call is given with `-f` and `--set`, read but not understood yet.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
-    /// Every file, in the order in which they are to be read.
-    pub sources: Vec<Source>,
+    /// Every file, in the order in which they are to be read. Shared with whatever shows places in them.
+    pub sources: Arc<[Source]>,
     /// The `-f` arguments that led to them.
     pub arguments: Vec<Argument>,
     /// The name given with `--set`.
@@ -207,11 +208,11 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[(&str, &str)]) -> File {
         let input = Input {
-            sources: vec![Source {
+            sources: Arc::new([Source {
                 name: "iters.toml".to_owned(),
                 text: text.to_owned(),
                 base: PathBuf::from("/etc/iterctl"),
-            }],
+            }]),
             ..Input::default()
         };
         let mut manifest = parse(&input);
@@ -309,7 +310,7 @@ mod tests {
     fn a_flood_of_faults_is_cut_short() {
         let text: String = (0..200).map(|number| format!("key{number} = 1\n")).collect();
         let input = Input {
-            sources: vec![Source { name: "x".to_owned(), text, base: PathBuf::new() }],
+            sources: Arc::new([Source { name: "x".to_owned(), text, base: PathBuf::new() }]),
             ..Input::default()
         };
         let manifest = parse(&input);

@@ -62,6 +62,10 @@ pub struct Plan {
     pub maps: BTreeMap<MapRef, MapId>,
 }
 
+/// A plan that only takes away: no step of it makes or changes a pin, so nothing has to be loaded for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal(Plan);
+
 /// The parameter of a link that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedParam {
@@ -216,6 +220,18 @@ impl Plan {
     /// Whether everything is as it is to be.
     pub fn is_done(&self) -> bool {
         self.steps.is_empty() && self.obstacles.is_empty()
+    }
+}
+
+impl Removal {
+    /// What it does, and what stands in its way.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+
+    /// The same.
+    pub fn into_plan(self) -> Plan {
+        self.0
     }
 }
 

@@ -251,7 +251,7 @@ proptest! {
         prop_assert!(after.keys().all(|path| before.contains_key(path) && !asked.contains(path)));
         check_directories(before, &plan, &after)?;
 
-        let again = unpin(&asked, &seen(after, &world), foreign);
+        let again = unpin(&asked, &seen(after, &world), foreign).into_plan();
         prop_assert_eq!(again.steps, []);
         let gone = asked.into_iter().map(|path| Obstacle::NotPinned { path });
         prop_assert_eq!(again.obstacles, gone.collect::<Vec<_>>());
@@ -263,11 +263,21 @@ proptest! {
         asked in path_sets(),
         foreign in foreign(),
     ) {
-        let plan = unpin(&asked, &world.observed, foreign);
-        prop_assert_eq!(&plan, &unpin(&asked.clone(), &world.observed.clone(), foreign));
+        let removal = unpin(&asked, &world.observed, foreign);
+        prop_assert_eq!(&removal, &unpin(&asked.clone(), &world.observed.clone(), foreign));
+        let plan = removal.into_plan();
         let mut answered = Vec::new();
         for step in &plan.steps {
-            let Step::Unpin { path, have, .. } = step else { continue };
+            let (path, have) = match step {
+                Step::Unpin { path, have, .. } => (path, have),
+                Step::RemoveDirectory { .. } => continue,
+                Step::MakeDirectory { path, .. }
+                | Step::Pin { path, .. }
+                | Step::Replace { path, .. }
+                | Step::SetMeta { path, .. } => {
+                    return Err(TestCaseError::fail(format!("{path} is not only taken away")));
+                }
+            };
             let anyones = foreign == Foreign::Adopt || have.provenance.set().is_some();
             prop_assert!(anyones, "{path} is foreign");
             answered.push(path);
@@ -373,10 +383,10 @@ fn unpin_feasible(
     foreign: Foreign,
 ) -> Result<(BTreeSet<PinPath>, Plan), TestCaseError> {
     let mut asked = asked.clone();
-    for obstacle in unpin(&asked, observed, foreign).obstacles {
+    for obstacle in unpin(&asked, observed, foreign).into_plan().obstacles {
         asked.retain(|path| Some(path) != obstacle.path());
     }
-    let plan = unpin(&asked, observed, foreign);
+    let plan = unpin(&asked, observed, foreign).into_plan();
     prop_assert_eq!(&plan.obstacles, &[]);
     Ok((asked, plan))
 }

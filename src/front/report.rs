@@ -8,18 +8,20 @@ pub mod faults;
 mod kernel;
 mod left_out;
 pub mod text;
+pub mod words;
 
 use std::cmp::Ordering;
-use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use build::{changes, fill_in_ids, pins};
+pub use build::{changes, pins};
 pub use error::{Blocked, Lacking, NotDone, Usage};
 pub use faults::{Faulty, Origin, Words};
 pub use kernel::{FeatureRow, FeatureState, KernelReport, Lacks};
 pub use left_out::LeftOut;
+
+use iterctl_core::pin_path::PinPath;
 
 /// The version of the report's form. Keys may be added within one version.
 pub const FORMAT_VERSION: u32 = 1;
@@ -91,7 +93,7 @@ pub struct Change {
     pub source: Option<SourceLine>,
     /// The path below bpffs, as a manifest would write it.
     #[serde(skip)]
-    pub relative: String,
+    pub relative: PinPath,
 }
 
 /// What is done with a pin.
@@ -156,7 +158,7 @@ pub struct ListedPin {
     pub state: PinState,
     /// The path below bpffs.
     #[serde(skip)]
-    pub relative: String,
+    pub relative: PinPath,
 }
 
 /// A line of a manifest.
@@ -241,7 +243,7 @@ impl Report {
 impl Change {
     /// The order of a report.
     pub fn by_path(&self, other: &Self) -> Ordering {
-        Path::new(&self.relative).cmp(Path::new(&other.relative))
+        self.relative.cmp(&other.relative)
     }
 }
 

@@ -15,12 +15,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use self::prepare::Prepared;
 use crate::host::bpffs::{Bpffs, Staging};
-use crate::host::kernel::Loaded;
+use crate::host::kernel::{AttachError, Loaded, Parameter};
 use iterctl_core::desired::Program;
 use iterctl_core::fault::Place;
 use iterctl_core::pin_path::PinPath;
-use iterctl_core::plan::Plan;
+use iterctl_core::plan::{Plan, Removal, WantedParam};
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
 /// of its object's own maps that are to be walked. Distinct programs are loaded side by side.
@@ -50,33 +51,57 @@ pub struct Failed {
     pub error: anyhow::Error,
 }
 
-/// Looks whether everything is as it is to be, while it can still be undone.
-pub type Verify<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
+/// What is carried out.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// Pins come, change and go; the programs of new ones are loaded so.
+    Plan(&'a Plan, Load<'a>),
+    /// Pins only go.
+    Removal(&'a Removal),
+}
 
-/// Carries the plan out. Gives what is untidy all the same: for instance a staging directory that
-/// could not be removed.
+impl<'a> Work<'a> {
+    fn plan(self) -> &'a Plan {
+        match self {
+            Self::Plan(plan, _) => plan,
+            Self::Removal(removal) => removal.plan(),
+        }
+    }
+}
+
+/// What was carried out.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// What the look at it came to.
+    pub verified: T,
+    /// What is untidy all the same: for instance a staging directory that could not be removed.
+    pub untidy: Vec<anyhow::Error>,
+}
+
+/// Carries a plan out. `verify` looks whether everything is as it is to be, while it can still be undone.
 ///
 /// # Errors
 /// [`Failure`]: everything that went wrong, and what could not be undone.
-pub fn execute(
-    plan: &Plan,
+pub fn execute<T>(
+    work: Work<'_>,
     bpffs: &Bpffs,
-    load: Load<'_>,
-    verify: Verify<'_>,
-) -> Result<Vec<anyhow::Error>, Failure> {
-    if plan.steps.is_empty() {
-        return Ok(Vec::new());
-    }
+    verify: impl FnOnce() -> anyhow::Result<T>,
+) -> Result<Done<T>, Failure> {
     let mut staging = Staging::new(bpffs).map_err(|error| {
         let what = "failed to make a staging directory on bpffs";
         Failure::new(vec![Failed::all(anyhow::Error::from(error).context(what))])
     })?;
-    let (staged, kept) = match prepare::prepare(plan, load, &mut staging) {
+    let prepared = match work {
+        Work::Plan(plan, load) => prepare::prepare(plan, load, &mut staging),
+        Work::Removal(_) => Ok(Prepared::default()),
+    };
+    let Prepared { staged, kept } = match prepared {
         Ok(prepared) => prepared,
         Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
     };
-    let Err((failed, left)) = commit::commit(plan, staged, bpffs, &mut staging, verify) else {
-        return Ok(tidy(staging));
+    let (failed, left) = match commit::commit(work.plan(), staged, bpffs, &mut staging, verify) {
+        Ok(verified) => return Ok(Done { verified, untidy: tidy(staging) }),
+        Err(failed) => failed,
     };
     if left.is_empty() {
         prepare::release(&kept, bpffs);
@@ -87,6 +112,17 @@ pub fn execute(
     } else {
         Failure { left, kept: Some(staging.keep()), ..failure }
     })
+}
+
+/// A plan's parameter as the kernel takes it: by now, a map of the object's own has an id.
+///
+/// # Errors
+/// Where the object came without that map.
+pub fn parameter(wanted: &WantedParam, loaded: &Loaded) -> Result<Parameter, AttachError> {
+    match wanted {
+        WantedParam::Link(param) => Ok(Parameter::Of(*param)),
+        WantedParam::OwnMap(name) => loaded.own_map(name),
+    }
 }
 
 fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {

@@ -28,7 +28,7 @@ mod version;
 pub use capability::hint as permission_hint;
 pub use error::{AttachError, Holds, LoadError, MapRefusal};
 pub use externs::unmet;
-pub use link::IteratorLink;
+pub use link::{IteratorLink, Parameter};
 pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse, reopen};
 pub use log::show_all;
 pub use map::{FoundMaps, find_maps, pin_map};

@@ -40,7 +40,7 @@ pub fn read(
     set: Option<String>,
     may_use: impl Fn(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<Input> {
-    let mut input = Input { set, ..Input::default() };
+    let (mut sources, mut arguments) = (Vec::new(), Vec::new());
     for file in files {
         if file == Path::new("-") {
             let base = absolute(Path::new("."))?;
@@ -51,31 +51,31 @@ pub fn read(
                     .map_err(|error| SourceError::Unreadable(file.clone(), error))?,
             );
             let text = read_text(file, &stdin)?;
-            input.sources.push(Source { name: "<stdin>".to_owned(), text, base });
-            input.arguments.push(Argument::Stdin);
+            sources.push(Source { name: "<stdin>".to_owned(), text, base });
+            arguments.push(Argument::Stdin);
         } else if is(file, Metadata::is_dir)? {
             for path in manifests_in(file)? {
                 if is(&path, Metadata::is_file)? {
                     may_use(&path)?;
                 }
-                input.sources.push(read_file(&path)?);
+                sources.push(read_file(&path)?);
             }
-            input.arguments.push(Argument::Directory(absolute(file)?));
+            arguments.push(Argument::Directory(absolute(file)?));
         } else {
             let is_file = is(file, Metadata::is_file)?;
             if is_file {
                 may_use(file)?;
             }
-            input.sources.push(read_file(file)?);
+            sources.push(read_file(file)?);
             let path = absolute(file)?;
             // The name of a pipe or a device says nothing of what comes out of it.
-            input.arguments.push(match is_file {
+            arguments.push(match is_file {
                 true => Argument::File(path),
                 false => Argument::Stream(path),
             });
         }
     }
-    Ok(input)
+    Ok(Input { sources: sources.into(), arguments, set })
 }
 
 /// What a path leads to. Where that is not known, it is an error, and nobody's guess.

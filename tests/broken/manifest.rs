@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use annotate_snippets::Renderer;
 use iterctl::front::report::{Faulty, Origin, error, faults};
@@ -47,7 +48,7 @@ pub(crate) fn read(text: &str, facts: &Facts) {
     let name = "iters.toml".to_owned();
     let source = Source { name, text: text.to_owned(), base: PathBuf::from("/m") };
     let arguments = vec![Argument::File(PathBuf::from("/m/iters.toml"))];
-    let input = Input { sources: vec![source], arguments, set: None };
+    let input = Input { sources: Arc::new([source]), arguments, set: None };
     let manifest = manifest::parse(&input);
     let Err(found) = desired::resolve(&manifest, facts) else { return };
     assert!(found.iter().count() > 0, "a refusal has a reason");

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use iterctl::host::execute::parameter;
 use iterctl::host::kernel::{IteratorLink, Loaded, load, load_by_libbpf, load_by_loader};
 use iterctl::host::object::facts_of;
 use iterctl_core::desired::{Globals, ObjectFacts, Program};
@@ -182,8 +183,9 @@ struct Output {
 impl Output {
     fn of(loaded: &Loaded, program: &Program, param: &WantedParam) -> Self {
         let run = || {
-            let (link, _) =
-                IteratorLink::attach(loaded, program, param).map_err(|why| why.to_string())?;
+            let (link, _) = parameter(param, loaded)
+                .and_then(|param| IteratorLink::attach(loaded, program, &param))
+                .map_err(|why| why.to_string())?;
             let mut file = File::from(link.run().map_err(|why| why.to_string())?);
             let mut bytes = Vec::new();
             let end = file.read_to_end(&mut bytes);

@@ -219,6 +219,23 @@ fn what_others_change_before_the_last_look_is_told() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
+fn a_pin_that_comes_to_a_set_while_it_is_unpinned_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "have"));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    let before = sandbox.tree();
+    let run = strace::interrupt(&sandbox, "mkdirat", 1, "unpin -f iters.toml", || {
+        fs::hard_link(sandbox.pin("have"), sandbox.pin("other")).expect("root may");
+    });
+    run.exits(1)
+        .says("somebody else is changing the same pins: `other`")
+        .says("nothing was changed");
+    fs::remove_file(sandbox.pin("other")).expect("it is pinned");
+    assert_eq!(sandbox.tree(), before, "all is undone");
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
 fn the_object_that_was_hashed_is_the_one_that_is_loaded() {
     let sandbox = about_to_change();
     let (run, _) = apply_while(&sandbox, || sandbox.copy("tasks_v1.bpf.o", "tasks_v2.bpf.o"));

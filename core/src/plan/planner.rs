@@ -5,36 +5,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use itertools::EitherOrBoth::{Both, Left, Right};
 use itertools::Itertools as _;
 
-use super::{Drift, Empty, Foreign, Obstacle, Plan, Policy, Step, UnpinReason, WantedParam};
+use super::{
+    Drift, Empty, Foreign, Obstacle, Plan, Policy, Removal, Step, UnpinReason, WantedParam,
+};
 use crate::access::Mode;
-use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param};
+use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set};
 use crate::ids::MapId;
 use crate::names::SetName;
 use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::pin_path::PinPath;
 
+/// What becomes of the set's pins that are not listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unlisted {
+    Go,
+    Stay,
+}
+
 /// What has to change for bpffs to match the manifest.
 pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
-    plan_set(desired, observed, policy, Some(UnpinReason::NoLongerListed))
+    plan_set(desired, observed, policy, Unlisted::Go)
 }
 
 /// What has to change for these pins to be there. The set's other pins stay, listed or not.
 pub fn pin(desired: &Desired, observed: &Observed, foreign: Foreign) -> Plan {
-    plan_set(desired, observed, Policy { foreign, empty: Empty::Refuse }, None)
+    plan_set(desired, observed, Policy { foreign, empty: Empty::Refuse }, Unlisted::Stay)
 }
 
-/// What has to change for the whole set to be gone. `desired` lists nothing.
-pub fn unpin_set(desired: &Desired, observed: &Observed) -> Plan {
-    let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
-    plan_set(desired, observed, policy, Some(UnpinReason::Asked))
-}
-
-fn plan_set(
-    desired: &Desired,
-    observed: &Observed,
-    policy: Policy,
-    unpin_unlisted: Option<UnpinReason>,
-) -> Plan {
+fn plan_set(desired: &Desired, observed: &Observed, policy: Policy, unlisted: Unlisted) -> Plan {
     let obstacles = whole_set_obstacles(desired, observed, policy);
     if !obstacles.is_empty() {
         return Plan { obstacles, ..Plan::default() };
@@ -48,11 +46,11 @@ fn plan_set(
             Both((path, want), (_, node)) => wanted.push((path, want, Some(node))),
             Left((path, want)) => wanted.push((path, want, None)),
             Right((path, Node::Iterator(pin))) => {
-                if let Some(reason) = unpin_unlisted
+                if unlisted == Unlisted::Go
                     && pin.provenance.set() == Some(&desired.set.name)
                     && !desired.left_out.contains(path)
                 {
-                    planner.unpin(path, pin, reason);
+                    planner.unpin(path, pin, UnpinReason::NoLongerListed);
                 }
             }
             Right((_, Node::Directory(_) | Node::Other(_))) => {}
@@ -66,8 +64,25 @@ fn plan_set(
     planner.finish()
 }
 
+/// What has to change for the whole set to be gone.
+pub fn unpin_set(set: &Set, observed: &Observed) -> Removal {
+    let obstacles = other_sources(set, observed);
+    if !obstacles.is_empty() {
+        return Removal(Plan { obstacles, ..Plan::default() });
+    }
+    let policy = Policy { foreign: Foreign::Refuse, empty: Empty::Allow };
+    let mut planner = Planner::new(observed, policy);
+    for (path, pin) in observed.iterators() {
+        if pin.provenance.set() == Some(&set.name) {
+            planner.unpin(path, pin, UnpinReason::Asked);
+        }
+    }
+    planner.remove_directories(std::iter::empty());
+    Removal(planner.finish())
+}
+
 /// What has to change for these pins to be gone, whosever set they are of.
-pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Plan {
+pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Removal {
     let policy = Policy { foreign, empty: Empty::Allow };
     let mut planner = Planner::new(observed, policy);
     for path in paths {
@@ -90,7 +105,7 @@ pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -
         }
     }
     planner.remove_directories(std::iter::empty());
-    planner.finish()
+    Removal(planner.finish())
 }
 
 /// What must be settled before any single pin is looked at.
@@ -100,10 +115,14 @@ fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -
     if listed == 0 && policy.empty == Empty::Refuse {
         return vec![Obstacle::Empty { set: set.name.clone() }];
     }
+    other_sources(set, observed)
+}
+
+/// Two manifests with one file name must not unpin each other.
+fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
     if set.naming == Naming::Written {
         return Vec::new();
     }
-    // Two manifests with one file name must not unpin each other.
     let other_sources: BTreeSet<&Vec<String>> = observed
         .iterators()
         .filter_map(|(_, pin)| pin.provenance.stamp())

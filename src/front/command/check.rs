@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Answer, Resolved, Trust, iterators, resolve_input};
+use super::resolve::{Resolved, Trust, resolve_input};
+use super::{Answer, Ending};
 use crate::front::cli::CheckArgs;
-use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{KernelReport, Lacks, Report, error, faults};
 use crate::host::kernel::{features, unmet};
 use crate::host::sources;
@@ -27,7 +28,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
         report.diagnostics.push(error::note(note));
     }
     if !args.kernel {
-        return Ok(Answer::new(report, Exit::Done));
+        return Ok(Answer::done(report));
     }
     let features = features();
     let kernel = KernelReport::new(&features);
@@ -39,9 +40,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     let externs = programs.flat_map(|pin| &pin.program.externs).collect();
     let lacks = lacking(&features, &unmet(&externs), desired);
     if lacks.is_empty() {
-        return Ok(Answer::new(report, Exit::Done));
+        return Ok(Answer::done(report));
     }
-    Ok(Answer { failed: Some(Lacks(lacks).into()), ..Answer::new(report, Exit::Unavailable) })
+    Ok(Answer::new(report, Ending::Failed(Lacks(lacks).into())))
 }
 
 /// `-f` → manifest → desired.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use super::{Answer, iterators, look};
+use super::Answer;
+use super::observe::look;
 use crate::front::cli::ExportArgs;
-use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{Report, Shown, Usage, error};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::access::Meta;
@@ -43,7 +44,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
         );
         report.diagnostics.push(error::note(note));
     }
-    Ok(Answer::new(report, Exit::Done))
+    Ok(Answer::done(report))
 }
 
 /// The set that is asked for, or the only one.

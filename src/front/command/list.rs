@@ -1,8 +1,9 @@
 //! `list`: bpffs and the kernel → observed → report.
 
-use super::{Answer, iterators, look};
+use super::Answer;
+use super::observe::look;
 use crate::front::cli::ListArgs;
-use crate::front::exit::Exit;
+use crate::front::report::words::iterators;
 use crate::front::report::{self, Report};
 use crate::host::bpffs::Bpffs;
 
@@ -20,5 +21,5 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<Answer> {
         (number, _) => format!("{} pinned on {place}", iterators(number)),
     };
     let report = Report { pins: Some(pins), ..Report::new(comment) };
-    Ok(Answer::new(report, Exit::Done))
+    Ok(Answer::done(report))
 }

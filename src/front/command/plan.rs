@@ -1,14 +1,14 @@
 //! `plan`: `-f` → desired + observed → plan, and no further.
 
+use std::collections::BTreeMap;
 use std::mem;
 
-use super::{
-    Answer, Entries, Trust, add_left_out, count_changes, iterators, look, policy, read_input,
-    report_plan, resolve_entries,
-};
+use super::observe::look;
+use super::resolve::{Entries, Trust, policy, read_input, resolve_entries};
+use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
-use crate::front::exit::Exit;
-use crate::front::report::{Report, error, faults};
+use crate::front::report::words::{add_left_out, count_changes, iterators};
+use crate::front::report::{self, Origin, Report, Summary, error, faults};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::manifest;
 use iterctl_core::plan::{self, Obstacle};
@@ -17,7 +17,8 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
     let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);
-    let (resolved, mut left_out) = resolve_entries(input, &manifest, trust, entries)?;
+    let origin = Origin::Manifest(input.sources);
+    let (resolved, mut left_out) = resolve_entries(origin, &manifest, trust, entries)?;
     let desired = &resolved.desired;
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let observed = look(&bpffs, Some(desired))?;
@@ -26,35 +27,40 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
         left_out.obstacles = mem::take(&mut plan.obstacles);
     }
 
-    let mut report =
-        report_plan(&plan, Some(&desired.set), bpffs.path(), resolved.origin.sources());
-    report.changed = report.summary.changes() > 0;
-    report.comment = comment(&report, &plan.obstacles);
-    report.diagnostics = faults::warnings(&desired.warnings, resolved.origin.sources());
+    let sources = resolved.origin.sources();
+    let set = Some(&desired.set.name);
+    let (changes, summary) = report::changes(&plan, set, bpffs.path(), sources, &BTreeMap::new());
+    let mut report = Report {
+        changed: summary.changes() > 0,
+        changes,
+        summary,
+        diagnostics: faults::warnings(&desired.warnings, sources),
+        ..Report::new(comment(summary, &plan.obstacles))
+    };
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
-        return Ok(Answer { failed: Some(left_out.into()), ..Answer::new(report, Exit::Failed) });
+        return Ok(Answer::new(report, Ending::Failed(left_out.into())));
     }
-    let exit = if !plan.obstacles.is_empty() {
+    let ending = if !plan.obstacles.is_empty() {
         report.diagnostics.extend(error::beside_rows(&plan.obstacles));
-        Exit::of_obstacles(&plan.obstacles)
+        Ending::InTheWay(plan.obstacles)
     } else if report.changed && args.detailed_exitcode {
-        Exit::Changes
+        Ending::Changes
     } else {
-        Exit::Done
+        Ending::Done
     };
-    Ok(Answer::new(report, exit))
+    Ok(Answer::new(report, ending))
 }
 
-fn comment(report: &Report, obstacles: &[Obstacle]) -> String {
-    let unchanged = report.summary.unchanged;
+fn comment(summary: Summary, obstacles: &[Obstacle]) -> String {
+    let unchanged = summary.unchanged;
     if let Some(what) = error::in_the_way(obstacles) {
         return format!("apply would change nothing: {what}");
     }
-    if !report.changed {
+    if summary.changes() == 0 {
         return format!("nothing to do: {} in sync", iterators(unchanged));
     }
-    let changes = count_changes(report, ["to pin", "to replace", "to update", "to unpin"]);
+    let changes = count_changes(summary, ["to pin", "to replace", "to update", "to unpin"]);
     match unchanged {
         0 => changes,
         number => format!("{changes}; {number} in sync"),

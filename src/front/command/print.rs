@@ -8,7 +8,6 @@ use clap::CommandFactory as _;
 
 use super::Answer;
 use crate::front::cli::{Cli, CompletionsArgs, ManArgs, Schema, SchemaArgs};
-use crate::front::exit::Exit;
 use crate::front::man;
 use crate::front::report::{Report, Usage};
 use crate::front::schema;
@@ -40,7 +39,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
             fs::write(&file, &page.text).with_context(|| format!("failed to write {shown}"))?;
         }
         let comment = format!("{} pages in {shown}", pages.len());
-        return Ok(Answer::new(Report::new(comment), Exit::Done));
+        return Ok(Answer::done(Report::new(comment)));
     }
     let name = &args.page;
     let is_meant = |page: &&man::Page| {
@@ -58,5 +57,5 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
 
 fn prints(text: Vec<u8>) -> Answer {
     let output = Box::new(Cursor::new(text));
-    Answer { report: Report::new(""), exit: Exit::Done, failed: None, output: Some(output) }
+    Answer { output: Some(output), ..Answer::done(Report::new("")) }
 }

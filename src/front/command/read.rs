@@ -7,11 +7,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::{Answer, Trust, entry, here, load, look_up, resolve_entry};
+use super::load::load;
+use super::observe::look_up;
+use super::resolve::{Trust, here, resolve_entry};
+use super::{Answer, entry};
 use crate::front::cli::ReadArgs;
-use crate::front::exit::Exit;
 use crate::front::report::{Lacking, Report, Usage};
 use crate::host::bpffs::is_on_bpffs;
+use crate::host::execute::parameter;
 use crate::host::kernel::{IteratorLink, Loaded};
 use crate::host::reader::Reader;
 use iterctl_core::desired::DesiredPin;
@@ -25,7 +28,7 @@ pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
         false => Box::new(Reader::new(open_pin(args)?)),
     };
     let report = Report::new(format!("read {}", Escaped::new(&args.what)));
-    Ok(Answer { report, exit: Exit::Done, failed: None, output: Some(output) })
+    Ok(Answer { output: Some(output), ..Answer::done(report) })
 }
 
 /// A run of an object's iterator.
@@ -108,7 +111,8 @@ fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
     let (loaded, _) = load(program, &walked, &plan, &resolved.objects).with_context(|| {
         format!("failed to load `{}` of {}", program.name, Escaped::new(&args.what))
     })?;
-    let (link, _) = IteratorLink::attach(&loaded, program, param)
+    let (link, _) = parameter(param, &loaded)
+        .and_then(|param| IteratorLink::attach(&loaded, program, &param))
         .with_context(|| format!("failed to attach `{}`", program.name))?;
     let run = link.run().with_context(|| format!("failed to run `{}`", program.name))?;
     Ok(Once { reader: Reader::new(File::from(run)), _loaded: loaded })

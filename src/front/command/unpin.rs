@@ -1,110 +1,46 @@
 //! `unpin`: a set, or single pins, and nothing else. The objects need not be there any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::bail;
-
-use super::{
-    Answer, count_changes, look, needed_maps, release_kept, remove_stale_staging, report_plan,
-};
+use super::Answer;
+use super::transaction::{Aim, transaction};
 use crate::front::cli::UnpinArgs;
-use crate::front::exit::Exit;
-use crate::front::report::{Blocked, Faulty, NotDone, Origin, Report, Usage, error};
-use crate::host::bpffs::Bpffs;
-use crate::host::execute;
+use crate::front::report::{Faulty, Origin, Usage};
 use crate::host::sources;
-use iterctl_core::desired::{self, Desired, Program, Set};
+use iterctl_core::desired::{self, Desired, Set};
 use iterctl_core::escaped::Escaped;
-use iterctl_core::manifest::{self, Manifest, Source};
+use iterctl_core::manifest::{self, Manifest};
 use iterctl_core::observed::Observed;
 use iterctl_core::pin_path::{InvalidPinPath, PinPath};
-use iterctl_core::plan::{self, Foreign, Plan, Step};
+use iterctl_core::plan::{self, Foreign};
 
 /// What is to go.
 enum What {
     /// Every pin of a set.
-    Set(Desired),
+    Set(Set),
     /// These pins.
     Paths(BTreeSet<PinPath>),
 }
 
 pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
-    let (what, path) = what(args)?;
-    let bpffs = Bpffs::open(&path)?;
+    let (what, bpffs) = what(args)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
-    let report = match what {
-        What::Set(desired) => {
-            let plan = |observed: &Observed| plan::unpin_set(&desired, observed);
-            carry_out(&bpffs, Some(&desired.set), &plan, args.lock.lock_timeout)
-        }
-        What::Paths(paths) => {
-            let plan = |observed: &Observed| plan::unpin(&paths, observed, foreign);
-            carry_out(&bpffs, None, &plan, args.lock.lock_timeout)
-        }
+    let plan = |observed: &Observed| match &what {
+        What::Set(set) => plan::unpin_set(set, observed),
+        What::Paths(paths) => plan::unpin(paths, observed, foreign),
     };
-    Ok(Answer::new(report?, Exit::Done))
-}
-
-/// Unpins all that a set has, whatever it is to have.
-pub(super) fn unpin_whole(
-    set: &Set,
-    bpffs: &Path,
-    lock_timeout: Duration,
-) -> anyhow::Result<Report> {
-    let nothing = Desired {
-        set: set.clone(),
-        bpffs: bpffs.to_path_buf(),
-        pins: BTreeMap::new(),
-        left_out: BTreeSet::new(),
-        warnings: Vec::new(),
-    };
-    let plan = |observed: &Observed| plan::unpin_set(&nothing, observed);
-    carry_out(&Bpffs::open(bpffs)?, Some(set), &plan, lock_timeout)
-}
-
-fn carry_out(
-    bpffs: &Bpffs,
-    set: Option<&Set>,
-    plan: &dyn Fn(&Observed) -> Plan,
-    lock_timeout: Duration,
-) -> anyhow::Result<Report> {
-    let _lock = bpffs.lock(lock_timeout)?;
-    let remains = remove_stale_staging(bpffs)?;
-    let observed = look(bpffs, None)?;
-    let plan = plan(&observed);
-    if !plan.obstacles.is_empty() {
-        let bpffs = bpffs.path().to_path_buf();
-        return Err(Blocked { obstacles: plan.obstacles, bpffs }.into());
-    }
-    let load = |_: &Program, _: &BTreeSet<&str>| bail!("unpin loads nothing");
-    let untidy = execute::execute(&plan, bpffs, &load, &mut || Ok(()))
-        .map_err(|failure| NotDone { failure, sources: Vec::new() })?;
-
-    let mut report = report_plan(&plan, set, bpffs.path(), &[]);
-    report.changed = report.summary.changes() > 0;
-    report.comment = if report.changed {
-        count_changes(&report, ["pinned", "replaced", "updated", "unpinned"])
-    } else {
-        "nothing to do: the set has no pins".to_owned()
-    };
-    report.diagnostics = remains.notes;
-    report.diagnostics.extend(untidy.iter().map(error::warning));
-    if report.changed && remains.has_kept_maps {
-        let unpinned = plan.steps.iter().map(Step::path).collect();
-        report.diagnostics.extend(release_kept(bpffs, &needed_maps(&observed, &unpinned)));
-    }
-    Ok(report)
+    let aim = Aim::Unpinned { bpffs: &bpffs, plan: &plan };
+    Ok(Answer::done(transaction(&aim, args.lock.lock_timeout)?))
 }
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
         let input = sources::read(&args.file, args.set.clone(), |_| Ok(()))?;
         let manifest = manifest::parse(&input);
-        let desired = resolve_empty(&manifest, input.sources)?;
-        let bpffs = desired.bpffs.clone();
-        return Ok((What::Set(desired), bpffs));
+        let Desired { set, bpffs, .. } = resolve_empty(&manifest, Origin::Manifest(input.sources))?;
+        return Ok((What::Set(set), bpffs));
     }
     let bpffs = std::path::absolute(&args.bpffs)?;
     let Some(name) = &args.set else {
@@ -112,13 +48,12 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
         return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
     };
     let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
-    let desired = resolve_empty(&manifest, Vec::new())?;
-    Ok((What::Set(desired), bpffs))
+    let Desired { set, .. } = resolve_empty(&manifest, Origin::Manifest(Arc::default()))?;
+    Ok((What::Set(set), bpffs))
 }
 
-fn resolve_empty(manifest: &Manifest, sources: Vec<Source>) -> anyhow::Result<Desired> {
-    desired::resolve_empty(manifest)
-        .map_err(|faults| Faulty { faults, origin: Origin::Manifest(sources) }.into())
+fn resolve_empty(manifest: &Manifest, origin: Origin) -> anyhow::Result<Desired> {
+    desired::resolve_empty(manifest).map_err(|faults| Faulty { faults, origin }.into())
 }
 
 /// A path of the command line, relative to the bpffs or below it.

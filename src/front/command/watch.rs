@@ -3,21 +3,21 @@
 mod metrics;
 mod news;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use self::news::News;
-use super::apply::{self, How};
-use super::{
-    Answer, Progress, Resolved, Say, Trust, iterators, look, named_by, policy, read_input,
-    report_plan, resolve_manifest, unpin,
-};
+use super::observe::{look, named_by};
+use super::resolve::{Resolved, Trust, policy, read_input, resolve_manifest};
+use super::transaction::{Aim, transaction};
+use super::{Answer, Progress, Say};
 use crate::front::cli::WatchArgs;
 use crate::front::exit::Exit;
-use crate::front::report::{Origin, Report, Usage};
+use crate::front::report::words::iterators;
+use crate::front::report::{self, Origin, Report, Usage};
 use crate::host::bpffs::{Bpffs, mount_if_missing};
 use crate::host::sources;
 use crate::host::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
@@ -64,7 +64,7 @@ pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
         }
     }
     service.stopping();
-    Ok(Answer::new(rounds.stop()?, Exit::Done))
+    Ok(Answer::done(rounds.stop()?))
 }
 
 /// Standard input, a pipe or a terminal is at its end after the first time.
@@ -182,8 +182,8 @@ impl<'a> Rounds<'a> {
             }
         }
         let plan = |desired: &Desired, observed: &Observed| self.plan(desired, observed).0;
-        let mount = self.args.mount;
-        apply::carry_out(resolved, &How { plan: &plan, lock_timeout: LOCK_TIMEOUT, mount })
+        let aim = Aim::Pinned { resolved, plan: &plan, mount: self.args.mount };
+        transaction(&aim, LOCK_TIMEOUT)
     }
 
     /// What to do, and what is only to be said.
@@ -197,16 +197,18 @@ impl<'a> Rounds<'a> {
         let Resolved { origin, desired, .. } = resolved;
         let sources = origin.sources();
         let in_sync = iterators(plan.unchanged.len());
-        if repairs.steps.is_empty() {
-            let mut report = report_plan(plan, Some(&desired.set), &desired.bpffs, sources);
-            report.comment = format!("nothing to do: {in_sync} in sync");
-            return report;
-        }
-        let drifted = Plan { unchanged: plan.unchanged.clone(), ..repairs.clone() };
-        let mut report = report_plan(&drifted, Some(&desired.set), &desired.bpffs, sources);
-        let number = iterators(report.summary.changes());
-        report.comment = format!("somebody has changed {number}, left as found; {in_sync} in sync");
-        report
+        let left = Plan { unchanged: plan.unchanged.clone(), ..repairs.clone() };
+        let set = Some(&desired.set.name);
+        let (changes, summary) =
+            report::changes(&left, set, &desired.bpffs, sources, &BTreeMap::new());
+        let comment = match summary.changes() {
+            0 => format!("nothing to do: {in_sync} in sync"),
+            number => {
+                let number = iterators(number);
+                format!("somebody has changed {number}, left as found; {in_sync} in sync")
+            }
+        };
+        Report { changes, summary, ..Report::new(comment) }
     }
 
     /// Everything that matters.
@@ -237,6 +239,8 @@ impl<'a> Rounds<'a> {
             return Ok(Report::new("stopped; the pins stay"));
         };
         let Desired { set, bpffs, .. } = &good.desired;
-        unpin::unpin_whole(set, bpffs, LAST_LOCK_TIMEOUT).context("failed to unpin the set")
+        let plan = |observed: &Observed| plan::unpin_set(set, observed);
+        let aim = Aim::Unpinned { bpffs, plan: &plan };
+        transaction(&aim, LAST_LOCK_TIMEOUT).context("failed to unpin the set")
     }
 }

@@ -13,56 +13,35 @@ use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
 
 /// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
-/// `set` is who will own the new ones; the entries' places are in `sources`.
+/// `set` is who will own the new ones; the entries' places are in `sources`. `now` is every pin that is as
+/// it is to be after the plan was carried out: the others have no ids yet.
 pub fn changes(
     plan: &Plan,
     set: Option<&SetName>,
     bpffs: &Path,
     sources: &[Source],
+    now: &BTreeMap<PinPath, ObservedPin>,
 ) -> (Vec<Change>, Summary) {
-    let lines = Lines::of(sources);
+    let rows = Rows { set, bpffs, lines: Lines::of(sources), now };
     let mut summary = Summary { unchanged: plan.unchanged.len(), ..Summary::default() };
-    let mut changes: Vec<(&PinPath, Change)> = Vec::new();
-    for step in &plan.steps {
-        let Some(change) = of_step(step, set, &lines) else { continue };
+    let mut changes: Vec<Change> =
+        plan.steps.iter().filter_map(|step| rows.of_step(step)).collect();
+    for change in &changes {
         *summary.count(change.action) += 1;
-        changes.push((step.path(), change));
     }
-    let before = changes.len();
-    changes.extend(plan.obstacles.iter().filter_map(of_obstacle));
-    summary.blocked = changes.len() - before;
-    (by_path(changes, bpffs), summary)
-}
-
-fn by_path(mut changes: Vec<(&PinPath, Change)>, bpffs: &Path) -> Vec<Change> {
-    changes.sort_by_key(|(path, _)| *path);
-    changes.into_iter().map(|(path, change)| on_bpffs(bpffs, path, change)).collect()
-}
-
-/// The same change, with its path.
-pub(super) fn on_bpffs(bpffs: &Path, path: &PinPath, change: Change) -> Change {
-    Change {
-        path: bpffs.join(path.as_path()).to_string_lossy().into_owned(),
-        relative: path.to_string(),
-        ..change
-    }
+    let blocked = blocked(&plan.obstacles, bpffs);
+    summary.blocked = blocked.len();
+    changes.extend(blocked);
+    changes.sort_by(Change::by_path);
+    (changes, summary)
 }
 
 /// Every pin that something is in the way of, by path.
 pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
-    by_path(obstacles.iter().filter_map(of_obstacle).collect(), bpffs)
-}
-
-/// Gives every change the ids that its pin has after it: `now` is every pin that is as it is to be.
-pub fn fill_in_ids(changes: &mut [Change], now: &BTreeMap<PinPath, ObservedPin>) {
-    for change in changes {
-        // What is to be there after it has a path that a manifest has written.
-        let pin = now.get(Path::new(&change.relative));
-        if let (Some(after), Some(pin)) = (&mut change.after, pin) {
-            after.program_id = Some(pin.link.program.0);
-            after.link_id = Some(pin.link.id.0);
-        }
-    }
+    let mut rows: Vec<Change> =
+        obstacles.iter().filter_map(|obstacle| of_obstacle(obstacle, bpffs)).collect();
+    rows.sort_by(Change::by_path);
+    rows
 }
 
 /// Every pinned iterator, by path.
@@ -70,58 +49,111 @@ pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
     observed
         .iterators()
         .map(|(path, pin)| ListedPin {
-            path: bpffs.join(path.as_path()).to_string_lossy().into_owned(),
+            path: absolute(bpffs, path),
             state: of_observed(pin),
-            relative: path.to_string(),
+            relative: path.clone(),
         })
         .collect()
 }
 
-fn of_step(step: &Step, set: Option<&SetName>, lines: &Lines<'_>) -> Option<Change> {
-    let change =
-        |action, reasons, before: Option<&ObservedPin>, after, want: Option<&DesiredPin>| {
-            Some(Change {
-                path: String::new(),
-                relative: String::new(),
-                action,
-                reasons,
-                before: before.map(of_observed),
-                after,
-                source: want.and_then(|want| lines.line_of(&want.place)),
-            })
-        };
-    match step {
-        Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
-        Step::Unpin { have, reason, .. } => {
-            let reason = match reason {
-                UnpinReason::NoLongerListed => reason_of("no-longer-listed", "no longer listed"),
-                UnpinReason::Asked => reason_of("asked", "asked for"),
-            };
-            change(Action::Unpin, vec![reason], Some(have), None, None)
+pub(super) fn absolute(bpffs: &Path, path: &PinPath) -> String {
+    bpffs.join(path.as_path()).to_string_lossy().into_owned()
+}
+
+/// What the rows of a plan have in common.
+struct Rows<'a> {
+    set: Option<&'a SetName>,
+    bpffs: &'a Path,
+    lines: Lines<'a>,
+    now: &'a BTreeMap<PinPath, ObservedPin>,
+}
+
+impl Rows<'_> {
+    fn of_step(&self, step: &Step) -> Option<Change> {
+        match step {
+            Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+            Step::Unpin { path, have, reason } => {
+                let reason = match reason {
+                    UnpinReason::NoLongerListed => {
+                        reason_of("no-longer-listed", "no longer listed")
+                    }
+                    UnpinReason::Asked => reason_of("asked", "asked for"),
+                };
+                Some(Change {
+                    path: absolute(self.bpffs, path),
+                    action: Action::Unpin,
+                    reasons: vec![reason],
+                    before: Some(of_observed(have)),
+                    after: None,
+                    source: None,
+                    relative: path.clone(),
+                })
+            }
+            Step::Pin { path, want, param } => {
+                let after = self.of_desired(path, want, param);
+                let what = match &after.parameter {
+                    Some(parameter) => format!("{} {parameter}", after.target),
+                    None => after.target.clone(),
+                };
+                let reasons = vec![reason_of("missing", what)];
+                Some(self.wanted(Action::Pin, path, want, reasons, None, after))
+            }
+            Step::Replace { path, want, param, have, drift } => {
+                let after = self.of_desired(path, want, param);
+                let reasons = drift.iter().map(of_drift).collect();
+                Some(self.wanted(Action::Replace, path, want, reasons, Some(have), after))
+            }
+            Step::SetMeta { path, want, have, drift } => {
+                let after = PinState {
+                    mode: want.meta.mode.to_string(),
+                    uid: want.meta.uid,
+                    gid: want.meta.gid,
+                    ..of_observed(have)
+                };
+                let reasons = drift.iter().map(of_drift).collect();
+                Some(self.wanted(Action::Update, path, want, reasons, Some(have), after))
+            }
         }
-        Step::Pin { want, param, .. } => {
-            let after = of_desired(want, param, set);
-            let what = match &after.parameter {
-                Some(parameter) => format!("{} {parameter}", after.target),
-                None => after.target.clone(),
-            };
-            let reasons = vec![reason_of("missing", what)];
-            change(Action::Pin, reasons, None, Some(after), Some(want))
+    }
+
+    /// The row of a pin that an entry asks for.
+    fn wanted(
+        &self,
+        action: Action,
+        path: &PinPath,
+        want: &DesiredPin,
+        reasons: Vec<Reason>,
+        have: Option<&ObservedPin>,
+        after: PinState,
+    ) -> Change {
+        Change {
+            path: absolute(self.bpffs, path),
+            action,
+            reasons,
+            before: have.map(of_observed),
+            after: Some(after),
+            source: self.lines.line_of(&want.place),
+            relative: path.clone(),
         }
-        Step::Replace { want, param, have, drift, .. } => {
-            let after = of_desired(want, param, set);
-            let reasons = drift.iter().map(of_drift).collect();
-            change(Action::Replace, reasons, Some(have), Some(after), Some(want))
-        }
-        Step::SetMeta { want, have, drift, .. } => {
-            let meta = PinState {
-                mode: want.meta.mode.to_string(),
-                uid: want.meta.uid,
-                gid: want.meta.gid,
-                ..of_observed(have)
-            };
-            let reasons = drift.iter().map(of_drift).collect();
-            change(Action::Update, reasons, Some(have), Some(meta), Some(want))
+    }
+
+    fn of_desired(&self, path: &PinPath, want: &DesiredPin, param: &WantedParam) -> PinState {
+        let made = self.now.get(path).map(|pin| &pin.link);
+        PinState {
+            target: want.program.target.as_str().to_owned(),
+            parameter: match param {
+                WantedParam::Link(param) => parameter(*param),
+                WantedParam::OwnMap(_) => Some(param.to_string()),
+            },
+            program: want.program.name.clone(),
+            program_id: made.map(|link| link.program.0),
+            link_id: made.map(|link| link.id.0),
+            set: self.set.map(SetName::to_string),
+            object: Some(want.program.object.to_string_lossy().into_owned()),
+            sha256: Some(want.program.sha256.to_string()),
+            mode: want.meta.mode.to_string(),
+            uid: want.meta.uid,
+            gid: want.meta.gid,
         }
     }
 }
@@ -149,8 +181,8 @@ fn of_drift(drift: &Drift) -> Reason {
     reason_of(kind, drift.to_string())
 }
 
-/// An obstacle of one path; those of the whole set are errors of the command.
-pub(super) fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
+/// The row of an obstacle of one path; those of the whole set are errors of the command.
+pub(super) fn of_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
     let (path, kind, before) = match obstacle {
         Obstacle::Foreign { path, have } => (path, "foreign", Some(of_observed(have))),
         Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),
@@ -161,19 +193,20 @@ pub(super) fn of_obstacle(obstacle: &Obstacle) -> Option<(&PinPath, Change)> {
         Obstacle::NotPinned { path } => (path, "not-pinned", None),
         Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
     };
-    Some((path, Change { before, ..nothing_done(vec![reason_of(kind, obstacle.to_string())]) }))
+    let reasons = vec![reason_of(kind, obstacle.to_string())];
+    Some(Change { before, ..nothing_done(bpffs, path, reasons) })
 }
 
-/// The row of a pin with which nothing is done, without its path.
-pub(super) fn nothing_done(reasons: Vec<Reason>) -> Change {
+/// The row of a pin with which nothing is done.
+pub(super) fn nothing_done(bpffs: &Path, path: &PinPath, reasons: Vec<Reason>) -> Change {
     Change {
-        path: String::new(),
-        relative: String::new(),
+        path: absolute(bpffs, path),
         action: Action::Blocked,
         reasons,
         before: None,
         after: None,
         source: None,
+        relative: path.clone(),
     }
 }
 
@@ -191,25 +224,6 @@ fn of_observed(pin: &ObservedPin) -> PinState {
         mode: pin.meta.mode.to_string(),
         uid: pin.meta.uid,
         gid: pin.meta.gid,
-    }
-}
-
-fn of_desired(want: &DesiredPin, param: &WantedParam, set: Option<&SetName>) -> PinState {
-    PinState {
-        target: want.program.target.as_str().to_owned(),
-        parameter: match param {
-            WantedParam::Link(param) => parameter(*param),
-            WantedParam::OwnMap(_) => Some(param.to_string()),
-        },
-        program: want.program.name.clone(),
-        program_id: None,
-        link_id: None,
-        set: set.map(SetName::to_string),
-        object: Some(want.program.object.to_string_lossy().into_owned()),
-        sha256: Some(want.program.sha256.to_string()),
-        mode: want.meta.mode.to_string(),
-        uid: want.meta.uid,
-        gid: want.meta.gid,
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
@@ -49,7 +50,7 @@ pub struct NotDone {
     /// Why.
     pub failure: Failure,
     /// Where; nothing for entries that stand in no file.
-    pub sources: Vec<Source>,
+    pub sources: Arc<[Source]>,
 }
 
 impl fmt::Display for NotDone {

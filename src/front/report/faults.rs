@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -25,7 +26,7 @@ pub struct Faulty {
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// In these files, which places are shown in.
-    Manifest(Vec<Source>),
+    Manifest(Arc<[Source]>),
     /// On the command line of `pin` or `read`. The manifest that is made of it is nobody's: no place
     /// in it is shown.
     CommandLine(Vec<Words>),
@@ -46,6 +47,14 @@ impl Origin {
         match self {
             Self::Manifest(sources) => sources,
             Self::CommandLine(_) => &[],
+        }
+    }
+
+    /// The same, shared.
+    pub fn shared_sources(&self) -> Arc<[Source]> {
+        match self {
+            Self::Manifest(sources) => Arc::clone(sources),
+            Self::CommandLine(_) => Arc::default(),
         }
     }
 

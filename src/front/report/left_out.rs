@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Change;
-use super::build::{nothing_done, of_obstacle, on_bpffs, reason_of};
+use super::build::{nothing_done, of_obstacle, reason_of};
 use super::faults::{Faulty, Lines, Origin};
 use crate::host::execute::Failed;
 use iterctl_core::fault::{Fault, Faults};
@@ -23,7 +24,7 @@ pub struct LeftOut {
     /// The bpffs.
     pub bpffs: PathBuf,
     /// The text that the faults stand in.
-    pub sources: Vec<Source>,
+    pub sources: Arc<[Source]>,
     /// On bpffs, and among what the entries name.
     pub obstacles: Vec<Obstacle>,
     /// What failed when it was tried.
@@ -44,9 +45,10 @@ impl LeftOut {
                 |fault: &Fault| reason_of("faulty", fault.problem.message(Language::Manifest));
             let place = faults.iter().find_map(|fault| fault.place.as_ref());
             let source = place.and_then(|place| lines.line_of(place));
-            (path, Change { source, ..nothing_done(faults.iter().map(reason).collect()) })
+            let reasons = faults.iter().map(reason).collect();
+            Change { source, ..nothing_done(&self.bpffs, path, reasons) }
         });
-        let in_the_way = self.obstacles.iter().filter_map(of_obstacle);
+        let in_the_way = self.obstacles.iter().filter_map(|one| of_obstacle(one, &self.bpffs));
         let failed = self.errors.iter().flat_map(|Failed { paths, place, error }| {
             // The first says what was tried, which the row need not; and a row is a line.
             let why = error.chain().nth(1).map_or_else(|| error.to_string(), ToString::to_string);
@@ -54,27 +56,27 @@ impl LeftOut {
             let source = place.as_ref().and_then(|place| lines.line_of(place));
             let row = move |path| {
                 let reasons = vec![reason_of("failed", why.clone())];
-                (path, Change { source: source.clone(), ..nothing_done(reasons) })
+                Change { source: source.clone(), ..nothing_done(&self.bpffs, path, reasons) }
             };
             paths.iter().map(row)
         });
-        let mut rows = BTreeMap::<&PinPath, Change>::new();
-        for (path, change) in faulty.chain(in_the_way).chain(failed) {
-            match rows.get_mut(path) {
+        let mut rows = BTreeMap::<PinPath, Change>::new();
+        for change in faulty.chain(in_the_way).chain(failed) {
+            match rows.get_mut(&change.relative) {
                 // A map and a cgroup of one entry may both be missing.
                 Some(row) => row.reasons.extend(change.reasons),
                 None => {
-                    rows.insert(path, change);
+                    rows.insert(change.relative.clone(), change);
                 }
             }
         }
-        rows.into_iter().map(|(path, change)| on_bpffs(&self.bpffs, path, change)).collect()
+        rows.into_values().collect()
     }
 
     /// The faults, with the text that they stand in.
     pub(super) fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
-        let origin = || Origin::Manifest(self.sources.clone());
+        let origin = || Origin::Manifest(Arc::clone(&self.sources));
         (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), origin: origin() })
     }
 }

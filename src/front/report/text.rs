@@ -47,11 +47,7 @@ fn change_line(change: &Change) -> String {
         Action::Blocked => (ALARM, '!'),
     };
     let reasons: Vec<&str> = change.reasons.iter().map(|reason| reason.message.as_str()).collect();
-    format!(
-        "{style}{sign}{style:#} {}  {}\n",
-        Escaped::new(&change.relative),
-        Escaped::new(&reasons.join(", "))
-    )
+    format!("{style}{sign}{style:#} {}  {}\n", change.relative, Escaped::new(&reasons.join(", ")))
 }
 
 fn table(pins: &[ListedPin]) -> String {
@@ -93,7 +89,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     let printable = |text| Escaped::new(text).text();
     let state = &pin.state;
     [
-        pin.relative.as_str().into(),
+        pin.relative.to_string().into(),
         printable(&state.target),
         state.parameter.as_ref().map_or("-".into(), printable),
         printable(&state.program),

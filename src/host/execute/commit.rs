@@ -5,8 +5,8 @@ use std::io;
 
 use anyhow::{Context as _, anyhow, bail};
 
+use super::Failed;
 use super::prepare::StagedPins;
-use super::{Failed, Verify};
 use crate::host::bpffs::{Bpffs, File, Staged, Staging};
 use crate::host::kernel::IteratorLink;
 use iterctl_core::access::Meta;
@@ -50,17 +50,17 @@ impl Undo {
 }
 
 /// Does every step, in order, and verifies that nothing is left to do, and that all of it is where the
-/// user looks for it.
+/// user looks for it. Returns what `verify` does.
 ///
 /// # Errors
 /// The first failure, and what could not be undone: all steps before it have been, but for that.
-pub(super) fn commit(
+pub(super) fn commit<T>(
     plan: &Plan,
     mut staged: StagedPins,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
-    verify: Verify<'_>,
-) -> Result<(), (Failed, Vec<anyhow::Error>)> {
+    verify: impl FnOnce() -> anyhow::Result<T>,
+) -> Result<T, (Failed, Vec<anyhow::Error>)> {
     let mut done = Vec::new();
     let result = plan
         .steps
@@ -73,7 +73,10 @@ pub(super) fn commit(
             })
         })
         .and_then(|()| verify().map_err(Failed::all))
-        .and_then(|()| bpffs.check_in_place().map_err(|error| Failed::all(error.into())));
+        .and_then(|verified| match bpffs.check_in_place() {
+            Ok(()) => Ok(verified),
+            Err(error) => Err(Failed::all(error.into())),
+        });
     result.map_err(|failed| (failed, take_all_back(&done, bpffs, staging)))
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context as _, anyhow};
 use rustix::process::geteuid;
 
-use super::{Failed, Load};
+use super::{Failed, Load, parameter};
 use crate::host::bpffs::{Bpffs, Kept, Staged, Staging};
 use crate::host::kernel::{IteratorLink, LoadError, Loaded, pin_map};
 use crate::host::sys::threads;
@@ -18,6 +18,14 @@ use iterctl_core::plan::{Plan, Step, WantedParam};
 
 /// The new pins and their links, each under the path where it is to be.
 pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
+
+/// What a plan's new pins need, made.
+#[derive(Default)]
+pub(super) struct Prepared {
+    pub(super) staged: StagedPins,
+    /// Maps that are kept for them.
+    pub(super) kept: Vec<Kept>,
+}
 
 /// A new pin that a step asks for, and its name in staging.
 struct Wanted<'a> {
@@ -56,7 +64,7 @@ pub(super) fn prepare(
     plan: &Plan,
     load: Load<'_>,
     staging: &mut Staging<'_>,
-) -> Result<(StagedPins, Vec<Kept>), Vec<Failed>> {
+) -> Result<Prepared, Vec<Failed>> {
     let mut by_program: BTreeMap<&Program, Vec<Wanted<'_>>> = BTreeMap::new();
     for wanted in plan.steps.iter().filter_map(|step| wanted(step, staging)) {
         by_program.entry(&wanted.pin.program).or_default().push(wanted);
@@ -65,16 +73,16 @@ pub(super) fn prepare(
     let make = |work: &Work<'_>| make(work, load, staging);
     // Each thread has one program open, so that descriptors do not grow with their number.
     let made = threads::map(&work, 1, make);
-    let (mut staged, mut all_kept, mut errors) = (StagedPins::new(), Vec::new(), Vec::new());
+    let (mut prepared, mut errors) = (Prepared::default(), Vec::new());
     for Made { kept, pins, failed } in made {
-        staged.extend(pins);
-        all_kept.extend(kept);
+        prepared.staged.extend(pins);
+        prepared.kept.extend(kept);
         errors.extend(failed);
     }
     if errors.is_empty() {
-        return Ok((staged, all_kept));
+        return Ok(prepared);
     }
-    release(&all_kept, staging.bpffs());
+    release(&prepared.kept, staging.bpffs());
     Err(errors)
 }
 
@@ -167,7 +175,9 @@ fn attach_and_pin(
         place: Some(place.clone()),
         error: error.context(format!("failed to {what} `{path}`")),
     };
-    let (link, made) = IteratorLink::attach(loaded, &pin.program, param).map_err(|error| {
+    let attached = parameter(param, loaded)
+        .and_then(|param| IteratorLink::attach(loaded, &pin.program, &param));
+    let (link, made) = attached.map_err(|error| {
         let key = pin.keys.param.as_ref().unwrap_or(&pin.keys.obj);
         failed("attach", key, error.into())
     })?;

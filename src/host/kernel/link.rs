@@ -17,8 +17,25 @@ use crate::host::sys::descriptors;
 use iterctl_core::desired::Program;
 use iterctl_core::ids::{LinkId, MapId, ProgramId};
 use iterctl_core::observed::{Kind, Link, LinkParam};
-use iterctl_core::plan::WantedParam;
 use iterctl_core::target::{Takes, Target};
+
+/// The parameter of a link that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// This one.
+    Of(LinkParam),
+    /// A map that came with the program's object, by its name there.
+    OwnMap(String, MapId),
+}
+
+impl Parameter {
+    fn link_param(&self) -> LinkParam {
+        match self {
+            Self::Of(param) => *param,
+            Self::OwnMap(_, id) => LinkParam::Map(*id),
+        }
+    }
+}
 
 /// An iterator link. It lives in the kernel as long as this or a pin of it does.
 #[derive(Debug)]
@@ -37,16 +54,10 @@ impl IteratorLink {
     pub fn attach(
         loaded: &Loaded,
         program: &Program,
-        wanted: &WantedParam,
+        wanted: &Parameter,
     ) -> Result<(Self, Link), AttachError> {
         let target = &program.target;
-        let param = match wanted {
-            WantedParam::Link(param) => *param,
-            WantedParam::OwnMap(name) => {
-                let id = loaded.own_maps().get(name).copied();
-                LinkParam::Map(id.ok_or_else(|| AttachError::NoOwnMap(name.clone()))?)
-            }
-        };
+        let param = wanted.link_param();
         let refused = |error| AttachError::refused((target, program.sleep), wanted, error);
         let map;
         let attach = match param {

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
-use super::error::{Declared, LoadError};
+use super::error::{AttachError, Declared, LoadError};
+use super::link::Parameter;
 use super::prepare::Wanted;
 use super::{ffi, gen_loader, log, map, open, stamp};
 use iterctl_core::anatomy::Needs;
@@ -36,6 +37,17 @@ impl Loaded {
     /// The ids of the maps that came with the object, by their names: those that were created.
     pub fn own_maps(&self) -> &BTreeMap<String, MapId> {
         &self.own_maps
+    }
+
+    /// The map of that name which came with the object, as a parameter.
+    ///
+    /// # Errors
+    /// Where none came.
+    pub fn own_map(&self, name: &str) -> Result<Parameter, AttachError> {
+        match self.own_maps.get(name) {
+            Some(id) => Ok(Parameter::OwnMap(name.to_owned(), *id)),
+            None => Err(AttachError::NoOwnMap(name.to_owned())),
+        }
     }
 
     /// The maps that came with the object and that the kernel empties once nothing has them open or pinned.

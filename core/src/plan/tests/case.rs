@@ -107,12 +107,12 @@ pub(super) fn check_pin(case: Case, expected: &[&str]) {
 #[track_caller]
 pub(super) fn check_unpin(case: Case, paths: &[&str], expected: &[&str]) {
     let paths = paths.iter().map(|path| at(path)).collect();
-    same(&unpin(&paths, &case.observed, case.policy.foreign), expected);
+    same(unpin(&paths, &case.observed, case.policy.foreign).plan(), expected);
 }
 
 #[track_caller]
 pub(super) fn check_unpin_set(case: Case, expected: &[&str]) {
-    same(&unpin_set(&case.desired, &case.observed), expected);
+    same(unpin_set(&case.desired.set, &case.observed).plan(), expected);
 }
 
 #[track_caller]

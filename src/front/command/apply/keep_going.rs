@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{How, carry_out, comment};
-use crate::front::command::Resolved;
+use super::CarryOut;
+use crate::front::command::resolve::Resolved;
+use crate::front::report::words::applied;
 use crate::front::report::{Action, Blocked, Change, LeftOut, NotDone, Report};
 use iterctl_core::pin_path::PinPath;
 
@@ -30,7 +31,7 @@ impl Outcome {
         }
         report.changes.sort_by(Change::by_path);
         report.changed = report.summary.changes() > 0;
-        report.comment = comment(report);
+        report.comment = applied(report.summary);
         report.diagnostics.splice(0..0, earlier.diagnostics);
     }
 }
@@ -42,10 +43,10 @@ impl Outcome {
 pub(super) fn carry_out_others(
     mut resolved: Resolved,
     mut left_out: LeftOut,
-    how: &How<'_>,
+    carry_out: CarryOut<'_>,
 ) -> anyhow::Result<Outcome> {
     loop {
-        match carry_out(&resolved, how) {
+        match carry_out(&resolved) {
             Ok(report) => return Ok(Outcome { report, left_out }),
             Err(error) => {
                 for path in leave_out(error, &mut left_out)? {

@@ -1,7 +1,6 @@
 //! `--wait`: what other services bring later at boot is waited for, on events.
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,26 +25,27 @@ const MAX_DELAY: Duration = Duration::from_millis(500);
 /// How often it is tried without any event: nothing tells of a map's name or id.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a manifest names, as far as it could be read: it is watched until the next try.
-#[derive(Default)]
-pub(super) struct Named {
-    /// The objects.
-    pub(super) objects: BTreeSet<PathBuf>,
-    /// Pins, maps and cgroups.
-    pub(super) others: BTreeSet<PathBuf>,
+/// One try.
+pub(super) struct Attempt {
+    /// The pins, maps and cgroups that the manifest names, as far as it could be resolved: they are watched
+    /// until the next try.
+    pub(super) names: BTreeSet<PathBuf>,
+    /// What it came to.
+    pub(super) came_to: anyhow::Result<Outcome>,
 }
 
-/// Tries again until it goes well, fails for something that waiting does not mend, or the time is up.
+/// Tries again until it goes well, fails for something that waiting does not mend, or the time is up. `objects`
+/// are those that the manifest names.
 ///
 /// # Errors
 /// Those of the last try.
 pub(super) fn wait(
     time: Duration,
-    mut attempt: impl FnMut(&mut Named) -> anyhow::Result<Outcome>,
+    objects: &BTreeSet<PathBuf>,
+    attempt: impl Fn() -> Attempt,
     say: Say<'_>,
 ) -> anyhow::Result<Outcome> {
-    let mut named = Named::default();
-    let mut tried = attempt(&mut named);
+    let Attempt { mut names, came_to: mut tried } = attempt();
     if !is_waited_for(&tried) {
         return tried;
     }
@@ -65,14 +65,13 @@ pub(super) fn wait(
             say(Progress::Waits(error::note(format!("{how_long}: {why}"))))?;
             said = Some(why);
         }
-        let (directories, Named { objects: inputs, others }) =
-            (BTreeSet::new(), mem::take(&mut named));
-        watch.set_interest(Interest { directories, inputs, others });
+        let (directories, inputs) = (BTreeSet::new(), objects.clone());
+        watch.set_interest(Interest { directories, inputs, others: names });
         if watch.next(&mut silent) == Woken::Stop {
             bail!("told to stop while waiting");
         }
         let before = tried;
-        tried = attempt(&mut named);
+        Attempt { names, came_to: tried } = attempt();
         if let (Ok(outcome), Ok(before)) = (&mut tried, before) {
             outcome.after(before.report);
         }

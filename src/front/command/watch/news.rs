@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use anstream::adapter::strip_str;
 use tracing::{debug, error, info, warn};
 
+use super::Round;
 use super::metrics::{Measured, Metrics};
-use super::{Round, iterators};
+use crate::front::report::words::iterators;
 use crate::front::report::{Diagnostic, Report, Severity, error, text};
 use crate::host::watch::Cause;
 

@@ -5,10 +5,10 @@ use std::io;
 
 use super::{E2BIG, EACCES, EBADF, EINVAL, ENOENT, EPERM, printable};
 use crate::host::kernel::capability;
+use crate::host::kernel::link::Parameter;
 use iterctl_core::desired::Order;
 use iterctl_core::feature::Feature;
 use iterctl_core::observed::LinkParam;
-use iterctl_core::plan::WantedParam;
 use iterctl_core::target::{Sleep, Takes, Target};
 
 /// Why a loaded program could not be attached.
@@ -19,7 +19,7 @@ pub enum AttachError {
         /// What the iterator walks.
         target: Target,
         /// With what.
-        param: WantedParam,
+        param: Parameter,
         /// The kernel's error.
         error: io::Error,
     },
@@ -52,7 +52,7 @@ impl AttachError {
     /// kernel/bpf/bpf_iter.c).
     pub(in crate::host::kernel) fn refused(
         (target, sleep): (&Target, Sleep),
-        param: &WantedParam,
+        param: &Parameter,
         error: io::Error,
     ) -> Self {
         match (error.raw_os_error(), param) {
@@ -62,10 +62,10 @@ impl AttachError {
             {
                 Self::MayNotSleep(target.clone())
             }
-            (Some(E2BIG), WantedParam::Link(LinkParam::Thread(_) | LinkParam::Process(_))) => {
+            (Some(E2BIG), Parameter::Of(LinkParam::Thread(_) | LinkParam::Process(_))) => {
                 Self::Lacks(Feature::TaskParameters)
             }
-            (Some(EINVAL), WantedParam::Link(LinkParam::Cgroup { order, .. }))
+            (Some(EINVAL), Parameter::Of(LinkParam::Cgroup { order, .. }))
                 if *order == Order::Children.number() =>
             {
                 Self::Lacks(Feature::CgroupChildren)
@@ -130,14 +130,14 @@ impl fmt::Display for AttachError {
                 // net/core/bpf_sk_storage.c and net/core/sock_map.c, and measured on 6.18.
                 let takes = target.known().map(|known| known.takes);
                 let cgroup = match param {
-                    WantedParam::Link(LinkParam::Cgroup { id, .. }) => Some(id),
-                    WantedParam::Link(
+                    Parameter::Of(LinkParam::Cgroup { id, .. }) => Some(id),
+                    Parameter::Of(
                         LinkParam::None
                         | LinkParam::Map(_)
                         | LinkParam::Thread(_)
                         | LinkParam::Process(_),
                     )
-                    | WantedParam::OwnMap(_) => None,
+                    | Parameter::OwnMap(..) => None,
                 };
                 let param = Named(param);
                 match (error.raw_os_error(), takes) {
@@ -188,13 +188,13 @@ impl std::error::Error for AttachError {}
 
 /// A parameter as an error names it: a map of the object's own by its name, for it is gone with its id before
 /// anybody reads of it.
-struct Named<'a>(&'a WantedParam);
+struct Named<'a>(&'a Parameter);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            WantedParam::Link(param) => write!(f, "{param}"),
-            WantedParam::OwnMap(name) => write!(f, "the object's map `{}`", printable(name)),
+            Parameter::Of(param) => write!(f, "{param}"),
+            Parameter::OwnMap(name, _) => write!(f, "the object's map `{}`", printable(name)),
         }
     }
 }
@@ -211,10 +211,10 @@ mod tests {
     }
 
     fn refused(target: &str, param: LinkParam, errno: i32) -> AttachError {
-        refused_program((target, Sleep::Never), &WantedParam::Link(param), errno)
+        refused_program((target, Sleep::Never), &Parameter::Of(param), errno)
     }
 
-    fn refused_program(program: (&str, Sleep), param: &WantedParam, errno: i32) -> AttachError {
+    fn refused_program(program: (&str, Sleep), param: &Parameter, errno: i32) -> AttachError {
         let (target, sleep) = program;
         let error = io::Error::from_raw_os_error(errno);
         AttachError::refused((&Target::new(target), sleep), param, error)
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_target_that_takes_no_sleepable_program_says_so() {
-        let map = WantedParam::Link(LinkParam::Map(MapId(1)));
+        let map = Parameter::Of(LinkParam::Map(MapId(1)));
         let refused = |target: &str, sleep| refused_program((target, sleep), &map, EINVAL);
         check(
             &refused("bpf_map_elem", Sleep::Allowed),
@@ -273,14 +273,14 @@ mod tests {
         let map_type =
             "target `bpf_map_elem` cannot walk map 1: it does not support this type of map";
         check(&refused("bpf_map_elem", Sleep::Never), map_type, None);
-        let process = WantedParam::Link(LinkParam::Process(1));
+        let process = Parameter::Of(LinkParam::Process(1));
         let other = "this kernel's `task` does not take pid 1";
         check(&refused_program(("task", Sleep::Allowed), &process, EINVAL), other, None);
     }
 
     #[test]
     fn a_map_of_the_objects_own_is_told_by_its_name() {
-        let own = WantedParam::OwnMap("conns".to_owned());
+        let own = Parameter::OwnMap("conns".to_owned(), MapId(1));
         let refused = |errno| refused_program(("bpf_map_elem", Sleep::Never), &own, errno);
         check(
             &refused(EACCES),

@@ -1,0 +1,67 @@
+//! bpffs and the kernel → observed, and what a desired or an observed names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::host::bpffs::{Bpffs, Found};
+use crate::host::cgroup::cgroup_id;
+use crate::host::kernel::{FoundMaps, Scanner, find_maps};
+use iterctl_core::desired::{Desired, MapRef};
+use iterctl_core::ids::MapId;
+use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
+
+/// bpffs and the kernel → observed. `desired` says which maps to look for.
+pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
+    let scanner = Scanner::default();
+    let nodes = bpffs.walk(|path, found| {
+        Ok(match found {
+            Found::Directory(meta) => Some(ScannedNode::Directory(meta)),
+            Found::Symlink => Some(ScannedNode::Other(Kind::Symlink)),
+            Found::Mount => {
+                let why = "another file system is mounted there".to_owned();
+                Some(ScannedNode::Other(Kind::Unknown(why)))
+            }
+            Found::Pin(file) => {
+                scanner.look(file.directory(), file.name(), file.meta).map_err(|error| {
+                    let what = format!("failed to look at the pin `{path}`");
+                    anyhow::Error::from(error).context(what)
+                })?
+            }
+        })
+    })?;
+    let mut scan = Scan { nodes, programs: scanner.into_programs(), ..Scan::default() };
+    if let Some(desired) = desired {
+        look_up(desired, &mut scan);
+    }
+    Ok(observe(scan, desired.map(|desired| &desired.set.name)))
+}
+
+/// The ids of the maps and cgroups that the entries name.
+pub(super) fn look_up(desired: &Desired, scan: &mut Scan) {
+    let FoundMaps { maps, programs } = find_maps(&desired.maps());
+    scan.maps = maps;
+    scan.programs.extend(programs);
+    scan.cgroups =
+        desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
+}
+
+/// What a manifest names outside of itself, but for the objects.
+pub(super) fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
+    let pins = desired.pins.keys().map(|path| desired.bpffs.join(path.as_path()));
+    let maps = desired.maps().into_iter().filter_map(|map| match map {
+        MapRef::Pinned(path) => Some(path.clone()),
+        MapRef::Id(_) | MapRef::Name(_) => None,
+    });
+    let cgroups = desired.cgroups().into_iter().map(Path::to_path_buf);
+    pins.chain(maps).chain(cgroups).collect()
+}
+
+/// The maps that pinned iterators need.
+pub(super) fn needed_maps(observed: &Observed) -> BTreeSet<MapId> {
+    let needed = observed.iterators().flat_map(|(_, pin)| {
+        let stamp = pin.provenance.stamp();
+        let own = stamp.into_iter().flat_map(|stamp| stamp.own_maps.values().copied().map(MapId));
+        pin.maps.iter().copied().chain(own)
+    });
+    needed.collect()
+}

@@ -1,0 +1,54 @@
+//! The words of comments: how many there are of what.
+
+use super::{Action, Change, LeftOut, Report, Summary};
+
+/// What was done to bring pins about.
+pub fn applied(summary: Summary) -> String {
+    let unchanged = summary.unchanged;
+    if summary.changes() == 0 {
+        return format!("nothing to do: {} in sync", iterators(unchanged));
+    }
+    let changes = done(summary);
+    match unchanged {
+        0 => changes,
+        number => format!("{changes}; {number} in sync already"),
+    }
+}
+
+/// What was done to get rid of pins.
+pub fn unpinned(summary: Summary) -> String {
+    match summary.changes() {
+        0 => "nothing to do: the set has no pins".to_owned(),
+        _ => done(summary),
+    }
+}
+
+fn done(summary: Summary) -> String {
+    count_changes(summary, ["pinned", "replaced", "updated", "unpinned"])
+}
+
+/// "1 to pin, 2 to replace", or whatever the words for pinning, replacing, updating and unpinning are.
+pub fn count_changes(summary: Summary, words: [&str; 4]) -> String {
+    let numbers = [summary.pin, summary.replace, summary.update, summary.unpin];
+    let parts: Vec<String> = numbers
+        .iter()
+        .zip(words)
+        .filter(|(number, _)| **number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// Adds the entries that were left out to a report of the others.
+pub fn add_left_out(report: &mut Report, left_out: &LeftOut) {
+    report.changes.extend(left_out.rows());
+    report.changes.sort_by(Change::by_path);
+    let is_blocked = |change: &&Change| change.action == Action::Blocked;
+    report.summary.blocked = report.changes.iter().filter(is_blocked).count();
+    report.comment = format!("{}; {} left out", report.comment, report.summary.blocked);
+}
+
+/// "1 iterator", "2 iterators".
+pub fn iterators(number: usize) -> String {
+    if number == 1 { "1 iterator".to_owned() } else { format!("{number} iterators") }
+}
