@@ -1,6 +1,5 @@
 //! Parse, run, print the answer or the error once, exit.
 
-use std::ffi::OsStr;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice, eprintln};
 use anyhow::Context as _;
 use clap::Parser as _;
-use iterctl::front::cli::{Cli, Command};
+use iterctl::front::cli::{Cli, Command, Form};
 use iterctl::front::command::{self, Answer, Progress};
 use iterctl::front::exit::Exit;
 use iterctl::front::report::{Diagnostic, Usage, error, text};
@@ -17,24 +16,12 @@ use iterctl::host::kernel;
 use iterctl::host::watch;
 use serde::Serialize;
 
-/// How an answer is printed.
-#[derive(Clone, Copy)]
-enum Form {
-    Text,
-    Json,
-    PrettyJson,
-}
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return usage_error(&usage),
     };
-    let form = match (cli.json, cli.pretty) {
-        (_, true) => Form::PrettyJson,
-        (true, false) => Form::Json,
-        (false, false) => Form::Text,
-    };
+    let form = Form::of(&cli);
     if cli.debug {
         kernel::show_all();
     }
@@ -78,34 +65,26 @@ fn say(progress: Progress<'_>, form: Form) -> anyhow::Result<()> {
 }
 
 /// Help and versions that were asked for are no errors. With `-j` standard output holds one JSON
-/// document, also where the command line is wrong.
+/// document, even if the command line is wrong.
 fn usage_error(usage: &clap::Error) -> ExitCode {
     if !usage.use_stderr() {
         // Where the terminal has gone, there is nobody to tell.
         let _ = usage.print();
         return ExitCode::from(Exit::Done as u8);
     }
-    if std::env::args_os().skip(1).any(|argument| asks_for_json(&argument)) {
-        let text = usage.render().to_string();
-        let message = text.trim_start_matches("error: ").trim_end().to_owned();
-        let report = error::report(&Usage(message).into());
-        let _ = print_json(&report, Form::Json);
-    } else {
-        let _ = usage.print();
+    match Form::of_wrong(std::env::args_os()) {
+        // Where the terminal has gone, there is nobody to tell.
+        Form::Text => {
+            let _ = usage.print();
+        }
+        form @ (Form::Json | Form::PrettyJson) => {
+            let text = usage.render().to_string();
+            let message = text.trim_start_matches("error: ").trim_end().to_owned();
+            let report = error::report(&Usage(message).into());
+            let _ = print_json(&report, form);
+        }
     }
     ExitCode::from(Exit::Usage as u8)
-}
-
-/// Whether an argument is `-j`, `-p`, one of their long names, or short flags with one of them.
-fn asks_for_json(argument: &OsStr) -> bool {
-    let Some(argument) = argument.to_str() else { return false };
-    match argument.strip_prefix('-') {
-        Some("-json" | "-pretty") => true,
-        Some(flags) => {
-            flags.contains(['j', 'p']) && flags.chars().all(|flag| "jpdvV".contains(flag))
-        }
-        None => false,
-    }
 }
 
 /// Prints the answer or the error.

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and the help for it. No logic.
 
 mod entry;
+mod form;
 mod print;
 mod watch;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 pub use entry::{GivenArgs, PinArgs, ReadArgs};
+pub use form::Form;
 pub use print::{CompletionsArgs, ManArgs, Schema, SchemaArgs};
 pub use watch::WatchArgs;
 
