@@ -5,6 +5,7 @@ use std::fs;
 use std::process::id as own_pid;
 
 use iterctl_core::feature::Feature;
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::bpf;
@@ -218,7 +219,7 @@ fn a_path_that_is_taken_is_an_error() {
     assert_eq!(sandbox.first_line("x"), "v2\n");
 }
 
-const EEXIST: i32 = 17;
+const EEXIST: i32 = Errno::EXIST.raw_os_error();
 
 #[kernel_test]
 fn a_path_outside_bpffs_hides_the_files_there() {

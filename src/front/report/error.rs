@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
+use rustix::io::Errno;
 
 use super::build::blocked;
 use super::faults::{self, Faulty, Lines, Origin};
@@ -21,7 +22,7 @@ use iterctl_core::feature::Feature;
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::Obstacle;
 
-const ENOSYS: i32 = 38;
+const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]
