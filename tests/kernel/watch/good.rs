@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::super::sandbox::{ITERCTL, Sandbox, entry};
@@ -100,7 +101,7 @@ fn another_apply_is_waited_for() {
     one(&sandbox);
     let (watching, _) = Watching::start(&sandbox, "");
     let lock = fs::File::open(sandbox.bpffs()).expect("it is there");
-    lock.lock().expect("nobody holds it");
+    flock(&lock, FlockOperation::LockExclusive).expect("nobody holds it");
     sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");
     watching.fails("holds the lock");
     drop(lock);
