@@ -278,9 +278,27 @@ mod tests {
         check("ü\u{85}", Err(InvalidPinPath::Control));
         check(&"x".repeat(255), Ok(()));
         check(&"x".repeat(256), Err(InvalidPinPath::ComponentTooLong(256)));
+        check(&"ü".repeat(127), Ok(()));
+        check(&"ü".repeat(128), Err(InvalidPinPath::ComponentTooLong(256)));
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
         check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved(STAGING_PREFIX)));
         check("iterctl-kept-1", Err(InvalidPinPath::Reserved(KEPT_PREFIX)));
+    }
+
+    #[test]
+    fn a_path_ends_where_the_kernels_do() {
+        let longest = "x/".repeat(2047) + "x";
+        check(&longest, Ok(()));
+        check(&(longest.clone() + "y"), Err(InvalidPinPath::TooLong(4096)));
+        let below = |parent: &str, name: &str| {
+            let parent = parent.parse().expect("a pin path");
+            PinPath::below(Some(&parent), OsStr::new(name)).map(|path| path.to_string())
+        };
+        let parent = "x/".repeat(2046) + "x";
+        assert_eq!(below(&parent, "x"), Ok(longest));
+        assert_eq!(below(&parent, "xy"), Err(InvalidPinPath::TooLong(4096)));
+        assert_eq!(below("a", "b.c"), Err(InvalidPinPath::Dot("b.c".to_owned())));
+        assert_eq!(below("a", ""), Err(InvalidPinPath::EmptyComponent));
     }
 
     #[test]
