@@ -1,7 +1,7 @@
 # What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
 .NOTPARALLEL:
 .PHONY: help deps deps-packages deps-system deps-boot objects build static deb rpm demo test test-system test-boot test-kernels ruff \
-	torture fuzz bench fmt clippy doc clean
+	torture fuzz mutants bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # cargo, with root's rights for the test binaries alone.
@@ -107,6 +107,12 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, four 
 	for file in $(wildcard fuzz/seeds/stamp/*); do seed stamp $$file; done; \
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
+
+mutants:  ## break the core, one place at a time, and tell what no test notices (hours; MUTANTS=core/src/plan for a part)
+	cargo mutants --version || cargo install cargo-mutants --locked
+	mkdir -p target
+	$(if $(wildcard /dev/shm),TMPDIR=/dev/shm) CARGO_PROFILE_DEV_DEBUG=none cargo mutants --package iterctl-core \
+		--output target $(foreach part,$(MUTANTS:.rs=),--file '$(part).rs' --file '$(part)/**')
 
 bench: deps-packages objects ## measure how long pinning and watch take (five minutes; needs root)
 	@{ command -v hyperfine && command -v /usr/bin/time; } > /dev/null || { set -ex; $(SUDO) apt-get update; \

@@ -1,20 +1,21 @@
 //! The real kernel: the binary, run by root, on a bpffs that each test has for itself.
 //!
-//! Every test mounts its bpffs in a mount namespace of its own ([`kernel::sandbox`]), so that they
-//! run side by side and the machine's /sys/fs/bpf is never touched. They are ignored unless asked
-//! for, as they need root: `make test` asks.
+//! Every test mounts its bpffs in a mount namespace of its own (`kernel::support::sandbox`), so that they
+//! run side by side and the machine's /sys/fs/bpf is never touched. They need root, so they are
+//! ignored unless asked for: `make test` asks.
+
+// Every test has this attribute instead of `#[test]`.
+#[macro_use]
+extern crate kernel_test;
 
 /// Not at the root, so that the modules are looked for in `tests/kernel/`; and `cfg(test)`, so that
 /// clippy takes the helpers for tests too.
 #[cfg(test)]
 mod kernel {
-    mod attempts;
-    mod bpf;
-    mod census;
-    mod needs;
-    mod sandbox;
-    mod strace;
-    mod walked;
+    // To the tests they are `super::sandbox` and so on.
+    use support::{attempts, bpf, needs, sandbox, strace, walked};
+
+    mod support;
 
     mod apply;
     mod both_ways;

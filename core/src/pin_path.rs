@@ -254,6 +254,8 @@ impl std::error::Error for InvalidPinPath {}
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
     use super::*;
 
     #[track_caller]
@@ -278,9 +280,40 @@ mod tests {
         check("ü\u{85}", Err(InvalidPinPath::Control));
         check(&"x".repeat(255), Ok(()));
         check(&"x".repeat(256), Err(InvalidPinPath::ComponentTooLong(256)));
+        check(&("ü".repeat(127) + "x"), Ok(()));
+        check(&"ü".repeat(128), Err(InvalidPinPath::ComponentTooLong(256)));
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
         check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved(STAGING_PREFIX)));
         check("iterctl-kept-1", Err(InvalidPinPath::Reserved(KEPT_PREFIX)));
+    }
+
+    #[test]
+    fn a_path_ends_where_the_kernels_do() {
+        let longest = "x/".repeat(2047) + "x";
+        check(&longest, Ok(()));
+        check(&(longest.clone() + "y"), Err(InvalidPinPath::TooLong(4096)));
+        let below = |parent: &str, name: &str| {
+            let parent = parent.parse().expect("a pin path");
+            PinPath::below(Some(&parent), OsStr::new(name)).map(|path| path.to_string())
+        };
+        let parent = "x/".repeat(2046) + "x";
+        assert_eq!(below(&parent, "x"), Ok(longest));
+        assert_eq!(below(&parent, "xy"), Err(InvalidPinPath::TooLong(4096)));
+        assert_eq!(below("a", "b.c"), Err(InvalidPinPath::Dot("b.c".to_owned())));
+        assert_eq!(below("a", ".."), Err(InvalidPinPath::NotNormal("..".to_owned())));
+        assert_eq!(below("a", ""), Err(InvalidPinPath::EmptyComponent));
+    }
+
+    #[test]
+    fn usual_paths_need_no_closer_look() {
+        let longest = "x".repeat(NAME_MAX);
+        for text in ["tasks", "observe/tasks", "a b/~/!0", &longest, &format!("a/{longest}/b")] {
+            assert!(is_plain(text.as_bytes()), "{text}");
+        }
+        let too_long = "x".repeat(NAME_MAX + 1);
+        for text in ["", "/a", "a//b", "a/", "a.b", "..", "ü", "a\n", "\x7f", &too_long] {
+            assert!(!is_plain(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]
@@ -298,6 +331,17 @@ mod tests {
             let is_below = a != b && Path::new(a).starts_with(b);
             assert_eq!(path(a).is_below(&path(b)), is_below, "{a} {b}");
         }
+    }
+
+    /// [`Borrow`] promises that both have the same hash and the same order.
+    #[test]
+    fn a_pin_path_is_found_by_its_path() {
+        let paths = ["a", "a/b", "ä"].map(|text| text.parse::<PinPath>().expect("a pin path"));
+        let (hashed, sorted) = (HashSet::from(paths.clone()), BTreeSet::from(paths.clone()));
+        for path in &paths {
+            assert!(hashed.contains(path.as_path()) && sorted.contains(path.as_path()), "{path}");
+        }
+        assert!(!hashed.contains(Path::new("b")) && !sorted.contains(Path::new("b")));
     }
 
     #[test]

@@ -185,6 +185,13 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_as_long_as_one_may_be_is_read() {
+        let mut bytes = stamp().to_bytes().expect("paths are UTF-8 here");
+        bytes.resize(LONGEST, 0);
+        assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()));
+    }
+
+    #[test]
     fn what_a_program_is_given_is_stamped() {
         let patch = Patch { section: ".rodata".to_owned(), offset: 4, bytes: vec![1] };
         let globals = Globals { patches: vec![patch], text: "{ s = \"a\\u0000b\" }".to_owned() };

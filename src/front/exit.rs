@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::front::report::{Blocked, Faulty, Lacking, Lacks, NotDone, Usage};
 use crate::host::bpffs::{Locked, MountError, OpenError};
 use crate::host::execute::Failed;
@@ -11,8 +13,8 @@ use crate::host::trust::Untrusted;
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
 
-const EINVAL: i32 = 22;
-const ENOSYS: i32 = 38;
+const EINVAL: i32 = Errno::INVAL.raw_os_error();
+const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
+use rustix::io::Errno;
+
 /// Reads a run of an iterator: an opened pin, or what `BPF_ITER_CREATE` has made.
 ///
 /// The kernel answers `EAGAIN` in two cases and does not say which (kernel/bpf/bpf_iter.c, unchanged
@@ -43,8 +45,8 @@ impl fmt::Display for SameElement {
 
 impl Error for SameElement {}
 
-const E2BIG: i32 = 7;
-const EOPNOTSUPP: i32 = 95;
+const E2BIG: i32 = Errno::TOOBIG.raw_os_error();
+const EOPNOTSUPP: i32 = Errno::OPNOTSUPP.raw_os_error();
 
 impl<R: Read> Reader<R> {
     /// Of a run that nobody has read from.
@@ -97,7 +99,7 @@ mod tests {
 
     impl Read for Kernel {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            const EAGAIN: i32 = 11;
+            const EAGAIN: i32 = Errno::AGAIN.raw_os_error();
             match self.0.first_mut() {
                 Some(Again(times @ 1..)) => {
                     *times -= 1;

@@ -11,8 +11,7 @@ use super::needs::needs;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
 use super::{bpf, strace};
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_applied_can_be_read() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/tasks"));
@@ -24,8 +23,7 @@ fn what_is_applied_can_be_read() {
     assert!(pids.lines().any(|pid| pid == own), "not this process among {pids}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn sleepable_iterators_are_pinned_too() {
     needs(Feature::Sleepable);
     let sandbox = Sandbox::new();
@@ -34,8 +32,7 @@ fn sleepable_iterators_are_pinned_too() {
     assert!(sandbox.read("tasks").lines().any(|pid| pid == std::process::id().to_string()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_iterator_of_a_map_walks_that_map() {
     let sandbox = Sandbox::new();
     let map = bpf::pinned_hash_map(&sandbox.pin("conns"), (7, 49));
@@ -50,8 +47,7 @@ fn an_iterator_of_a_map_walks_that_map() {
     assert_eq!(sandbox.read("a"), "7 50\n", "the map itself, not a copy");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_can_be_named() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("named");
@@ -71,8 +67,7 @@ fn access(sandbox: &Sandbox, path: &str) -> (u32, u32, u32) {
     (stat.mode() & 0o7777, stat.uid(), stat.gid())
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn pins_and_directories_have_the_access_that_is_asked_for() {
     let sandbox = Sandbox::new();
     let text = "[defaults]\nmode = \"0440\"\ngroup = \"4242\"\ndir-mode = \"0755\"\n".to_owned()
@@ -92,8 +87,7 @@ fn pins_and_directories_have_the_access_that_is_asked_for() {
     assert_eq!(access(&sandbox, "root"), (0o440, nobody, 0));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_not_asked_for_is_private() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a/b"));
@@ -102,8 +96,7 @@ fn what_is_not_asked_for_is_private() {
     assert_eq!(access(&sandbox, "a/b"), (0o600, 0, 0));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn directories_that_are_there_stay_as_they_are() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.pin("a")).expect("nothing is there");
@@ -113,8 +106,7 @@ fn directories_that_are_there_stay_as_they_are() {
     assert_eq!(sandbox.tree().get("a"), before.get("a"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn applying_again_changes_nothing() {
     let sandbox = Sandbox::new();
     let _map = bpf::pinned_hash_map(&sandbox.pin("conns"), (7, 49));
@@ -144,8 +136,7 @@ fn applying_again_changes_nothing() {
     assert_eq!(calls, [] as [&str; 0], "plan only looks");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_plan_changes_nothing_and_says_so_by_its_status() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/tasks"));
@@ -161,8 +152,7 @@ fn a_plan_changes_nothing_and_says_so_by_its_status() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn entries_with_the_same_program_share_it() {
     let sandbox = Sandbox::new();
     let names = ["a", "b", "c/d"];
@@ -183,8 +173,7 @@ fn entries_with_the_same_program_share_it() {
     assert!(links[0] != links[1] && links[1] != links[2], "a link each: {links:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn descriptors_do_not_grow_with_what_is_pinned() {
     let sandbox = Sandbox::new();
     let mut text = String::new();
@@ -201,8 +190,7 @@ fn descriptors_do_not_grow_with_what_is_pinned() {
     assert!(run.stdout.ends_with("40 pinned\n"), "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_report_has_the_ids_that_the_kernel_has() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/tasks"));
@@ -234,8 +222,7 @@ fn stamp(sandbox: &Sandbox, path: &str) -> (u32, Value) {
     (id, serde_json::from_str(text).expect("JSON"))
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_stamp_says_where_a_program_is_from_and_is_frozen() {
     let sandbox = Sandbox::new();
     let text = "set = \"observe\"\n".to_owned()
@@ -259,8 +246,7 @@ fn the_stamp_says_where_a_program_is_from_and_is_frozen() {
     assert!(error.to_string().contains("Operation not permitted"), "{error:#}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_is_loaded_already_is_used_for_new_pins() {
     let sandbox = Sandbox::new();
     let walks = |path: &str| entry_with("own_map.bpf.o", path, "map = { own = \"own_elems\" }");

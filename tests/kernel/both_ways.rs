@@ -72,8 +72,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("variables", "all"),
 ];
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn whichever_way_a_program_is_loaded_it_is_the_same() {
     needs(Feature::Loader);
     needs(Feature::KernelCore);

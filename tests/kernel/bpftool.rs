@@ -5,6 +5,7 @@ use std::fs;
 use std::process::id as own_pid;
 
 use iterctl_core::feature::Feature;
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::bpf;
@@ -64,8 +65,7 @@ fn pin_the_same(sandbox: &Sandbox, object: &str, map: &str, output: &str) {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_iterator_without_a_parameter_is_the_same() {
     let sandbox = Sandbox::new();
     pin_the_same(&sandbox, "rodata.bpf.o", "", "marker 1\n");
@@ -73,8 +73,7 @@ fn an_iterator_without_a_parameter_is_the_same() {
     pin_the_same(&sandbox, "globals.bpf.o", "", &sandbox.iterctl("read globals.bpf.o").stdout);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_iterator_over_a_map_is_the_same_however_it_is_named() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("both");
@@ -89,8 +88,7 @@ fn an_iterator_over_a_map_is_the_same_however_it_is_named() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_iterator_over_a_sockmap_is_the_same() {
     let sandbox = Sandbox::new();
     let map = bpf::map(libbpf_rs::MapType::Sockmap, "sockets", 4);
@@ -98,8 +96,7 @@ fn an_iterator_over_a_sockmap_is_the_same() {
     pin_the_same(&sandbox, "sockmap.bpf.o", &format!("map id {}", bpf::id(&map)), &output);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_everybody_knows_works_on_both_pins() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "rodata.bpf.o bpf/theirs").exits(0);
@@ -118,8 +115,7 @@ fn what_everybody_knows_works_on_both_pins() {
     iterctl_pin(&sandbox, "rodata.bpf.o ours").exits(0).plans(&["+ ours  task"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn flags_and_help_are_the_same() {
     let sandbox = Sandbox::new();
     let theirs = sandbox.run("bpftool", "-j -V").exits(0).json();
@@ -144,8 +140,7 @@ fn flags_and_help_are_the_same() {
     assert_eq!(ours.json()["changed"], true);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_for_a_task_iterator_becomes_a_thread_id() {
     needs(Feature::TaskParameters);
     let sandbox = Sandbox::new();
@@ -164,8 +159,7 @@ fn a_map_for_a_task_iterator_becomes_a_thread_id() {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_for_a_cgroup_iterator_becomes_an_order() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -182,8 +176,7 @@ fn a_map_for_a_cgroup_iterator_becomes_an_order() {
     run.says("error: target `cgroup` needs a cgroup");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn of_several_iterators_the_first_is_pinned_silently() {
     let sandbox = Sandbox::new();
     let run = bpftool_pin(&sandbox, "many.bpf.o bpf/theirs").exits(0);
@@ -196,8 +189,7 @@ fn of_several_iterators_the_first_is_pinned_silently() {
     assert_eq!(link_info(&sandbox, "ours")["target_name"], "bpf_map");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_sibling_that_does_not_load_sinks_the_whole_object() {
     let sandbox = Sandbox::new();
     let run = bpftool_pin(&sandbox, "sibling.bpf.o bpf/theirs");
@@ -209,8 +201,7 @@ fn a_sibling_that_does_not_load_sinks_the_whole_object() {
     assert!(sandbox.read("ours").lines().any(|pid| pid == own_pid().to_string()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_path_that_is_taken_is_an_error() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "tasks_v1.bpf.o bpf/x").exits(0);
@@ -228,10 +219,9 @@ fn a_path_that_is_taken_is_an_error() {
     assert_eq!(sandbox.first_line("x"), "v2\n");
 }
 
-const EEXIST: i32 = 17;
+const EEXIST: i32 = Errno::EXIST.raw_os_error();
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_path_outside_bpffs_hides_the_files_there() {
     let sandbox = Sandbox::new();
     let files = ["plain/file", "other/file"];
@@ -254,8 +244,7 @@ fn a_path_outside_bpffs_hides_the_files_there() {
     assert_eq!(kept, "precious");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn parent_directories_are_not_made() {
     let sandbox = Sandbox::new();
     let run = bpftool_pin(&sandbox, "tasks_v1.bpf.o bpf/new/theirs");
@@ -265,8 +254,7 @@ fn parent_directories_are_not_made() {
     assert_eq!(sandbox.paths(), ["new", "new/ours"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn words_that_bpftool_does_not_have() {
     needs(Feature::TaskParameters);
     needs(target("cgroup"));
@@ -295,8 +283,7 @@ fn words_that_bpftool_does_not_have() {
     assert_eq!(sandbox.read("cgroup"), format!("cgroup\n{}\n", cgroup.id("")));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn bpftool_does_not_say_whose_pin_it_is_but_shows_the_stamp() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "rodata.bpf.o bpf/theirs").exits(0);

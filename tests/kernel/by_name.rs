@@ -57,8 +57,7 @@ fn is_in_sync(sandbox: &Sandbox) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_map_at_the_name_is_in_the_stamp_and_followed() {
     let sandbox = Sandbox::new();
     let first = counter(&sandbox, "readings", 41);
@@ -85,8 +84,7 @@ fn the_map_at_the_name_is_in_the_stamp_and_followed() {
     assert_eq!(sandbox.number("readings", "map_id"), second);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn watch_wakes_when_the_owner_pins_a_new_one() {
     let sandbox = Sandbox::new();
     counter(&sandbox, "readings", 0);
@@ -112,8 +110,7 @@ fn is_given(sandbox: &Sandbox, map: u32, count: u64) {
     assert_eq!(sandbox.read("x"), format!("reading {count}\n"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_manifest_beats_the_one_at_the_name() {
     let sandbox = Sandbox::new();
     let other = counter(&sandbox, "readings", 7);
@@ -139,8 +136,7 @@ fn a_map_of_the_manifest_beats_the_one_at_the_name() {
     assert_eq!(sandbox.paths(), ["mine", "readings", "x"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_manifest_is_never_pinned_at_the_name() {
     let sandbox = Sandbox::new();
     let map = counter(&sandbox, "mine", 1);
@@ -167,8 +163,7 @@ fn a_map_of_the_manifest_is_never_pinned_at_the_name() {
     assert_eq!(sandbox.paths(), ["mine", "x"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_manifest_may_have_another_size_and_other_flags() {
     let sandbox = Sandbox::new();
     let opts = libbpf_sys::bpf_map_create_opts {
@@ -186,8 +181,7 @@ fn a_map_of_the_manifest_may_have_another_size_and_other_flags() {
     assert_eq!(sandbox.paths(), ["large", "x"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_walked_is_the_one_at_the_name() {
     let sandbox = Sandbox::new();
     let first = bpf::id(&bpf::pinned_hash_map(&sandbox.pin("elements"), (1, 2)));
@@ -209,8 +203,7 @@ fn a_map_that_is_walked_is_the_one_at_the_name() {
     assert_eq!(sandbox.number("elements", "map_id"), second);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_only_a_sibling_uses_is_not_asked_for() {
     let sandbox = Sandbox::new();
     let alone = entry_with("beside_maps.bpf.o", "x", "program = \"dump\"");

@@ -27,8 +27,7 @@ fn heals<L: AsRef<str>>(sandbox: &Sandbox, lines: &[L]) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn changed_object_is_replaced() {
     let sandbox = applied(
         &(entry("tasks_v1.bpf.o", "a")
@@ -43,8 +42,7 @@ fn changed_object_is_replaced() {
     assert_eq!(sandbox.tree()["b"], untouched);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn changed_constant_is_replaced_though_the_program_tag_is_the_same() {
     let sandbox = applied(&entry("rodata.bpf.o", "a"));
     let tag = || bpf::fdinfo(&sandbox.pin("a"))["prog_tag"].clone();
@@ -56,8 +54,7 @@ fn changed_constant_is_replaced_though_the_program_tag_is_the_same() {
     assert_eq!(tag(), before, "otherwise this tests nothing that the test before does not");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn data_of_an_object_named_like_the_stamp_is_not_taken_for_it() {
     let sandbox = Sandbox::new();
     // libbpf names the map of its constants after the file: `iterctl.rodata`.
@@ -74,8 +71,7 @@ fn data_of_an_object_named_like_the_stamp_is_not_taken_for_it() {
     assert!(run.stdout.starts_with("! b  pinned by someone else (unreadable stamp: "), "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn changed_program_is_replaced() {
     let sandbox = applied(&entry_with("many.bpf.o", "a", "program = \"dump_task\""));
     assert!(sandbox.first_line("a").starts_with("task "));
@@ -85,8 +81,7 @@ fn changed_program_is_replaced() {
     assert!(sandbox.first_line("a").starts_with("file "));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn changed_map_id_is_replaced() {
     let sandbox = Sandbox::new();
     let maps = [bpf::hash_map("one"), bpf::hash_map("two")];
@@ -103,8 +98,7 @@ fn changed_map_id_is_replaced() {
     assert_eq!(sandbox.number("a", "map_id"), two);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_map_pinned_at_the_same_path_is_walked() {
     let sandbox = Sandbox::new();
     let path = sandbox.pin("conns");
@@ -135,8 +129,7 @@ fn heals_access(from: &str, to: &str, reason: &str, expected: &str) {
     assert!(after.contains(expected), "no {expected} in {after}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn changed_access_is_set_on_the_same_link() {
     heals_access("mode = \"0440\"", "", "mode changed: 0440 -> 0600", "0600 (0, 0,");
     heals_access("", "mode = \"0444\"", "mode changed: 0600 -> 0444", "0444 (0, 0,");
@@ -155,8 +148,7 @@ fn changed_access_is_set_on_the_same_link() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn access_that_someone_else_has_changed_is_set_again() {
     let sandbox = applied(&entry_with("tasks_v1.bpf.o", "a", "mode = \"0440\""));
     let before = sandbox.tree();
@@ -169,8 +161,7 @@ fn access_that_someone_else_has_changed_is_set_again() {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_replacement_has_its_access_from_the_start() {
     let sandbox = applied(&entry("tasks_v1.bpf.o", "a"));
     sandbox.manifest("iters.toml", &entry_with("tasks_v2.bpf.o", "a", "mode = \"0444\""));
@@ -178,8 +169,7 @@ fn a_replacement_has_its_access_from_the_start() {
     assert!(sandbox.tree()["a"].contains(" 0444 "));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn removed_pin_is_made_again() {
     let sandbox = applied(&(entry("tasks_v1.bpf.o", "a/b") + &entry("tasks_v1.bpf.o", "c")));
     fs::remove_file(sandbox.pin("a/b")).expect("it is pinned");
@@ -189,8 +179,7 @@ fn removed_pin_is_made_again() {
     assert_eq!(sandbox.first_line("a/b"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn moved_pin_leaves_nothing_behind() {
     let sandbox = applied(&entry("tasks_v1.bpf.o", "old/place"));
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "new/place"));
@@ -198,8 +187,7 @@ fn moved_pin_leaves_nothing_behind() {
     assert_eq!(sandbox.paths(), ["new", "new/place"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn dropped_pin_goes_with_the_directories_that_it_empties() {
     let sandbox = Sandbox::new();
     for directory in ["empty", "half", "half/empty", "nest", "nest/empty"] {
@@ -230,8 +218,7 @@ fn dropped_pin_goes_with_the_directories_that_it_empties() {
     assert_eq!(after, before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_file_can_become_a_directory_and_a_directory_a_file() {
     let sandbox = applied(&entry("tasks_v1.bpf.o", "a"));
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a/b/c"));
@@ -246,8 +233,7 @@ fn a_file_can_become_a_directory_and_a_directory_a_file() {
     assert_eq!(sandbox.first_line("a"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn everything_that_has_drifted_is_healed_at_once() {
     let sandbox = applied(
         &[

@@ -45,8 +45,7 @@ fn check_map(object: &str, map: &MapHandle, expected: &str) {
     check(&format!("{object} x map id {id}"), 1, &expected.replace("MAP", &id.to_string()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_target_that_this_kernel_does_not_have() {
     check(
         "future.bpf.o x",
@@ -60,8 +59,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_the_verifier_rejects() {
     check(
         "rejected.bpf.o x",
@@ -75,8 +73,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     let sandbox = Sandbox::new();
     let few = sandbox.iterctl(&pin(&sandbox, "rejected.bpf.o x")).exits(1);
@@ -95,8 +92,7 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     assert!(all.stderr.contains("libbpf: loading "), "libbpf's own words, too: {all}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_the_verifier_quotes_does_nothing_to_a_terminal() {
     let sandbox = Sandbox::new();
     let mut object = fs::read(sandbox.file("rejected.bpf.o")).expect("the fixture is there");
@@ -119,14 +115,12 @@ error: failed to attach `x`
 note: nothing was changed
 ";
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_with_values_that_are_too_small() {
     check_map("elem.bpf.o", &bpf::map(MapType::Hash, "narrow", 4), SMALL);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_with_keys_that_are_too_small() {
     let opts = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
@@ -136,8 +130,7 @@ fn a_map_with_keys_that_are_too_small() {
     check_map("elem.bpf.o", &map.expect("root may make maps"), SMALL);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_another_type() {
     for (object, target) in
         [("sockmap.bpf.o", "sockmap"), ("target_bpf_sk_storage_map.bpf.o", "bpf_sk_storage_map")]
@@ -153,8 +146,7 @@ note: nothing was changed
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_not_there() {
     check(
         "elem.bpf.o x map id 4294967295",
@@ -167,8 +159,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_goes_away_meanwhile() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("fleeting");
@@ -187,8 +178,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_given_map_that_is_not_alike() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("seen");
@@ -203,8 +193,7 @@ note: nothing was changed
     fails(&sandbox, run, 1, &expected.replace("MAP", &bpf::id(&map).to_string()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_to_be_pinned_and_is_not() {
     check(
         "pinned_map.bpf.o x",
@@ -217,8 +206,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_task_that_is_not_there() {
     // More than PID_MAX_LIMIT of include/linux/threads.h.
     for (flag, what) in [("--pid", "process"), ("--tid", "thread")] {
@@ -236,8 +224,7 @@ note: nothing was changed
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_that_is_not_there() {
     needs(target("cgroup"));
     check(
@@ -264,8 +251,7 @@ note: nothing was changed
     fails(&sandbox, run, 1, &expected);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_not_permitted_names_the_capabilities() {
     const LOADS: &str = "CAP_BPF, which loads programs and makes maps";
     const READS: &str = "CAP_PERFMON, which lets iterators read the kernel's memory";
@@ -291,8 +277,7 @@ note: nothing was changed
     fails(&sandbox, run, 77, &refused(&format!("{LOADS}; {OPENS}")));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_dot_in_the_path() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl(&pin(&sandbox, "tasks_v1.bpf.o a/b.c")).exits(65);
@@ -307,8 +292,7 @@ error: pin path has a dot, which bpffs reserves
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_not_a_bpffs() {
     let sandbox = Sandbox::new();
     sandbox.write("plain/file", "");
@@ -325,8 +309,7 @@ error: DIR/plain is not a bpffs
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_pinned_by_someone_else() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", "theirs");
@@ -343,8 +326,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_for_a_target_that_takes_none() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl(&pin(&sandbox, "tasks_v1.bpf.o x map id 1")).exits(65);
@@ -357,8 +339,7 @@ error: `map id 1`: target `task` takes no map
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_lookup_that_fails_is_told_with_the_name() {
     let sandbox = Sandbox::new();
     for (key, who) in [("owner", "user"), ("group", "group")] {

@@ -34,8 +34,7 @@ fn export(sandbox: &Sandbox, words: &str) -> String {
     run.stdout
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn pins_without_a_parameter() {
     let sandbox = Sandbox::new();
     let many = entry_with("many.bpf.o", "a/files", "program = \"dump_file\"");
@@ -43,8 +42,7 @@ fn pins_without_a_parameter() {
     assert!(exported.starts_with("set = \"iters\"\nbpffs = "), "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn maps_that_are_walked() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("walked");
@@ -58,8 +56,7 @@ fn maps_that_are_walked() {
     assert_eq!(exported.matches(&format!("map = {{ id = {id} }}")).count(), 3, "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn maps_of_the_objects_own() {
     let sandbox = Sandbox::new();
     let (unused, used) = ("map.own = \"own_elems\"", "map.own = \"a_map_with_a_long_name\"");
@@ -70,8 +67,7 @@ fn maps_of_the_objects_own() {
     assert!(exported.contains("map = { own = \"a_map_with_a_long_name\" }"), "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn tasks_and_cgroups() {
     needs(Feature::TaskParameters);
     needs(target("cgroup"));
@@ -90,8 +86,7 @@ fn tasks_and_cgroups() {
     assert!(exported.contains(&format!("task = {{ tid = {pid} }}")), "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn globals_and_given_maps() {
     let sandbox = Sandbox::new();
     let mut map = bpf::map(MapType::Array, "seen", 8);
@@ -106,8 +101,7 @@ fn globals_and_given_maps() {
     round_trip(&sandbox, &entries);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn sizes_of_maps() {
     let sandbox = Sandbox::new();
     let keys = "max-entries = { filled = 5, counted = 3 }";
@@ -115,8 +109,7 @@ fn sizes_of_maps() {
     assert!(exported.contains("max-entries = { counted = 3, filled = 5 }"), "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn modes_and_owners() {
     let sandbox = Sandbox::new();
     let keys = "mode = \"0444\"\nowner = \"12\"\ngroup = \"34\"\ndir-mode = \"0755\"";
@@ -124,8 +117,7 @@ fn modes_and_owners() {
     assert!(exported.contains("mode = \"0444\"\nowner = \"12\"\ngroup = \"34\""), "{exported}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn several_sets_need_a_name() {
     let sandbox = Sandbox::new();
     let pin = |path: &str, set: &str| {
@@ -142,8 +134,7 @@ fn several_sets_need_a_name() {
     sandbox.iterctl("export --bpffs bpf --set three").exits(64).says("no set `three` has pins");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn foreign_pins_are_left_out_and_noted() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "theirs");
@@ -158,8 +149,7 @@ fn foreign_pins_are_left_out_and_noted() {
     plan.exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_pinned_is_an_empty_manifest() {
     let sandbox = Sandbox::new();
     let bpffs = sandbox.bpffs().display().to_string();

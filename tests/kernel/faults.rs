@@ -114,14 +114,12 @@ fn names_the_step(run: &Run) {
     assert!(errors.next().is_some_and(names) || is_loader, "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_call_of_bpf_that_fails_changes_nothing() {
     large().fail_some("bpf", 12);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_change_to_bpffs_that_fails_takes_back_those_before_it() {
     let attempts = large();
     for (call, samples) in [
@@ -138,16 +136,14 @@ fn a_change_to_bpffs_that_fails_takes_back_those_before_it() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_read_that_fails_changes_nothing() {
     let attempts = large();
     attempts.fail_some("read", 10);
     attempts.fail_some("pread64", 1);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_each_step_does_is_made_to_fail() {
     let attempts = small();
     // One unpin, one replacement, one new pin, and its two parents.
@@ -163,8 +159,7 @@ fn what_each_step_does_is_made_to_fail() {
     assert!(attempts.fail_each("openat2", "EIO") > 5);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_call_of_bpf_is_made_to_fail() {
     // One program to load, for the sake of time.
     let old = ["changes", "goes"].map(|path| entry("tasks_v1.bpf.o", path)).concat();
@@ -172,8 +167,7 @@ fn every_call_of_bpf_is_made_to_fail() {
     assert!(Attempts::new(&old, &new).fail_each("bpf", "EINVAL") > 20);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_undone_is_told_and_mended_by_the_next_apply() {
     let attempts = large();
     let mut left = 0;

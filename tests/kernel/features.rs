@@ -67,8 +67,7 @@ fn numbers(release: &str) -> (u32, u32) {
     (parts.next().expect("a number"), parts.next().expect("another"))
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_kernel_has_what_its_release_has() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl("-j check --kernel").exits(0);
@@ -94,8 +93,7 @@ fn a_kernel_has_what_its_release_has() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn people_see_the_same_in_groups() {
     let run = Sandbox::new().iterctl("check --kernel").exits(0);
     let lines: Vec<&str> = run.stdout.lines().collect();
@@ -106,8 +104,7 @@ fn people_see_the_same_in_groups() {
     assert!(lines.contains(&"  task                 present  takes a task, or none"), "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_in_the_current_folder_changes_no_answer() {
     let sandbox = Sandbox::new();
     let elsewhere = states(&sandbox.iterctl("-j check --kernel").exits(0));
@@ -116,8 +113,7 @@ fn what_is_in_the_current_folder_changes_no_answer() {
     assert!(!elsewhere.values().any(|state| state == "unknown"), "{elsewhere:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn asking_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -136,8 +132,7 @@ fn asking_leaves_nothing_behind() {
     assert_eq!(["BPF_OBJ_PIN", "BPF_LINK_CREATE", "move_mount"].map(calls), [0; 3]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_nobody_may_ask_is_unknown() {
     let sandbox = Sandbox::new();
     sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
@@ -162,8 +157,7 @@ const NO_BPF: &str = "error: this kernel has no bpf(2)\n  hint: use a kernel wit
 
 const ENOSYS: &str = "-e trace=bpf -e inject=bpf:error=ENOSYS";
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_kernel_without_bpf_is_told() {
     let sandbox = Sandbox::new();
     let (run, _) = strace::trace(&sandbox, ENOSYS, "check --kernel");
@@ -176,8 +170,7 @@ fn a_kernel_without_bpf_is_told() {
     assert_eq!(run.json()["diagnostics"][0]["message"], "this kernel has no bpf(2)");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_is_applied_where_there_is_no_bpf() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -198,8 +191,7 @@ fn nothing_is_applied_where_there_is_no_bpf() {
 const NO_BTF: &str = "this kernel has no BTF\n  hint: use a kernel with CONFIG_DEBUG_INFO_BTF=y; on one \
     that has it, /sys/kernel/btf/vmlinux must be there\n";
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_kernel_without_btf_is_told() {
     let sandbox = Sandbox::new();
     let _mounted = Mounted::no_btf();
@@ -212,8 +204,7 @@ fn a_kernel_without_btf_is_told() {
 
 /// A generated loader finds types in the kernel itself, which still has them. A program that is given a map is
 /// loaded without one.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_is_applied_where_libbpf_finds_no_btf() {
     let sandbox = Sandbox::new();
     let map = bpf::map(MapType::Array, "seen", 8);
@@ -225,8 +216,7 @@ fn nothing_is_applied_where_libbpf_finds_no_btf() {
     assert_eq!(sandbox.paths(), [""; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_entry_is_told_what_this_kernel_lacks() {
     let sandbox = Sandbox::new();
     let text = entry("target_unix.bpf.o", "x/sockets")
@@ -256,8 +246,7 @@ error: `x/sockets`: this kernel has no target `unix`
 }
 
 /// Before Linux 5.18 the kernel would load it, and bpftool pins it there (seen on 5.10).
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_could_not_sleep_is_not_loaded() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("sleepable.bpf.o", "a"));
@@ -271,8 +260,7 @@ fn a_program_that_could_not_sleep_is_not_loaded() {
     assert_eq!(sandbox.paths(), [""; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_programs_take_by_name_is_looked_for() {
     let sandbox = Sandbox::new();
     let entries = entry("unmet_config.bpf.o", "config")

@@ -80,8 +80,7 @@ fn is_foreign(map: &MapHandle, reason: &str) {
     assert_eq!(sandbox.first_line("theirs"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_no_stamp_makes_a_pin_foreign() {
     let unreadable = "pinned by someone else (unreadable stamp: ";
     is_foreign(&holding(b"{\"format\":1,\"set\":\"iters\""), unreadable);
@@ -93,8 +92,7 @@ fn what_is_no_stamp_makes_a_pin_foreign() {
     is_foreign(&holding(evil.as_bytes()), unreadable);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
     let reason = "pinned by someone else (stamp of format 2)";
     is_foreign(&holding(b"{\"format\":2,\"sets\":[\"iters\"]}\0\0\0"), reason);
@@ -102,8 +100,7 @@ fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
     is_foreign(&holding(ours.replace(":1,\"set", ":2,\"set").as_bytes()), reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
     let reason = "pinned by someone else";
     let good = stamp("/a.o", "dump", "/iters.toml");
@@ -118,8 +115,7 @@ fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
 }
 
 /// A stamp that is right in everything, but for the map that its program is said to have been given.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_the_program_does_not_hold_is_told() {
     let sandbox = Sandbox::new();
     let mut seen = bpf::map(MapType::Array, "seen", 8);
@@ -148,8 +144,7 @@ fn a_map_that_the_program_does_not_hold_is_told() {
     assert_eq!(sandbox.paths(), ["seen", "x"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_stamp_cannot_write_on_the_terminal() {
     let sandbox = Sandbox::new();
     let evil = r"a\u001b[31m\nb";

@@ -47,8 +47,7 @@ impl Opener {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_opens_a_pin_while_it_is_replaced_never_finds_it_missing() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rodata.bpf.o", "a/b"));
@@ -78,8 +77,7 @@ fn who_opens_a_pin_while_it_is_replaced_never_finds_it_missing() {
     assert!(opened_meanwhile > 10 * REPLACEMENTS, "opened only {opened_meanwhile} times meanwhile");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_reads_the_old_iterator_reads_it_to_its_end() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("big_output.bpf.o", "a"));

@@ -17,8 +17,7 @@ fn load_of_the_loader(sandbox: &Sandbox) -> usize {
     1 + calls.iter().position(is_load).expect("this kernel knows loaders")
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn where_the_kernel_knows_none_libbpf_loads() {
     needs(Feature::Loader);
     needs(Feature::KernelCore);
@@ -42,8 +41,7 @@ fn where_the_kernel_knows_none_libbpf_loads() {
 }
 
 /// `--debug` changes what is shown, and not what is done.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn debug_only_shows_more() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

@@ -25,8 +25,7 @@ fn counter(sandbox: &Sandbox, path: &str, count: u64) -> MapHandle {
     map
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn existing_maps_stand_for_the_objects_own() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "reuse.bpf.o", "", &["+ x  task".to_owned()]);
@@ -49,8 +48,7 @@ fn existing_maps_stand_for_the_objects_own() {
     assert_eq!(sandbox.read("x"), "seen 1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_is_given_by_its_name() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("given");
@@ -62,8 +60,7 @@ fn a_map_is_given_by_its_name() {
     assert_eq!(count, 1_u64.to_ne_bytes());
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn entries_with_other_maps_have_programs_of_their_own() {
     let sandbox = Sandbox::new();
     let (_one, _two) = (counter(&sandbox, "one", 10), counter(&sandbox, "two", 20));
@@ -96,21 +93,18 @@ fn does_not_fit(object: &str, map: &MapHandle, why: &str) {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_another_type_does_not_fit() {
     does_not_fit("reuse.bpf.o", &bpf::hash_map("seen"), "its type is hash, not array");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_with_values_of_another_size_does_not_fit() {
     let map = bpf::map(MapType::Array, "seen", 16);
     does_not_fit("reuse.bpf.o", &map, "its value size is 16 bytes, not 8 bytes");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_with_keys_of_another_size_does_not_fit() {
     let opts = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
@@ -120,8 +114,7 @@ fn a_map_with_keys_of_another_size_does_not_fit() {
     does_not_fit("reuse_hash.bpf.o", &map, "its key size is 8 bytes, not 4 bytes");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_objects_own_is_walked() {
     let sandbox = Sandbox::new();
     let keys = "map = { own = \"own_elems\" }";
@@ -138,8 +131,7 @@ fn a_map_of_the_objects_own_is_walked() {
     assert_eq!(sandbox.read("x"), "3 4\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_walked_and_used_is_the_same() {
     let sandbox = Sandbox::new();
     let name = "a_map_with_a_long_name";
@@ -149,8 +141,7 @@ fn a_map_that_is_walked_and_used_is_the_same() {
     assert_eq!(sandbox.read("x"), "0 2\n1 2\n2 2\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_stands_for_the_walked_one_is_walked() {
     let sandbox = Sandbox::new();
     let map = bpf::pinned_hash_map(&sandbox.pin("given"), (5, 6));

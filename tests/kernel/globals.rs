@@ -51,8 +51,7 @@ fn check(globals: &str, changed: &[&str]) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn without_globals_the_object_has_its_own_values() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry(OBJECT, "x"));
@@ -60,8 +59,7 @@ fn without_globals_the_object_has_its_own_values() {
     assert_eq!(sandbox.read("x"), INITIAL);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn integers_of_every_width_and_sign() {
     check("u8 = 255, s8 = -128", &["u8 255", "s8 -128"]);
     check("u16 = 65535, s16 = -32768", &["u16 65535", "s16 -32768"]);
@@ -70,8 +68,7 @@ fn integers_of_every_width_and_sign() {
     check("u64 = 9223372036854775807, s64 = -9223372036854775808", &[most, least]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn truth_text_and_names() {
     check("flag = true", &["flag 1"]);
     check("name = \"nginx\"", &["name nginx"]);
@@ -81,8 +78,7 @@ fn truth_text_and_names() {
     check("level = 3", &["level 3"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn arrays_and_structures() {
     check("array = [9, 8, 7, 6]", &["array 9 8 7 6"]);
     check("array = [9]", &["array 9 0 0 0"]);
@@ -94,16 +90,14 @@ fn arrays_and_structures() {
     check("anonymous = { first = 7, last = 8 }", &["anonymous 7 8"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn variables_of_every_section() {
     check("data = 11, bss = 12", &["data 11", "bss 12"]);
     let globals = "data_data = 13, data_extra = 14, rodata_extra = 15";
     check(globals, &["data_data 13", "data_extra 14", "rodata_extra 15"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn other_globals_are_drift() {
     let sandbox = Sandbox::new();
     let applies = |keys: &str, lines: &[&str], printed: &str| {
@@ -123,8 +117,7 @@ fn other_globals_are_drift() {
     applies("", &[], "u8 1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn entries_with_equal_globals_share_a_program() {
     let sandbox = Sandbox::new();
     let entries = entry_with(OBJECT, "a", "globals = { u8 = 5, u16 = 6 }")
@@ -142,8 +135,7 @@ fn entries_with_equal_globals_share_a_program() {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn globals_that_do_not_fit_change_nothing() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry(OBJECT, "x"));

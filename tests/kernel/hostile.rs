@@ -53,8 +53,7 @@ fn listing(folder: &Path) -> Vec<std::ffi::OsString> {
     names
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_link_to_another_folder_is_not_followed() {
     let folder = |sandbox: &Sandbox| {
         fs::create_dir_all(sandbox.file("outside/deep")).expect("own folder");
@@ -63,8 +62,7 @@ fn a_planted_link_to_another_folder_is_not_followed() {
     is_not_followed(folder, "outside/deep");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_link_to_another_bpffs_is_not_followed() {
     let bpffs = |sandbox: &Sandbox| {
         sandbox.mount_bpffs("other");
@@ -79,8 +77,7 @@ fn a_planted_link_to_another_bpffs_is_not_followed() {
     is_not_followed(bpffs, "other/deep");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_link_within_the_bpffs_is_not_followed() {
     let directory = |sandbox: &Sandbox| {
         fs::create_dir_all(sandbox.pin("real/deep")).expect("nothing is there");
@@ -89,8 +86,7 @@ fn a_planted_link_within_the_bpffs_is_not_followed() {
     is_not_followed(directory, "bpf/real/deep");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_link_is_not_chased_by_unpin_or_list() {
     let sandbox = Sandbox::new();
     sandbox.mount_bpffs("other");
@@ -107,8 +103,7 @@ fn a_planted_link_is_not_chased_by_unpin_or_list() {
     assert_eq!((sandbox.tree(), tree_of(&sandbox.file("other"))), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_staging_directory_is_not_used() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.file("outside")).expect("own folder");
@@ -120,8 +115,7 @@ fn a_planted_staging_directory_is_not_used() {
     assert_eq!(sandbox.paths(), ["a", "iterctl-staging-0000000000000000"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_planted_staging_directory_that_goes_again_stops_nobody() {
     let sandbox = Sandbox::new();
     let planted = ["0", "1"].map(|name| sandbox.pin(&format!("iterctl-staging-{name}")));
@@ -139,8 +133,7 @@ fn a_planted_staging_directory_that_goes_again_stops_nobody() {
     run.exits(0).plans(&["+ a  task"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_others_have_put_into_a_staging_directory_stops_nobody() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -160,8 +153,7 @@ fn what_others_have_put_into_a_staging_directory_stops_nobody() {
 }
 
 /// Whoever owns a directory may move the pins in it, those of root too.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_cannot_be_hidden_under_the_name_of_a_staging_directory() {
     for hidden in ["iterctl-staging-0", "iterctl-staging-0/deep/pin"] {
         let sandbox = Sandbox::new();
@@ -181,8 +173,7 @@ fn a_pin_cannot_be_hidden_under_the_name_of_a_staging_directory() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_directory_that_becomes_something_else_stops_nobody() {
     let becomes: [&dyn Fn(&Sandbox); 3] = [
         &|sandbox| plant(sandbox, Path::new("nowhere"), "dir"),
@@ -210,8 +201,7 @@ fn a_directory_that_becomes_something_else_stops_nobody() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn directories_too_deep_to_have_a_path_stop_nobody() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -224,8 +214,7 @@ fn directories_too_deep_to_have_a_path_stop_nobody() {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn names_on_bpffs_cannot_write_on_the_terminal() {
     let sandbox = Sandbox::new();
     let names: [&[u8]; 3] = [b"esc\x1b[31mred", b"line\nSET", b"no\xffutf8"];

@@ -195,8 +195,7 @@ fn outside(sandbox: &Sandbox) -> String {
     Run::of(&mut sandbox.command(program, arguments)).exits(0).stdout
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_user_leads_root_nowhere_and_takes_nothing_from_it() {
     let rounds = std::env::var("ITERCTL_ROUNDS")
         .ok()

@@ -52,15 +52,13 @@ fn is_refused(options: &[&str], place: impl FnOnce(&Sandbox, &str), reason: &str
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn iterators_of_others_are_refused_unless_adopted() {
     is_refused(&[""], pin_foreign, "pinned by someone else");
     is_refused(&[""], pin_of_another_set, "pinned by the set theirs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_no_iterator_is_refused_even_with_adopt() {
     let always = ["", "--adopt"];
     is_refused(&always, pin_map, "not an iterator but a pinned map");
@@ -69,8 +67,7 @@ fn what_is_no_iterator_is_refused_even_with_adopt() {
     is_refused(&always, make_directory, "not an iterator but a directory");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn symbolic_links_are_refused_wherever_they_lead() {
     let always = ["", "--adopt"];
     let reason = "not an iterator but a symbolic link";
@@ -99,15 +96,13 @@ fn is_adopted(place: impl FnOnce(&Sandbox, &str), reason: &str) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn adopt_takes_over_iterators() {
     is_adopted(pin_foreign, "taken over from someone else");
     is_adopted(pin_of_another_set, "taken over from the set theirs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_adopted_iterator_is_never_trusted_to_be_the_right_one() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", "x"));
@@ -132,8 +127,7 @@ fn is_no_parent(place: impl FnOnce(&Sandbox, &str)) {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_parent_that_is_no_directory_is_refused() {
     is_no_parent(pin_foreign);
     is_no_parent(pin_of_another_set);
@@ -141,8 +135,7 @@ fn a_parent_that_is_no_directory_is_refused() {
     is_no_parent(|sandbox, path| link_to(sandbox, "nowhere", path));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn everything_in_the_way_is_named() {
     let sandbox = Sandbox::new();
     let entries = ["a", "b", "c", "d/e"].map(|path| entry("tasks_v1.bpf.o", path));
@@ -159,8 +152,7 @@ fn everything_in_the_way_is_named() {
 }
 
 /// Tools show the comment of a report and often nothing else, so it has the reason too.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_comment_says_what_it_is() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));
@@ -182,8 +174,7 @@ fn the_comment_says_what_it_is() {
     assert_eq!(comment("apply"), format!("nothing was changed: {both}"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_report_has_a_row_for_each_as_the_plan_has() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));

@@ -27,8 +27,7 @@ fn rows(sandbox: &Sandbox) -> [String; 5] {
     ]
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_others_are_carried_out() {
     let sandbox = Sandbox::new();
     let broken = broken(&sandbox);
@@ -52,8 +51,7 @@ fn the_others_are_carried_out() {
     assert_eq!(sandbox.first_line("good/a"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_pinned_for_those_that_fail_stays() {
     let sandbox = Sandbox::new();
     let all = ["a", "b", "gone/c", "d"].map(|path| entry("tasks_v1.bpf.o", path)).concat();
@@ -69,8 +67,7 @@ fn what_is_pinned_for_those_that_fail_stays() {
     assert_eq!(["a", "b", "gone/c"].map(|path| sandbox.first_line(path)), ["v2\n", "v1\n", "v1\n"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn plan_shows_as_much_as_can_be_known_without_loading() {
     let sandbox = Sandbox::new();
     let broken = broken(&sandbox);
@@ -84,8 +81,7 @@ fn plan_shows_as_much_as_can_be_known_without_loading() {
     assert_eq!(run.stdout.lines().collect::<Vec<_>>(), lines, "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_report_has_both() {
     let sandbox = Sandbox::new();
     let entries = entry("tasks_v1.bpf.o", "a") + &entry("gone.bpf.o", "b");
@@ -105,8 +101,7 @@ fn the_report_has_both() {
     assert!(errors.iter().all(|error| error["severity"] == "error"), "{errors:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_manifest_that_cannot_be_read_whole_is_refused() {
     let sandbox = Sandbox::new();
     let good = entry("tasks_v1.bpf.o", "a");
@@ -129,8 +124,7 @@ fn a_manifest_that_cannot_be_read_whole_is_refused() {
     sandbox.iterctl("apply --keep-going -f iters.toml").exits(65).says("--allow-empty");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_comes_later_is_waited_for_and_the_rest_pinned_meanwhile() {
     let sandbox = Sandbox::new();
     let entries = entry("tasks_v1.bpf.o", "a")
@@ -152,8 +146,7 @@ fn what_comes_later_is_waited_for_and_the_rest_pinned_meanwhile() {
     assert_eq!(run.stdout.lines().collect::<Vec<_>>(), lines, "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_never_comes_is_left_out() {
     let sandbox = Sandbox::new();
     let entries = entry("never.bpf.o", "a") + &entry("tasks_v1.bpf.o", "b");

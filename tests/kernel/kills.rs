@@ -131,8 +131,7 @@ fn next_random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn killed_at_any_moment() {
     let attempts = large();
     let kills = asked_for().unwrap_or(30);
@@ -160,8 +159,7 @@ fn killed_at_any_moment() {
     assert!(kills < 100 || halfway * 50 >= kills, "too few interrupt the changes: {tally:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn killed_at_any_call() {
     let attempts = large();
     let calls = strace::calls_from(&attempts.sandbox, "flock", APPLY);
@@ -187,8 +185,7 @@ fn killed_at_any_call() {
     assert!(tally.contains_key(&Reached::Some), "no kill interrupts the changes: {tally:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn killed_at_every_change() {
     let attempts = small();
     for call in CHANGING.into_iter().filter(|call| *call != "bpf") {

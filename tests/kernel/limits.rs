@@ -9,8 +9,7 @@ use rustix::mount::{MountFlags, mount_remount};
 use super::bpf;
 use super::sandbox::{ITERCTL, Sandbox, entry};
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn names_can_be_as_long_as_the_kernel_takes() {
     let sandbox = Sandbox::new();
     let longest = "n".repeat(255);
@@ -27,8 +26,7 @@ fn names_can_be_as_long_as_the_kernel_takes() {
     sandbox.iterctl("apply -f iters.toml").exits(65).says("a component of 256 bytes");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn names_that_are_not_utf_8_are_in_nobodys_way() {
     let sandbox = Sandbox::new();
     let odd = sandbox.bpffs().join(OsStr::from_bytes(b"odd\xff"));
@@ -44,8 +42,7 @@ fn names_that_are_not_utf_8_are_in_nobodys_way() {
     assert!(odd.join(OsStr::from_bytes(b"pin\xfe")).exists(), "it is not ours");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn few_descriptors_are_enough_for_many_pins() {
     let sandbox = Sandbox::new();
     let entries = |object: &str| -> String {
@@ -65,8 +62,7 @@ fn few_descriptors_are_enough_for_many_pins() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn many_objects_need_no_more_descriptors() {
     let sandbox = Sandbox::new();
     let entries: String = (0..100)
@@ -81,8 +77,7 @@ fn many_objects_need_no_more_descriptors() {
     assert_eq!(sandbox.paths().len(), 100);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_read_only_bpffs_is_told_and_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

@@ -19,8 +19,7 @@ fn various() -> Sandbox {
     sandbox
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn everything_that_is_pinned_is_in_the_table() {
     let sandbox = various();
     let run = sandbox.iterctl("list --bpffs bpf").exits(0);
@@ -55,8 +54,7 @@ fn everything_that_is_pinned_is_in_the_table() {
     assert_eq!(lines, expected, "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_json_has_all_that_is_known() {
     let sandbox = various();
     let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
@@ -85,8 +83,7 @@ fn the_json_has_all_that_is_known() {
     assert!(pins[2]["set"].is_null() && pins[2]["object"].is_null(), "nobody's stamp is on it");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn one_set_can_be_listed() {
     let sandbox = various();
     let paths = |arguments: &str| -> Vec<String> {
@@ -98,8 +95,7 @@ fn one_set_can_be_listed() {
     assert_eq!(paths("list --bpffs bpf --set other"), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_empty_bpffs_has_nothing_to_list() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl("list --bpffs bpf").exits(0);

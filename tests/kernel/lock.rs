@@ -26,8 +26,7 @@ fn give_back(root: &File) {
     flock(root, FlockOperation::Unlock).expect("this process has the lock");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_holds_the_lock_is_named() {
     let (sandbox, root) = locked();
     let holder = format!("process {} (", std::process::id());
@@ -40,16 +39,14 @@ fn who_holds_the_lock_is_named() {
     sandbox.iterctl("apply --lock-timeout 0 -f iters.toml").exits(0).plans(&["+ a  task"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn looking_needs_no_lock() {
     let (sandbox, _root) = locked();
     sandbox.iterctl("plan -f iters.toml").exits(0).plans(&["+ a  task"]);
     sandbox.iterctl("list --bpffs bpf").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn apply_waits_until_the_lock_is_given_back() {
     let (sandbox, root) = locked();
     let mut child = sandbox.start("apply --lock-timeout 600 -f iters.toml");
@@ -71,8 +68,7 @@ fn has_open(descriptors: &Path, file: &Path) -> bool {
     descriptors.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|open| open == file)
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn applies_beside_each_other_take_turns() {
     let sandbox = Sandbox::new();
     let sets = ["a", "b", "c", "d"];
@@ -89,8 +85,7 @@ fn applies_beside_each_other_take_turns() {
     assert_eq!(sandbox.paths()[0], "shared");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_a_killed_apply_has_left_is_removed() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -109,8 +104,7 @@ fn what_a_killed_apply_has_left_is_removed() {
     assert_eq!(sandbox.paths(), ["a"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_staging_directory_of_someone_else_is_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

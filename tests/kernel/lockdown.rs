@@ -23,8 +23,7 @@ fn mode() -> String {
     mode.to_owned()
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn iterators_that_read_through_btf_can_be_pinned() {
     let sandbox = Sandbox::new();
     let mode = mode();
@@ -35,8 +34,7 @@ fn iterators_that_read_through_btf_can_be_pinned() {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_helper_that_lockdown_takes_away_is_told() {
     let sandbox = Sandbox::new();
     let mode = mode();

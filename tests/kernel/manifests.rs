@@ -15,8 +15,7 @@ fn drop_ins() -> Sandbox {
     sandbox
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_directory_is_one_set() {
     let sandbox = drop_ins();
     let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
@@ -27,8 +26,7 @@ fn a_directory_is_one_set() {
     sandbox.iterctl("apply -f etc/observe.d/").exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_drop_in_that_is_deleted_takes_its_pins_with_it() {
     let sandbox = drop_ins();
     fs::remove_file(sandbox.file("etc/observe.d/10-one.toml")).expect("own folder");
@@ -39,8 +37,7 @@ fn a_drop_in_that_is_deleted_takes_its_pins_with_it() {
     assert_eq!(sandbox.paths(), ["two"], "an empty folder could be a mistake");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_files_of_a_directory_are_read_in_byte_order() {
     let sandbox = drop_ins();
     // In byte order capitals come first, and 100 before 20.
@@ -59,8 +56,7 @@ fn the_files_of_a_directory_are_read_in_byte_order() {
     assert!(first > places[0], "it is where the path was first used: {run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn standard_input_is_a_manifest() {
     let sandbox = Sandbox::new();
     let text = sandbox.with_bpffs(&entry("tasks_v1.bpf.o", "a"));
@@ -73,8 +69,7 @@ fn standard_input_is_a_manifest() {
     sandbox.iterctl("unpin --bpffs bpf --set piped").exits(0).plans(&["- a  asked for"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn several_files_are_one_manifest() {
     let sandbox = Sandbox::new();
     sandbox.manifest("one.toml", &("set = \"both\"\n".to_owned() + &entry("rodata.bpf.o", "one")));

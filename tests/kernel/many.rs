@@ -30,8 +30,7 @@ fn answers(run: Run, summary: (usize, usize, usize, usize)) {
     assert_eq!(found, summary, "{}", report["comment"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn ten_thousand_pins_are_made_left_replaced_and_unpinned() {
     const MANY: usize = 10_000;
     let sandbox = Sandbox::new();
@@ -51,8 +50,7 @@ fn ten_thousand_pins_are_made_left_replaced_and_unpinned() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn many_sets_keep_out_of_each_others_way() {
     let sets = std::env::var("ITERCTL_SETS")
         .ok()
@@ -86,8 +84,7 @@ fn many_sets_keep_out_of_each_others_way() {
     assert_eq!(after, before, "nobody else's");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn twenty_thousand_pins_of_others_are_left_alone() {
     const OTHERS: usize = 20_000;
     let sandbox = Sandbox::new();
@@ -125,8 +122,7 @@ fn path_of(length: usize) -> String {
     path
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn paths_can_be_as_long_as_the_kernel_takes() {
     let sandbox = Sandbox::new();
     // PATH_MAX without its NUL byte. With the bpffs before it, it is longer than the kernel takes.

@@ -21,8 +21,7 @@ fn is_refused(sandbox: &Sandbox, map: &str, reason: &str) {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_not_there_is_refused() {
     let sandbox = Sandbox::new();
     // The kernel's ids end at INT_MAX.
@@ -34,8 +33,7 @@ fn a_map_that_is_not_there_is_refused() {
     is_refused(&sandbox, &format!("pinned = \"{}\"", path.display()), &reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_name_of_several_maps_is_refused() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("twin");
@@ -47,8 +45,7 @@ fn a_name_of_several_maps_is_refused() {
     is_refused(&sandbox, &format!("name = \"{name}\""), &reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn one_pass_over_all_maps_finds_every_name() {
     let sandbox = Sandbox::new();
     let names = ["one", "two", "three"].map(bpf::unique_name);
@@ -69,8 +66,7 @@ fn one_pass_over_all_maps_finds_every_name() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pinned_path_with_something_else_is_refused() {
     let sandbox = Sandbox::new();
     let pin = |path: &str| sandbox.pin(path).display().to_string();
@@ -82,8 +78,7 @@ fn a_pinned_path_with_something_else_is_refused() {
     is_refused(&sandbox, "pinned = \"iter\"", &reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_path_that_is_no_pin_is_refused_without_a_riddle() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.pin("directory")).expect("nothing is there");
@@ -109,16 +104,14 @@ fn does_not_attach(object: &str, map: &libbpf_rs::MapHandle, reason: &str) {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn values_smaller_than_the_program_reads_are_told() {
     let map = bpf::hash_map("narrow");
     let reason = format!("map {} has smaller keys or values than the program reads", bpf::id(&map));
     does_not_attach("elem_wide.bpf.o", &map, &reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_wrong_type_is_told() {
     let map = bpf::hash_map("no_sockets");
     let reason = format!(
@@ -128,8 +121,7 @@ fn a_map_of_the_wrong_type_is_told() {
     does_not_attach("sockmap.bpf.o", &map, &reason);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_sockmap_is_walked() {
     let sandbox = Sandbox::new();
     let map = bpf::map(MapType::Sockmap, "sockets", 4);
@@ -142,8 +134,7 @@ fn a_sockmap_is_walked() {
     assert!(output.lines().all(|line| line.ends_with(" empty")), "{output}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_the_object_wants_pinned_is_never_made() {
     let sandbox = Sandbox::new();
     let entries = entry("pinned_map.bpf.o", "x") + &entry("tasks_v1.bpf.o", "y");
@@ -155,8 +146,7 @@ fn a_map_that_the_object_wants_pinned_is_never_made() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_the_object_wants_pinned_is_used() {
     let sandbox = Sandbox::new();
     let mut map = bpf::map(MapType::Array, "readings", 8);

@@ -40,16 +40,14 @@ fn has(sandbox: &Sandbox, path: &str, filled: u32, counted: u32) {
     assert_eq!((of("filled"), of("counted")), (filled.into(), counted.into()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_left_open_gets_a_size() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "filled = 5", &["+ x  task"]);
     has(&sandbox, "x", 5, 2);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_size_replaces_the_pin_in_one_step() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "filled = 5", &["+ x  task"]);
@@ -69,8 +67,7 @@ fn another_size_replaces_the_pin_in_one_step() {
     has(&sandbox, "x", 9, 2);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn programs_are_told_what_kind_of_a_change_it_is() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "filled = 5", &["+ x  task"]);
@@ -81,8 +78,7 @@ fn programs_are_told_what_kind_of_a_change_it_is() {
     assert_eq!(kinds, ["max-entries-changed"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn generated_loaders_make_maps_of_these_sizes() {
     needs(Feature::Loader);
     needs(Feature::KernelCore);
@@ -94,8 +90,7 @@ fn generated_loaders_make_maps_of_these_sizes() {
     has(&sandbox, "x", 5, 4);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn entries_share_a_program_where_the_sizes_are_the_same() {
     let sandbox = Sandbox::new();
     let sized = |path: &str, size: u32| {
@@ -115,8 +110,7 @@ fn entries_share_a_program_where_the_sizes_are_the_same() {
     has(&sandbox, "d", 6, 2);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn without_its_size_the_pin_that_is_there_stays() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "filled = 5", &["+ x  task"]);
@@ -130,8 +124,7 @@ fn without_its_size_the_pin_that_is_there_stays() {
     has(&sandbox, "x", 5, 2);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_walked_has_its_size() {
     let sandbox = Sandbox::new();
     let name = "a_map_with_a_long_name";
@@ -141,8 +134,7 @@ fn a_map_that_is_walked_has_its_size() {
     assert_eq!(sandbox.read("x"), "0 1\n1 1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_size_that_the_kernel_does_not_take_changes_nothing() {
     let sandbox = Sandbox::new();
     sizes(&sandbox, "filled = 4294967295");

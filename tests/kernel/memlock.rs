@@ -5,16 +5,14 @@ use iterctl_core::feature::Feature;
 use super::needs::has;
 use super::sandbox::{ITERCTL, Sandbox, entry};
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_limit_is_raised_where_it_counts() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     sandbox.run("prlimit", &format!("--memlock=0 {ITERCTL} apply -f iters.toml")).exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn where_it_counts_and_may_not_be_raised_that_is_told() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

@@ -35,16 +35,14 @@ fn is_unavailable(folder: &str, reason: &str) {
     sandbox.iterctl("check -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn no_bpffs_is_unavailable() {
     is_unavailable("plain", "PATH is not a bpffs");
     is_unavailable("missing", "there is no PATH");
     is_unavailable("iters.toml", "PATH is not a bpffs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn mount_mounts_a_private_bpffs_where_there_is_none() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.file("new")).expect("own folder");
@@ -62,8 +60,7 @@ fn mount_mounts_a_private_bpffs_where_there_is_none() {
     assert_eq!(tree_of(&path), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn mount_never_hides_files() {
     let sandbox = Sandbox::new();
     sandbox.write("full/precious", "kept\n");
@@ -73,8 +70,7 @@ fn mount_never_hides_files() {
     assert_eq!(fs::read_to_string(sandbox.file("full/precious")).expect("it is there"), "kept\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn mount_makes_no_folder() {
     let sandbox = Sandbox::new();
     manifest_for(&sandbox, "missing");
@@ -82,8 +78,7 @@ fn mount_makes_no_folder() {
     assert!(!sandbox.file("missing").exists());
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_file_system_below_the_bpffs_is_not_entered() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.pin("x")).expect("nothing is there");
@@ -95,8 +90,7 @@ fn another_file_system_below_the_bpffs_is_not_entered() {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_dot_in_the_name_is_invalid_before_the_kernel_is_asked() {
     let sandbox = Sandbox::new();
     for path in ["observe/tcp.v4", "obs.erve/tcp", "..", "a/../b"] {

@@ -50,8 +50,7 @@ fn cgroup_keys(path: &Path, order: &str) -> String {
     format!("cgroup = {{ path = \"{}\", order = \"{order}\" }}", path.display())
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn one_process_is_walked() {
     needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
@@ -61,8 +60,7 @@ fn one_process_is_walked() {
     assert_eq!(sandbox.number("x", "pid"), pid);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_thread_of_a_process_is_walked() {
     needs(Feature::TaskParameters);
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
@@ -74,8 +72,7 @@ fn every_thread_of_a_process_is_walked() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn one_thread_is_walked() {
     needs(Feature::TaskParameters);
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
@@ -86,8 +83,7 @@ fn one_thread_is_walked() {
     assert_eq!(sandbox.number("x", "tid"), tid);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_thread_is_no_process() {
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
     let tid = thread.tid();
@@ -95,8 +91,7 @@ fn a_thread_is_no_process() {
     is_refused(&sandbox, TASK, &format!("task.pid = {tid}"), &text);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_task_that_is_not_there_is_refused() {
     needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
@@ -109,8 +104,7 @@ fn a_task_that_is_not_there_is_refused() {
     assert_eq!(sandbox.read("x"), tasks(&[pid]));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_task_that_has_ended_stays_in_sync_and_prints_nothing() {
     needs(Feature::TaskParameters);
     let (sandbox, process) = (Sandbox::new(), Process::start());
@@ -121,8 +115,7 @@ fn a_task_that_has_ended_stays_in_sync_and_prints_nothing() {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_task_is_drift() {
     needs(Feature::TaskParameters);
     let (sandbox, process, other) = (Sandbox::new(), Process::start(), Process::start());
@@ -168,32 +161,27 @@ fn walks(order: &str, expected: &[&str]) {
     assert_eq!(sandbox.read("x"), expected);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_itself_is_walked() {
     walks("self-only", &["child"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn descendants_are_walked_after_their_parents() {
     walks("descendants-pre", &["child", "child/grandchild"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn descendants_are_walked_before_their_parents() {
     walks("descendants-post", &["child/grandchild", "child"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn ancestors_are_walked_up_to_the_root() {
     walks("ancestors-up", &["child", "", ".."]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn children_are_walked_or_the_kernel_says_that_it_does_not_have_them() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -217,8 +205,7 @@ fn children_are_walked_or_the_kernel_says_that_it_does_not_have_them() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_order_is_drift() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -230,8 +217,7 @@ fn another_order_is_drift() {
     applies(&sandbox, CGROUP, &cgroup_keys(&path, "ancestors-up"), &line);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_that_was_made_again_is_drift() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -249,8 +235,7 @@ fn a_cgroup_that_was_made_again_is_drift() {
     assert_eq!(sandbox.read("x"), format!("cgroup\n{after}\n"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_that_is_not_there_is_refused() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();

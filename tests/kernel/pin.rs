@@ -46,8 +46,7 @@ fn is_wrong(words: &str, status: i32, text: &str) {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_map_is_said_in_bpftools_words() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("walked");
@@ -64,8 +63,7 @@ fn the_map_is_said_in_bpftools_words() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_objects_own_is_walked() {
     let sandbox = Sandbox::new();
     let words = "own_map_used.bpf.o x map own a_map_with_a_long_name";
@@ -73,8 +71,7 @@ fn a_map_of_the_objects_own_is_walked() {
     assert_eq!(sandbox.read("x"), "0 1\n1 1\n2 1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn other_words_are_a_usage_error() {
     let kinds = "is not `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`";
     for words in ["map", "map id", "map id x", "map id 4294967296", "map at x", "maps id 1"] {
@@ -91,8 +88,7 @@ fn other_words_are_a_usage_error() {
     is_wrong("reuse.bpf.o x --max-entries seen=0", 64, is_not);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_wrong_with_the_entry_is_told_in_its_words() {
     is_wrong("target_cgroup.bpf.o x --cgroup 1 --order up", 65, "unknown order `up`");
     is_wrong("globals.bpf.o x --global u8=256", 65, "error: `--global u8=256`: too small");
@@ -107,8 +103,7 @@ fn what_is_wrong_with_the_entry_is_told_in_its_words() {
     is_wrong("tasks_v1.bpf.o x --set a/b", 65, "error: `a/b` is not a set name");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn several_iterators_are_listed() {
     let all = "`dump_task` (task), `dump_file` (task_file), `dump_map` (bpf_map)";
     is_wrong("many.bpf.o x", 65, all);
@@ -116,8 +111,7 @@ fn several_iterators_are_listed() {
     pins(&sandbox, "many.bpf.o x --program dump_file", "+ x  task_file");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_task_or_a_thread_is_walked() {
     needs(Feature::TaskParameters);
     let (sandbox, process, thread) = (Sandbox::new(), Process::start(), Thread::start());
@@ -130,8 +124,7 @@ fn a_task_or_a_thread_is_walked() {
     assert_eq!(sandbox.read("tid"), format!("task\n{tid}\n"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_is_walked() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -150,8 +143,7 @@ fn a_cgroup_is_walked() {
     assert_eq!(sandbox.read("id"), format!("cgroup\n{id}\n{}\n", cgroup.id("child")));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn globals_are_toml_or_else_text() {
     let sandbox = Sandbox::new();
     let globals =
@@ -166,8 +158,7 @@ fn globals_are_toml_or_else_text() {
     pin(&sandbox, "globals.bpf.o x").exits(0).plans(&["~ x  globals changed"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn text_does_not_get_out_of_its_value() {
     let sandbox = Sandbox::new();
     for (path, text) in [("a", "x\"},mode=\"0444"), ("b", "'}#"), ("c", "\\\"\\"), ("d", "a=b=c")] {
@@ -178,8 +169,7 @@ fn text_does_not_get_out_of_its_value() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn existing_maps_are_reused() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("reused");
@@ -198,8 +188,7 @@ fn existing_maps_are_reused() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn maps_are_given_sizes() {
     let sandbox = Sandbox::new();
     let words = "open_size.bpf.o x --max-entries filled=5 --max-entries counted=3";
@@ -211,8 +200,7 @@ fn maps_are_given_sizes() {
     assert_eq!(sandbox.read("x"), "filled 5\ncounted 2\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn mode_owner_group_and_the_mode_of_directories() {
     let sandbox = Sandbox::new();
     let flags = "--mode 0440 --owner 12 --group 34 --dir-mode 0750";
@@ -228,8 +216,7 @@ fn mode_owner_group_and_the_mode_of_directories() {
     ]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_path_is_absolute_or_relative_to_the_bpffs() {
     let sandbox = Sandbox::new();
     pins(&sandbox, "rodata.bpf.o a/b", "+ a/b  task");
@@ -241,8 +228,7 @@ fn the_path_is_absolute_or_relative_to_the_bpffs() {
     pin(&sandbox, &format!("{object} a/b")).exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_object_replaces_its_own_pin() {
     let sandbox = Sandbox::new();
     pins(&sandbox, "tasks_v1.bpf.o x", "+ x  task");
@@ -250,8 +236,7 @@ fn another_object_replaces_its_own_pin() {
     assert_eq!(sandbox.first_line("x"), "v2\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn other_pins_of_the_set_stay() {
     let sandbox = Sandbox::new();
     pins(&sandbox, "rodata.bpf.o a/one", "+ a/one  task");
@@ -264,8 +249,7 @@ fn other_pins_of_the_set_stay() {
         .plans(&["- a/one  asked for", "- a/two  asked for"].map(str::to_owned));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_foreign_is_refused_unless_it_is_adopted() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", "theirs");
@@ -284,8 +268,7 @@ fn what_is_foreign_is_refused_unless_it_is_adopted() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_set_is_named() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rodata.bpf.o", "a"));

@@ -35,8 +35,7 @@ fn check(sandbox: &Sandbox, status: i32, expected: &str, place: (u64, u64)) {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_loaded_is_shown_at_its_object() {
     let sandbox = Sandbox::new();
     // Both are of one program, which fails once.
@@ -54,8 +53,7 @@ note: nothing was changed
     check(&sandbox, 69, expected, (7, 7));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_error_has_its_own_place() {
     let sandbox = Sandbox::new();
     let missing = entry_with("target_task.bpf.o", "y", "task = { pid = 4194305 }");
@@ -79,8 +77,7 @@ note: nothing was changed
     check(&sandbox, 1, expected, (7, 7));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_does_not_fit_is_shown_where_it_is_named() {
     let sandbox = Sandbox::new();
     let id = bpf::id(&bpf::pinned_hash_map(&sandbox.pin("seen"), (1, 1)));
@@ -121,8 +118,7 @@ note: nothing was changed
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_pinned_is_shown_at_its_path() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "x", "owner = \"12\""));
@@ -141,8 +137,7 @@ error: failed to pin `x`
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn entries_that_are_left_out_have_their_places_too() {
     let sandbox = Sandbox::new();
     let small = bpf::map(MapType::Hash, "narrow", 4);
@@ -163,8 +158,7 @@ fn entries_that_are_left_out_have_their_places_too() {
     assert_eq!(lines, [7, 13], "{report}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn arguments_have_no_place_in_a_manifest() {
     let sandbox = Sandbox::new();
     let pin = |words: &str| format!("pin --bpffs {} {words}", sandbox.bpffs().display());

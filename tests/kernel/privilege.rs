@@ -51,30 +51,26 @@ fn is_not_permitted(sandbox: &Sandbox) {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_nobody_may_open_is_not_permitted() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "", 0o700);
     is_not_permitted(&sandbox);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_directory_that_nobody_may_open_is_not_permitted() {
     is_not_permitted(&with_a_pin());
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_nobody_may_open_is_not_permitted() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
     is_not_permitted(&sandbox);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_stamp_that_nobody_may_read_is_not_guessed() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
@@ -82,8 +78,7 @@ fn a_stamp_that_nobody_may_read_is_not_guessed() {
     is_not_permitted(&sandbox);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn loading_is_not_permitted_and_leaves_nothing() {
     let sandbox = with_a_pin();
     sandbox.iterctl("unpin -f iters.toml").exits(0);
@@ -93,8 +88,7 @@ fn loading_is_not_permitted_and_leaves_nothing() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_stamp_that_could_not_be_read_again_is_not_left_behind() {
     let sandbox = with_a_pin();
     let without = |arguments: &str| {
@@ -107,8 +101,7 @@ fn a_stamp_that_could_not_be_read_again_is_not_left_behind() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn mounting_is_not_permitted() {
     let sandbox = with_a_pin();
     fs::create_dir(sandbox.file("plain")).expect("own folder");
@@ -118,15 +111,13 @@ fn mounting_is_not_permitted() {
     as_nobody(&sandbox, "apply --mount -f plain.toml").exits(77).says("failed to mount a bpffs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn checking_needs_no_privilege() {
     let run = as_nobody(&with_a_pin(), "check -f iters.toml").exits(0);
     assert_eq!(run.stdout, "set iters: 1 iterator, no faults\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn whom_the_pin_lets_in_can_read_it() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
@@ -143,8 +134,7 @@ fn without_override(sandbox: &Sandbox) -> Run {
     sandbox.run("setpriv", &format!("{bounded} {ITERCTL} apply -f iters.toml"))
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_could_not_be_opened_again_is_not_made() {
     let sandbox = Sandbox::new();
     let closed = entry_with("tasks_v1.bpf.o", "closed", "mode = '0440'");
@@ -154,8 +144,7 @@ fn a_pin_that_could_not_be_opened_again_is_not_made() {
     sandbox.iterctl("apply -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_mode_with_which_a_pin_could_not_be_opened_again_is_taken_back() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

@@ -65,8 +65,7 @@ fn pin_foreign(sandbox: &Sandbox, path: &str) {
     bpf::pin_foreign(sandbox, "many.bpf.o", path);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_comes_to_a_new_path_is_not_overwritten() {
     // A pin that is put back has the inode that it had.
     needs(Feature::Exchange);
@@ -82,8 +81,7 @@ fn what_comes_to_a_new_path_is_not_overwritten() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_others_have_replaced_is_put_back() {
     let replaced = "somebody else has replaced it since it was looked at";
     for path in ["have", "old/goes"] {
@@ -100,8 +98,7 @@ fn a_pin_that_others_have_replaced_is_put_back() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_has_become_no_pin_is_put_back() {
     let reason = "has come there since it was looked at";
     for path in ["have", "old/goes"] {
@@ -119,8 +116,7 @@ fn a_pin_that_has_become_no_pin_is_put_back() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_is_gone_is_told() {
     for path in ["have", "old/goes"] {
         let reason = format!("`{path}` has gone since it was looked at");
@@ -128,8 +124,7 @@ fn a_pin_that_is_gone_is_told() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_comes_into_a_directory_that_is_to_go_stays() {
     let sandbox = about_to_change();
     let (run, theirs) = apply_while(&sandbox, || pin_foreign(&sandbox, "old/theirs"));
@@ -141,8 +136,7 @@ fn what_comes_into_a_directory_that_is_to_go_stays() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_parent_that_others_have_made_is_used_and_stays_theirs() {
     let sandbox = about_to_change();
     let make = || fs::create_dir(sandbox.pin("new")).expect("nothing is there");
@@ -177,8 +171,7 @@ fn names(directory: &Path) -> Vec<OsString> {
     entries.map(|entry| entry.expect("it can be read").file_name()).collect()
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
     // A pin that is put back has the inode that it had.
     needs(Feature::Exchange);
@@ -201,8 +194,7 @@ fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
     });
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_others_change_before_the_last_look_is_told() {
     // Otherwise there is a rename more.
     needs(Feature::Exchange);
@@ -217,8 +209,7 @@ fn what_others_change_before_the_last_look_is_told() {
     assert_eq!(sandbox.paths(), ["have", "old", "old/goes"], "all is undone, as far as it is ours");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_that_comes_to_a_set_while_it_is_unpinned_is_told() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "have"));
@@ -234,8 +225,7 @@ fn a_pin_that_comes_to_a_set_while_it_is_unpinned_is_told() {
     assert_eq!(sandbox.tree(), before, "all is undone");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_object_that_was_hashed_is_the_one_that_is_loaded() {
     let sandbox = about_to_change();
     let (run, _) = apply_while(&sandbox, || sandbox.copy("tasks_v1.bpf.o", "tasks_v2.bpf.o"));
@@ -244,8 +234,7 @@ fn the_object_that_was_hashed_is_the_one_that_is_loaded() {
     sandbox.iterctl("plan -f iters.toml").exits(0).plans(&["~ have  object changed"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_was_hashed_is_what_is_loaded() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a"));

@@ -25,8 +25,7 @@ fn prints(run: Run, output: &str) {
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (output, ""));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_is_read_by_every_name_of_it() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
@@ -36,8 +35,7 @@ fn a_pin_is_read_by_every_name_of_it() {
     prints(sandbox.iterctl("read bpf/marker"), "marker 1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_is_run_once_and_leaves_nothing() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("once");
@@ -57,8 +55,7 @@ fn an_object_is_run_once_and_leaves_nothing() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_is_given_whatever_an_entry_is() {
     needs(Feature::TaskParameters);
     needs(target("cgroup"));
@@ -84,8 +81,7 @@ fn an_object_is_given_whatever_an_entry_is() {
     assert_eq!(sandbox.paths(), ["map"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_is_given_nothing() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
@@ -95,8 +91,7 @@ fn a_pin_is_given_nothing() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn json_is_one_document_with_the_output() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
@@ -109,8 +104,7 @@ fn json_is_one_document_with_the_output() {
     assert_eq!(report["diagnostics"][0]["severity"], "error", "{report}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_closed_pipe_ends_quietly() {
     let sandbox = Sandbox::new();
     // 16 KiB for each: more than a pipe holds, so that it must wait for the reader.
@@ -128,8 +122,7 @@ fn a_closed_pipe_ends_quietly() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pipe_that_is_closed_at_once_ends_quietly() {
     let sandbox = Sandbox::new();
     let _maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
@@ -159,8 +152,7 @@ fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
     (run, shown)
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn silence_is_told_on_a_terminal_alone() {
     const NOTE: &str = "note: the iterator printed nothing\n";
     let sandbox = Sandbox::new();
@@ -182,8 +174,7 @@ fn silence_is_told_on_a_terminal_alone() {
     assert_eq!((shown.as_str(), run.exits(0).stderr.as_str()), ("1 5\r\n", ""));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn all_of_a_large_output_is_read() {
     let sandbox = Sandbox::new();
     let maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
@@ -197,8 +188,7 @@ fn all_of_a_large_output_is_read() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn after_a_million_silent_elements_it_reads_on() {
     const ELEMENTS: u32 = 1_500_000;
     let sandbox = Sandbox::new();
@@ -228,8 +218,7 @@ fn pin_returns_one(sandbox: &Sandbox, program: &str) {
     sandbox.iterctl(&format!("pin --bpffs {} {what}", sandbox.bpffs().display())).exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_returns_one_for_ever_is_told() {
     const ERROR: &str = "error: failed to read the iterator to its end\n  \
         caused by: the program returns 1 for the same element again and again\n  \
@@ -249,8 +238,7 @@ fn a_program_that_returns_one_for_ever_is_told() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_returns_one_for_a_while_is_read_to_its_end() {
     let sandbox = Sandbox::new();
     for program in ["for_a_while", "after_the_last"] {
@@ -261,8 +249,7 @@ fn a_program_that_returns_one_for_a_while_is_read_to_its_end() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_iterator_that_returns_one_ends_there() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -273,8 +260,7 @@ fn a_cgroup_iterator_that_returns_one_ends_there() {
     prints(read(&sandbox, &words), &format!("{}\n", cgroup.id("")));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_element_that_is_too_large_is_explained() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "huge_element.bpf.o", "huge");
@@ -289,8 +275,7 @@ fn an_element_that_is_too_large_is_explained() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -311,8 +296,7 @@ fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_read_is_told() {
     let sandbox = Sandbox::new();
     read(&sandbox, "missing").exits(1).says("failed to open ").says("No such file or directory");

@@ -28,8 +28,7 @@ fn fails_whole(sandbox: &Sandbox, status: i32) -> Run {
     run.says("nothing was changed")
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_the_verifier_rejects_spoils_nothing() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &entry("rejected.bpf.o", "bad"));
@@ -41,8 +40,7 @@ fn a_program_that_the_verifier_rejects_spoils_nothing() {
         .says("hint: a pointer in the context may be NULL");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_whole_log_of_the_verifier_is_for_debug() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rejected.bpf.o", "bad"));
@@ -53,8 +51,7 @@ fn the_whole_log_of_the_verifier_is_for_debug() {
     assert!(!few.stderr.contains(last) && all.stderr.contains(last), "{few}\n{all}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_failure_is_told() {
     let sandbox = Sandbox::new();
     sandbox.copy("rejected.bpf.o", "other.bpf.o");
@@ -71,8 +68,7 @@ fn every_failure_is_told() {
         .says(&small);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_failures_are_in_the_json_too() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &entry("rejected.bpf.o", "bad"));
@@ -83,24 +79,21 @@ fn the_failures_are_in_the_json_too() {
     assert!(error["causes"].to_string().contains("ptr_or_null_"), "{error}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_target_that_the_kernel_does_not_have_is_unavailable() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &entry("future.bpf.o", "future"));
     fails_whole(&sandbox, 69).says("this kernel has no target `no_such_target`");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_failure_that_is_no_missing_feature_counts_more() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &(entry("future.bpf.o", "future") + &entry("rejected.bpf.o", "bad")));
     fails_whole(&sandbox, 1).says("no_such_target").says("the verifier rejected it");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_sibling_that_cannot_be_loaded_does_not_matter() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("sibling.bpf.o", "tasks"));
@@ -108,8 +101,7 @@ fn a_sibling_that_cannot_be_loaded_does_not_matter() {
     assert!(sandbox.read("tasks").lines().any(|pid| pid == std::process::id().to_string()));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_without_an_iterator_is_invalid() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &entry("none.bpf.o", "none"));

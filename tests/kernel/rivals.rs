@@ -27,8 +27,7 @@ fn whole(set: &str, numbers: [usize; 5]) -> Vec<String> {
     paths
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_last_of_a_set_wins_whole_and_sets_never_mix() {
     let rounds = std::env::var("ITERCTL_ROUNDS")
         .ok()

@@ -67,8 +67,7 @@ impl Named {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_map_of_an_owner_that_starts_again_is_walked() {
     let (named, old) = Named::walking("again");
     let first = bpf::id(&old);
@@ -80,8 +79,7 @@ fn the_map_of_an_owner_that_starts_again_is_walked() {
     assert_eq!(named.sandbox.read("x"), "2 20\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_map_of_an_owner_that_starts_again_is_given() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("regiven");
@@ -103,8 +101,7 @@ fn the_map_of_an_owner_that_starts_again_is_given() {
     assert_eq!(named.sandbox.read("x"), "seen 100\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_its_living_owner_keeps_counts() {
     let (named, old) = Named::walking("alive");
     let new = named.map((2, 20));
@@ -115,8 +112,7 @@ fn a_map_that_its_living_owner_keeps_counts() {
     assert_eq!(named.sandbox.read("x"), "1 10\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_its_owner_has_pinned_counts() {
     // Also on another bpffs than the manifest's.
     for pin in ["bpf/owners/conns", "its own/conns"] {
@@ -134,8 +130,7 @@ fn a_map_that_its_owner_has_pinned_counts() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_a_program_of_its_owner_uses_counts() {
     let sandbox = Sandbox::new();
     let named = Named { sandbox, name: bpf::unique_name("used") };
@@ -164,8 +159,7 @@ fn a_map_that_a_program_of_its_owner_uses_counts() {
     named.follows(&format!("map changed: {first} -> {}", bpf::id(&new)));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_an_iterator_of_someone_else_walks_counts() {
     let (named, old) = Named::walking("walked");
     let first = bpf::id(&old);
@@ -179,8 +173,7 @@ fn a_map_that_an_iterator_of_someone_else_walks_counts() {
     named.follows(&format!("map changed: {first} -> {}", bpf::id(&new)));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_is_an_element_of_another_map_counts() {
     let (named, old) = Named::walking("inner");
     let opts = libbpf_sys::bpf_map_create_opts {
@@ -200,8 +193,7 @@ fn a_map_that_is_an_element_of_another_map_counts() {
     named.follows(&format!("map changed: {first} -> {}", bpf::id(&new)));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn two_sets_that_walk_one_map_both_follow() {
     let (named, old) = Named::walking("shared");
     named.sandbox.manifest("other.toml", &named.entry("y"));
@@ -217,8 +209,7 @@ fn two_sets_that_walk_one_map_both_follow() {
     named.follows(&format!("map changed: {first} -> {}", bpf::id(&new)));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_container_sees_what_counts_too() {
     let (named, old) = Named::walking("inside");
     let first = bpf::id(&old);
@@ -233,8 +224,7 @@ fn a_container_sees_what_counts_too() {
     plan(0, format!("~ x  map changed: {first} -> {second}"));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_counted_is_not_guessed() {
     let (named, old) = Named::walking("unseen");
     drop(old);

@@ -29,8 +29,7 @@ fn leaves_the_other_alone(sandbox: &Sandbox, arguments: &str, left: &[&str]) {
     sandbox.iterctl("plan --detailed-exitcode -f b.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_set_that_shrinks_leaves_the_other_alone() {
     let sandbox = two_sets();
     sandbox.manifest("a.toml", &entry("tasks_v2.bpf.o", "own_a"));
@@ -38,8 +37,7 @@ fn a_set_that_shrinks_leaves_the_other_alone() {
     leaves_the_other_alone(&sandbox, "apply -f a.toml", &left);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_set_that_is_unpinned_leaves_the_other_alone() {
     let left = ["own_b", "shared", "shared/pin_of_b"];
     leaves_the_other_alone(&two_sets(), "unpin --bpffs bpf --set a", &left);
@@ -49,8 +47,7 @@ fn a_set_that_is_unpinned_leaves_the_other_alone() {
     leaves_the_other_alone(&sandbox, "apply --allow-empty -f a.toml", &left);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn two_sets_can_have_pins_of_one_object() {
     let sandbox = two_sets();
     let programs = ["own_a", "own_b"].map(|path| sandbox.number(path, "prog_id"));
@@ -67,8 +64,7 @@ fn same_file_name(text: &str) -> Sandbox {
     sandbox
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn two_manifests_with_the_same_file_name_are_told_apart() {
     let sandbox = same_file_name("");
     let before = sandbox.tree();
@@ -89,8 +85,7 @@ fn two_manifests_with_the_same_file_name_are_told_apart() {
     sandbox.iterctl("apply -f one/iters.toml").exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_name_for_the_set_keeps_both_manifests_pins() {
     let sandbox = same_file_name("");
     sandbox.iterctl("apply --set two -f two/iters.toml").exits(0).plans(&["+ two  task"]);
@@ -101,8 +96,7 @@ fn another_name_for_the_set_keeps_both_manifests_pins() {
     sandbox.iterctl("apply -f one/iters.toml").exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_same_name_written_down_is_the_same_set() {
     let lines = ["- one  no longer listed", "+ two  task"];
     let sandbox = same_file_name("");

@@ -149,39 +149,33 @@ fn loads(object: &str, others: &'static [&'static str]) {
     assert_eq!(others.iter().find(made), None, "{calls:#?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn operations_of_the_kernel_need_not_be_there() {
     loads("beside_struct_ops.bpf.o", &["halving"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn operations_that_stand_first_need_not_be_there() {
     loads("behind_struct_ops.bpf.o", &["ticking"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_arena_need_not_be_there() {
     loads("beside_arena.bpf.o", &["pages"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn maps_that_cannot_be_made_need_not_be_there() {
     loads("beside_maps.bpf.o", &["sized_later", "of_tomorrow", "settings", "packet_steps"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn externs_that_no_kernel_has_need_not_be_there() {
     loads("beside_externs.bpf.o", &[]);
 }
 
 /// The function that the kernel calls where the program throws is loaded with it, and what that uses is there.
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_called_where_a_program_throws_comes_along() {
     let btf = Btf::from_vmlinux().expect("every kernel of the tests has BTF");
     if btf.type_by_name::<Func<'_>>("bpf_throw").is_none() {

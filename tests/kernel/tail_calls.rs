@@ -25,8 +25,7 @@ fn kept(sandbox: &Sandbox) -> Vec<String> {
     paths.filter(|path| path.starts_with("iterctl-kept-") && path.contains('/')).collect()
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_called_is_loaded_and_stays() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &(entry("a") + &entry("b")));
@@ -47,8 +46,7 @@ fn what_is_called_is_loaded_and_stays() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_new_object_has_a_map_of_its_own() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("x"));
@@ -63,8 +61,7 @@ fn a_new_object_has_a_map_of_its_own() {
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_that_is_run_once_calls_too() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl("read --bpffs bpf tail_call.bpf.o --program dump").exits(0);
@@ -73,8 +70,7 @@ fn an_object_that_is_run_once_calls_too() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_is_kept_where_nothing_is_pinned() {
     let sandbox = Sandbox::new();
     let broken = entry_with("rejected.bpf.o", "y", "");
@@ -85,8 +81,7 @@ fn nothing_is_kept_where_nothing_is_pinned() {
     prints(&sandbox, "x");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_a_killed_apply_has_kept_goes_with_the_next() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("x"));
@@ -111,8 +106,7 @@ fn what_a_killed_apply_has_kept_goes_with_the_next() {
     prints(&sandbox, "y");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_another_user_has_made_is_left_alone() {
     const NOBODY: u32 = 65534;
     let sandbox = Sandbox::new();
@@ -133,8 +127,7 @@ fn slots(sandbox: &Sandbox, map: &str) -> String {
     sandbox.run("bpftool", &format!("-j map dump id {map}")).exits(0).stdout
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_slots_of_an_existing_map_are_its_owners() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("owner"));

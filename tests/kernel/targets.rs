@@ -169,8 +169,7 @@ macro_rules! pinned_and_read {
     ($($name:ident)*) => {
         mod is_pinned_and_read {
             $(
-                #[test]
-                #[ignore = "needs root: make test runs it"]
+                #[kernel_test]
                 fn $name() {
                     super::is_pinned_and_read(stringify!($name));
                 }
@@ -189,8 +188,7 @@ pinned_and_read! {
     unix bpf_link ksym cgroup kmem_cache dmabuf
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn every_target_in_one_manifest() {
     let world = world();
     let sandbox = &world.sandbox;
@@ -242,21 +240,18 @@ fn only_the_iterator_is_loaded(object: &str, others: &[&str]) {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn programs_of_other_kinds_are_not_loaded() {
     let others = ["on_entry", "on_exit", "on_kprobe", "on_packet"];
     only_the_iterator_is_loaded("mixed.bpf.o", &others);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_program_that_no_kernel_loads_is_not_loaded() {
     only_the_iterator_is_loaded("sibling.bpf.o", &["unloadable"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_sleepable_iterator_is_loaded() {
     needs(Feature::Sleepable);
     only_the_iterator_is_loaded("sleepable.bpf.o", &[]);
@@ -272,14 +267,12 @@ fn is_read_without(object: &str) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_without_core_is_read() {
     is_read_without("no_core.bpf.o");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_without_btf_is_read() {
     is_read_without("no_btf.bpf.o");
 }

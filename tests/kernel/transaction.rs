@@ -8,8 +8,7 @@ use super::needs::needs;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_taken_back_is_told_and_kept() {
     // Where names cannot be exchanged, a pin is put back by another call.
     needs(Feature::Exchange);
@@ -36,8 +35,7 @@ fn what_cannot_be_taken_back_is_told_and_kept() {
     assert_eq!(sandbox.first_line("changes"), "v2\n", "the pin is never missing");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_answer_that_cannot_be_printed_does_not_undo_the_work() {
     let attempts = small();
     let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
@@ -50,8 +48,7 @@ fn an_answer_that_cannot_be_printed_does_not_undo_the_work() {
 const NO_EXCHANGE: &str =
     "-e trace=renameat,renameat2,openat2 -e inject=renameat2:error=EINVAL:when=4";
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_is_replaced_where_names_cannot_be_exchanged() {
     let attempts = small();
     let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
@@ -63,8 +60,7 @@ fn a_pin_is_replaced_where_names_cannot_be_exchanged() {
     sandbox.iterctl(&format!("{APPLY} --lock-timeout 0")).exits(0).plans::<&str>(&[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_pin_is_put_back_where_names_cannot_be_exchanged() {
     let attempts = small();
     let (sandbox, [before, _]) = (&attempts.sandbox, attempts.paths());
@@ -88,8 +84,7 @@ fn a_pin_is_put_back_where_names_cannot_be_exchanged() {
     assert!(undone > 1, "it was tried");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b", "dir-mode = \"0751\""));
@@ -117,8 +112,7 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     assert_eq!(calls, [2, 0, 1, 2]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_staging_directory_that_is_left_is_told() {
     let attempts = small();
     let before = attempts.sandbox.paths();
@@ -135,8 +129,7 @@ fn a_staging_directory_that_is_left_is_told() {
     assert_eq!(attempts.sandbox.paths(), attempts.paths()[1]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_directory_that_holds_what_cannot_be_taken_away_is_told() {
     let attempts = small();
     // The very last one is to empty the staging directory.

@@ -39,8 +39,7 @@ fn is_refused(change: impl Fn(&Sandbox), who: &str, at: &str) {
     assert_eq!(sandbox.paths(), ["x"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn manifests_that_others_can_write_are_refused() {
     let file = "own/iters.toml";
     is_refused(|sandbox| set_mode(sandbox, file, 0o646), "everybody can write to", file);
@@ -52,16 +51,14 @@ fn manifests_that_others_can_write_are_refused() {
     is_refused(group, "the group 9 can write to", file);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn objects_that_others_can_write_are_refused() {
     let file = "own/tasks_v1.bpf.o";
     is_refused(|sandbox| set_mode(sandbox, file, 0o646), "everybody can write to", file);
     is_refused(|sandbox| give(sandbox, file, Some(7), None), "the user 7 owns", file);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_looks_into_what_others_can_write() {
     let sandbox = with_a_folder();
     sandbox.write("own/tasks_v1.bpf.o", "no object at all");
@@ -70,8 +67,7 @@ fn nothing_looks_into_what_others_can_write() {
     sandbox.iterctl("plan -f own/iters.toml").exits(77).says("everybody can write to");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn folders_that_others_can_write_are_refused() {
     is_refused(|sandbox| set_mode(sandbox, "own", 0o777), "everybody can write to", "own");
     is_refused(|sandbox| give(sandbox, "own", Some(7), None), "the user 7 owns", "own");
@@ -81,8 +77,7 @@ fn folders_that_others_can_write_are_refused() {
     sandbox.iterctl("plan -f own --set iters").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn links_are_followed_both_ways() {
     let link_in_their_folder = |sandbox: &Sandbox| {
         fs::create_dir(sandbox.file("theirs")).expect("nothing is there");
@@ -96,8 +91,7 @@ fn links_are_followed_both_ways() {
     is_refused(link_in_their_folder, "the user 7 owns", "theirs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_runs_sudo_is_no_somebody_else() {
     let sandbox = with_a_folder();
     for file in ["own", "own/iters.toml", "own/tasks_v1.bpf.o"] {
@@ -113,8 +107,7 @@ fn who_runs_sudo_is_no_somebody_else() {
         .exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn pin_and_read_ask_too() {
     let sandbox = with_a_folder();
     set_mode(&sandbox, "own/tasks_v1.bpf.o", 0o666);

@@ -35,8 +35,7 @@ fn check_rejected(object: &str, program: &str, hint: &str) {
     check_load(object, program, 1, cause, hint);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_option_that_the_kernel_does_not_set() {
     // libbpf reads one of these.
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("it can be read");
@@ -58,8 +57,7 @@ fn an_option_that_the_kernel_does_not_set() {
     check_load("unmet_config.bpf.o", "dump", 69, cause, hint);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_function_that_the_kernel_does_not_have() {
     check_load(
         "unmet_function.bpf.o",
@@ -71,8 +69,7 @@ fn a_function_that_the_kernel_does_not_have() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_symbol_that_the_kernel_does_not_have() {
     check_load(
         "unmet_symbol.bpf.o",
@@ -85,8 +82,7 @@ fn a_symbol_that_the_kernel_does_not_have() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_member_that_the_kernels_structure_does_not_have() {
     check_load(
         "unmet_member.bpf.o",
@@ -97,8 +93,7 @@ fn a_member_that_the_kernels_structure_does_not_have() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_the_kernel_does_not_create() {
     check_load(
         "odd_map.bpf.o",
@@ -110,8 +105,7 @@ fn a_map_that_the_kernel_does_not_create() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_licence_that_does_not_suffice() {
     check_rejected(
         "unlicensed.bpf.o",
@@ -122,8 +116,7 @@ fn a_licence_that_does_not_suffice() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_key_or_a_value_that_may_be_null() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("conns");
@@ -140,8 +133,7 @@ fn a_key_or_a_value_that_may_be_null() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_context_of_another_target() {
     check_rejected(
         "other_context.bpf.o",
@@ -158,8 +150,7 @@ fn a_context_of_another_target() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_objects_own_that_is_too_small() {
     let sandbox = Sandbox::new();
     let keys = "map = { own = \"narrow\" }";

@@ -40,8 +40,7 @@ fn is_gone(run: Run) -> Run {
 const MOMENTS: [(&str, usize); 5] =
     [("mkdirat", 1), ("mkdirat", 2), ("renameat2", 1), ("renameat2", 2), ("renameat2", 3)];
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_is_unmounted_meanwhile_is_told() {
     for (call, when) in MOMENTS {
         let sandbox = about_to_change();
@@ -51,8 +50,7 @@ fn a_bpffs_that_is_unmounted_meanwhile_is_told() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_another_is_mounted_over_is_put_back_as_it_was() {
     // A pin that is put back has the inode that it had.
     needs(Feature::Exchange);
@@ -72,8 +70,7 @@ fn a_bpffs_that_another_is_mounted_over_is_put_back_as_it_was() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn unpin_is_not_done_where_nobody_sees_it() {
     let sandbox = about_to_change();
     let before = sandbox.tree();
@@ -85,8 +82,7 @@ fn unpin_is_not_done_where_nobody_sees_it() {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_goes_while_its_lock_is_waited_for_is_told() {
     let sandbox = about_to_change();
     let root = File::open(sandbox.bpffs()).expect("it is there");

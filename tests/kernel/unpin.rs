@@ -27,8 +27,7 @@ fn unpins(sandbox: &Sandbox, arguments: &str, gone: &[&str], left: &[&str]) {
     assert!(after.iter().all(|(path, what)| before.get(path) == Some(what)), "{after:?}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_whole_set_goes_and_nothing_else() {
     let all = ["a", "b/c", "b/d"];
     unpins(&three_pins(), "-f iters.toml", &all, &["foreign"]);
@@ -39,24 +38,21 @@ fn a_whole_set_goes_and_nothing_else() {
     unpins(&sandbox, "--set iters --bpffs bpf", &[], &["foreign"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_objects_need_not_be_there() {
     let sandbox = three_pins();
     fs::remove_file(sandbox.file("tasks_v1.bpf.o")).expect("own folder");
     unpins(&sandbox, "-f iters.toml", &["a", "b/c", "b/d"], &["foreign"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn pins_that_the_manifest_does_not_list_go_with_their_set() {
     let sandbox = three_pins();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     unpins(&sandbox, "-f iters.toml", &["a", "b/c", "b/d"], &["foreign"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn single_pins_go() {
     let sandbox = three_pins();
     unpins(&sandbox, "--bpffs bpf b/c", &["b/c"], &["a", "b", "b/d", "foreign"]);
@@ -73,8 +69,7 @@ fn is_refused(sandbox: &Sandbox, arguments: &str, status: i32, reason: &str) {
     assert_eq!(sandbox.tree(), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn all_of_the_paths_go_or_none() {
     let sandbox = three_pins();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
@@ -86,15 +81,13 @@ fn all_of_the_paths_go_or_none() {
     is_refused(&sandbox, "a /etc/passwd", 64, "/etc/passwd is not below");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_iterator_of_somebody_else_goes_where_that_is_asked_for() {
     let left = ["a", "b", "b/c", "b/d"];
     unpins(&three_pins(), "--adopt --bpffs bpf foreign", &["foreign"], &left);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_manifest_that_lists_nothing_is_refused_unless_that_is_meant() {
     let sandbox = three_pins();
     sandbox.manifest("iters.toml", "");

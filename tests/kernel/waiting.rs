@@ -33,8 +33,7 @@ fn is_waited_for(sandbox: &Sandbox, come: impl FnOnce()) -> Run {
     run
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_that_comes_later() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("later/tasks.bpf.o", "a"));
@@ -45,8 +44,7 @@ fn an_object_that_comes_later() {
     assert_eq!(sandbox.first_line("a"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_is_mounted_later() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
@@ -57,8 +55,7 @@ fn a_bpffs_that_is_mounted_later() {
     assert_eq!(sandbox.first_line("a"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn maps_that_are_pinned_or_made_later() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("later");
@@ -74,8 +71,7 @@ fn maps_that_are_pinned_or_made_later() {
     assert_eq!(sandbox.read("a"), "1 10\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_never_comes_is_named() {
     let sandbox = Sandbox::new();
     let keys = "map = { pinned = \"never\" }";
@@ -88,8 +84,7 @@ fn what_never_comes_is_named() {
     sandbox.iterctl("apply --wait 200ms -f iters.toml").exits(69).says("is not a bpffs");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_waiting_does_not_mend_is_told_at_once() {
     let sandbox = Sandbox::new();
     let apply = "apply --wait 10min -f iters.toml";
@@ -103,8 +98,7 @@ fn what_waiting_does_not_mend_is_told_at_once() {
     sandbox.iterctl("apply --wait 10min -f missing.toml").exits(65);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
     let sandbox = Sandbox::new();
     let keys = "map = { pinned = \"never\" }";
@@ -123,8 +117,7 @@ fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
     assert_eq!(json.stderr, "");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_waits_can_be_stopped() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));

@@ -7,8 +7,7 @@ use super::needs::{needs, target};
 use super::sandbox::{ITERCTL, Sandbox, entry, entry_with};
 use super::walked::Cgroup;
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn export_of_a_map_that_stands_for_the_walked_one() {
     let sandbox = Sandbox::new();
     // Whose name is not that of the object's own.
@@ -21,8 +20,7 @@ fn export_of_a_map_that_stands_for_the_walked_one() {
     sandbox.iterctl("plan --detailed-exitcode -f exported.toml").exits(0);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn without_cap_perfmon_it_is_not_about_memlock() {
     let sandbox = Sandbox::new();
     let words = format!("pin --bpffs {} tasks_v1.bpf.o x", sandbox.bpffs().display());
@@ -31,8 +29,7 @@ fn without_cap_perfmon_it_is_not_about_memlock() {
     run.exits(77).says("not permitted to load BPF programs").says("it lacks CAP_PERFMON");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_id_that_may_not_be_opened_names_the_capability() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("secret");
@@ -41,8 +38,7 @@ fn a_map_id_that_may_not_be_opened_names_the_capability() {
     run.exits(77).says("it lacks CAP_SYS_ADMIN");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_owner_that_may_not_be_set_names_the_capability() {
     let sandbox = Sandbox::new();
     let words = format!("pin --bpffs {} tasks_v1.bpf.o x --owner 12", sandbox.bpffs().display());
@@ -51,8 +47,7 @@ fn an_owner_that_may_not_be_set_names_the_capability() {
     assert!(!run.stderr.contains("every capability"), "{run}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_relative_cgroup_is_relative_to_the_current_folder() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -64,8 +59,7 @@ fn a_relative_cgroup_is_relative_to_the_current_folder() {
     assert_eq!(run.stdout, format!("cgroup\n{}\n", cgroup.id("")));
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_relative_map_is_relative_to_the_current_folder_as_bpftools() {
     let sandbox = Sandbox::new();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
@@ -75,8 +69,7 @@ fn a_relative_map_is_relative_to_the_current_folder_as_bpftools() {
     assert_eq!(sandbox.iterctl(&read).exits(0).stdout, "1 2\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_run_is_told_in_the_commands_own_words() {
     let sandbox = Sandbox::new();
     let words = format!("read --bpffs {}", sandbox.bpffs().display());
@@ -103,8 +96,7 @@ fn unmount_cgroups() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn hints_for_cgroups_name_the_mount_of_this_machine() {
     let sandbox = Sandbox::new();
     unmount_cgroups();

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RESULT = re.compile(r"^test (\S+) \.\.\. (ok|FAILED|ignored)")
 SECTION = re.compile(r"^---- (\S+) stdout ----$")
-# tests/kernel/needs.rs
+# tests/kernel/support/needs.rs
 SKIPPED = re.compile(r"^skipped: (this kernel lacks .*)$")
 KERNEL = "kernel: "
 

@@ -115,3 +115,112 @@ impl fmt::Display for Obstacle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::desired::MapRef;
+    use crate::ids::MapId;
+    use crate::observed::Kind;
+
+    fn path() -> PinPath {
+        "observe/conns".parse().expect("a pin path")
+    }
+
+    /// What is said of it, its way out, and whether one pin is concerned or the whole set.
+    #[track_caller]
+    fn check(obstacle: &Obstacle, words: &str, hint: Option<&str>, pin: Option<PinPath>) {
+        assert_eq!(obstacle.to_string(), words);
+        assert_eq!(obstacle.hint().as_deref(), hint, "{words}");
+        assert_eq!(obstacle.path(), pin.as_ref(), "{words}");
+    }
+
+    #[test]
+    fn what_is_there_can_be_removed_or_avoided() {
+        let program = Obstacle::NotAnIterator { path: path(), kind: Kind::Program };
+        let other_path = Some("remove it, or choose another path");
+        check(&program, "not an iterator but a pinned program", other_path, Some(path()));
+        let directory = Obstacle::Directory { path: path() };
+        check(&directory, "not an iterator but a directory", other_path, Some(path()));
+        let parent = path().parent().expect("it has one");
+        let below = Obstacle::ParentNotADirectory { path: path(), parent };
+        let words = "its parent `observe` is not a directory";
+        check(&below, words, Some("choose another path"), Some(path()));
+        let nothing = Obstacle::NotPinned { path: path() };
+        check(&nothing, "nothing is pinned there", None, Some(path()));
+    }
+
+    #[test]
+    fn maps_have_the_way_out_of_their_problem() {
+        #[track_caller]
+        fn map(why: MapProblem, words: &str, hint: Option<&str>) {
+            let map = MapRef::Name("conns".parse().expect("a map name"));
+            let walked = Obstacle::Map { path: path(), map, stands_for: None, why };
+            check(&walked, &format!("map name conns: {words}"), hint, Some(path()));
+        }
+        let start = "start the program that creates the map, then apply again";
+        map(MapProblem::Missing, "there is no such map", Some(start));
+        let ids = || vec![MapId(7), MapId(9)];
+        let other_name = Some("name it by `id` or `pinned`");
+        let several = "several maps have that name: ids 7, 9";
+        map(MapProblem::Ambiguous(ids()), several, other_name);
+        let why = "/proc is not mounted".to_owned();
+        let words = format!("{several}; what still uses them is not known: {why}");
+        map(MapProblem::Unsettled(ids(), why), &words, other_name);
+        let root = "run it as root; to open maps by id or name, it lacks CAP_SYS_ADMIN";
+        map(MapProblem::NotPermitted, "not permitted to open it", Some(root));
+        map(MapProblem::NotAMap(Kind::Symlink), "a symbolic link is there instead", None);
+        map(MapProblem::Unreadable("no memory".to_owned()), "no memory", None);
+
+        let given = Obstacle::Map {
+            path: path(),
+            map: MapRef::Id(MapId(7)),
+            stands_for: Some("se\nen".to_owned()),
+            why: MapProblem::Missing,
+        };
+        let words = "map id 7, for the object's map `se\\nen`: there is no such map";
+        check(&given, words, Some(start), Some(path()));
+    }
+
+    #[test]
+    fn cgroups_are_looked_for_where_cgroup_v2_is() {
+        #[track_caller]
+        fn cgroup(why: CgroupProblem, words: &str, hint: Option<&str>) {
+            let cgroup = PathBuf::from("/cgroup/a");
+            let obstacle = Obstacle::Cgroup { path: path(), cgroup, why };
+            check(&obstacle, &format!("cgroup /cgroup/a: {words}"), hint, Some(path()));
+        }
+        let outside = |mount: Option<&str>| CgroupProblem::Outside {
+            why: "not there".to_owned(),
+            mount: mount.map(PathBuf::from),
+        };
+        let mounted = "cgroup v2 is mounted on /sys/fs/cgroup";
+        cgroup(outside(Some("/sys/fs/cgroup")), "not there", Some(mounted));
+        cgroup(outside(None), "not there", Some(NO_CGROUP2));
+        cgroup(CgroupProblem::Unusable("too deep".to_owned()), "too deep", None);
+        cgroup(CgroupProblem::NotLookedFor, "it was not looked for", None);
+    }
+
+    #[test]
+    fn a_whole_set_has_no_path() {
+        let set = || "observe".parse().expect("a set name");
+        let empty = Obstacle::Empty { set: set() };
+        let words = "the manifest of the set `observe` lists nothing";
+        let hint = "`--allow-empty` unpins all of the set `observe`";
+        check(&empty, words, Some(hint), None);
+        let source = |files: &[&str]| files.iter().map(|file| (*file).to_owned()).collect();
+        let other = Obstacle::OtherSource {
+            set: set(),
+            ours: source(&["a.toml", "b.toml"]),
+            theirs: source(&["/etc/\x1b.toml", "-"]),
+        };
+        let words =
+            "pins of the set `observe` come from /etc/\\u{1b}.toml, -, and this is a.toml, b.toml";
+        assert_eq!(other.to_string(), words);
+        assert_eq!(other.path(), None);
+        let hint = other.hint().unwrap_or_default();
+        assert!(hint.contains("`set = \"observe\"`") && hint.contains("`--set observe`"), "{hint}");
+    }
+}

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use rustix::io::Errno;
 
 use super::load::load;
 use super::observe::look_up;
@@ -83,7 +84,7 @@ fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
 
 /// bpffs_obj_open() in kernel/bpf/inode.c answers EIO where something else than an iterator is pinned.
 fn not_a_pin(error: io::Error) -> anyhow::Error {
-    const EIO: i32 = 5;
+    const EIO: i32 = Errno::IO.raw_os_error();
     match error.raw_os_error() {
         Some(EIO) => anyhow!("something is pinned there, but no iterator"),
         _ => error.into(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
+use rustix::io::Errno;
 
 use super::build::blocked;
 use super::faults::{self, Faulty, Lines, Origin};
@@ -22,7 +23,7 @@ use iterctl_core::feature::Feature;
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::Obstacle;
 
-const ENOSYS: i32 = 38;
+const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 
 /// A plan that cannot be carried out.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ mod words;
 use std::borrow::Cow;
 use std::io;
 
+use rustix::io::Errno;
+
 pub use attach::AttachError;
 pub(super) use map::Declared;
 pub use map::MapRefusal;
@@ -20,15 +22,15 @@ use iterctl_core::feature::{Feature, Unmet};
 use iterctl_core::ids::MapId;
 use iterctl_core::target::Target;
 
-const EBADF: i32 = 9;
-const ENOENT: i32 = 2;
-const ESRCH: i32 = 3;
-const EPERM: i32 = 1;
-const E2BIG: i32 = 7;
-const ENOSYS: i32 = 38;
-const EACCES: i32 = 13;
-const EINVAL: i32 = 22;
-const ENOMEM: i32 = 12;
+const EBADF: i32 = Errno::BADF.raw_os_error();
+const ENOENT: i32 = Errno::NOENT.raw_os_error();
+const ESRCH: i32 = Errno::SRCH.raw_os_error();
+const EPERM: i32 = Errno::PERM.raw_os_error();
+const E2BIG: i32 = Errno::TOOBIG.raw_os_error();
+const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
+const EACCES: i32 = Errno::ACCESS.raw_os_error();
+const EINVAL: i32 = Errno::INVAL.raw_os_error();
+const ENOMEM: i32 = Errno::NOMEM.raw_os_error();
 
 /// The first of libbpf's own error numbers (`enum libbpf_errno` in libbpf.h).
 const FIRST_OF_LIBBPF: i32 = 4000;

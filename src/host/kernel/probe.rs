@@ -10,6 +10,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use rustix::fs::CWD;
+use rustix::io::Errno;
 
 use self::types::{Types, Unreadable};
 use super::ffi::{self, probe};
@@ -17,9 +18,9 @@ use crate::host::bpffs::try_exchange;
 use iterctl_core::feature::{Feature, Features, State};
 use iterctl_core::target::Target;
 
-const EBADF: i32 = 9;
-const EINVAL: i32 = 22;
-const ENOSYS: i32 = 38;
+const EBADF: i32 = Errno::BADF.raw_os_error();
+const EINVAL: i32 = Errno::INVAL.raw_os_error();
+const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 
 /// Asks for everything.
 pub fn features() -> Features {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::super::sandbox::{ITERCTL, Sandbox, entry};
@@ -35,21 +36,18 @@ fn is_kept(spoil: impl Fn(&Sandbox), said: &str) {
     watching.has_nothing_to_do();
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_manifest_with_faults_is_not_the_end() {
     is_kept(|sandbox| sandbox.write("iters.toml", "[[iter]\n"), "not TOML");
     is_kept(|sandbox| sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a.b")), "has a dot");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_empty_manifest_is_a_mistake() {
     is_kept(|sandbox| sandbox.manifest("iters.toml", ""), "lists nothing");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_missing_manifest_is_waited_for() {
     let remove = |sandbox: &Sandbox| {
         fs::remove_file(sandbox.file("iters.toml")).expect("it is there");
@@ -63,8 +61,7 @@ fn a_missing_manifest_is_waited_for() {
     watching.changes(&["pin a"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_that_does_not_load_is_not_the_end() {
     is_kept(|sandbox| sandbox.copy("rejected.bpf.o", "tasks.bpf.o"), "the verifier rejected");
     is_kept(|sandbox| sandbox.write("tasks.bpf.o", "no object"), "not an ELF file");
@@ -74,8 +71,7 @@ fn an_object_that_does_not_load_is_not_the_end() {
     is_kept(remove, "no object at");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_log_shows_the_place_of_what_does_not_load() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("future.bpf.o", "a"));
@@ -87,8 +83,7 @@ fn the_log_shows_the_place_of_what_does_not_load() {
     assert!(log.contains("  caused by: this kernel has no target `no_such_target`"), "{log}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_is_in_the_way_is_waited_for() {
     let sandbox = Sandbox::new();
     one(&sandbox);
@@ -100,14 +95,13 @@ fn what_is_in_the_way_is_waited_for() {
     watching.changes(&["pin a"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn another_apply_is_waited_for() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     let (watching, _) = Watching::start(&sandbox, "");
     let lock = fs::File::open(sandbox.bpffs()).expect("it is there");
-    lock.lock().expect("nobody holds it");
+    flock(&lock, FlockOperation::LockExclusive).expect("nobody holds it");
     sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");
     watching.fails("holds the lock");
     drop(lock);
@@ -116,8 +110,7 @@ fn another_apply_is_waited_for() {
     assert_eq!(sandbox.first_line("a"), "v2\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn what_cannot_be_read_twice_is_no_manifest_to_watch() {
     let sandbox = Sandbox::new();
     sandbox.iterctl("watch -f -").exits(64).says("cannot be read again");
@@ -125,8 +118,7 @@ fn what_cannot_be_read_twice_is_no_manifest_to_watch() {
     sandbox.iterctl("watch -f pipe").exits(64).says("pipe cannot be read again");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_end_leaves_the_pins_or_takes_them() {
     let sandbox = Sandbox::new();
     one(&sandbox);

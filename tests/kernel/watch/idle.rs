@@ -24,8 +24,7 @@ fn naps(watching: &Watching<'_>) -> BTreeMap<String, u64> {
         .collect()
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn nothing_wakes_it_where_nothing_happens() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/a"));
@@ -54,8 +53,7 @@ fn nothing_wakes_it_where_nothing_happens() {
     assert_eq!(naps(&watching), before);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn its_own_pins_do_not_make_it_apply_again() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/a"));
@@ -86,8 +84,7 @@ pub(super) fn size(watching: &Watching<'_>) -> (usize, u64) {
     (descriptors, memory.expect("the kernel says so"))
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn it_never_grows() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/a"));

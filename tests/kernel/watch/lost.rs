@@ -20,8 +20,7 @@ fn watch(sandbox: &Sandbox) -> Watching<'_> {
     watching
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_folder_that_is_deleted_and_made_again() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);
@@ -38,8 +37,7 @@ fn a_folder_that_is_deleted_and_made_again() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_folder_that_is_moved_and_replaced() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);
@@ -55,8 +53,7 @@ fn a_folder_that_is_moved_and_replaced() {
     watching.changes(&["pin b"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_is_unmounted_and_mounted_again() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);
@@ -75,8 +72,7 @@ fn a_bpffs_that_is_unmounted_and_mounted_again() {
     watching.has_nothing_to_do();
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_bpffs_that_goes_is_mounted_where_that_is_wanted() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);
@@ -86,8 +82,7 @@ fn a_bpffs_that_goes_is_mounted_where_that_is_wanted() {
     watching.changes(&["pin a"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_file_system_that_is_mounted_over_the_manifest() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);

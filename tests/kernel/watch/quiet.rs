@@ -14,8 +14,7 @@ fn manifest(sandbox: &Sandbox, paths: &[&str]) -> String {
     sandbox.with_bpffs(&paths.iter().map(|path| entry(object, path)).collect::<String>())
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_thousand_events_are_one_apply() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["p0"]));
@@ -27,8 +26,7 @@ fn a_thousand_events_are_one_apply() {
     watching.has_nothing_to_do();
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_steady_stream_does_not_hold_it_back_for_ever() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["a"]));
@@ -37,8 +35,7 @@ fn a_steady_stream_does_not_hold_it_back_for_ever() {
     watching.changes(&["pin b"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_manifest_that_is_being_written_is_not_read() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["a", "b"]));
@@ -60,8 +57,7 @@ fn a_manifest_that_is_being_written_is_not_read() {
     watching.changes(&["pin a", "pin c"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn who_asks_while_somebody_writes_is_answered_all_the_same() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["a"]));
@@ -110,8 +106,7 @@ impl ConfigMap<'_> {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_config_map_rolls() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.file("map")).expect("own folder");

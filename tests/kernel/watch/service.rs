@@ -47,8 +47,7 @@ fn start<'a>(sandbox: &'a Sandbox, options: &str, more: &[(&str, &str)]) -> Watc
     Watching::spawn(sandbox, ITERCTL, &format!("-f iters.toml {options}"), &environment)
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_service_manager_is_told() {
     let sandbox = Sandbox::new();
     one(&sandbox);
@@ -80,8 +79,7 @@ fn the_service_manager_is_told() {
     manager.expect("STOPPING=1\n", &["STATUS=", "READY=1\n"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn it_is_ready_also_where_the_first_round_failed() {
     let sandbox = Sandbox::new();
     let manager = Manager::new(&sandbox);
@@ -91,8 +89,7 @@ fn it_is_ready_also_where_the_first_round_failed() {
     manager.expect("READY=1\n", &[]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_watchdog_gets_its_signs_of_life() {
     let sandbox = Sandbox::new();
     one(&sandbox);
@@ -103,8 +100,7 @@ fn the_watchdog_gets_its_signs_of_life() {
     }
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_watchdog_of_another_process_is_no_business_of_it() {
     let sandbox = Sandbox::new();
     one(&sandbox);
@@ -116,8 +112,7 @@ fn the_watchdog_of_another_process_is_no_business_of_it() {
     manager.expect("STOPPING=1\n", &["STATUS=", "READY=1\n"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_journal_gets_priorities() {
     let sandbox = Sandbox::new();
     one(&sandbox);
@@ -135,8 +130,7 @@ fn the_journal_gets_priorities() {
     assert!(log.lines().all(|line| line.starts_with('<')), "every line has one: {log}");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn the_metrics_file_is_kept() {
     let sandbox = Sandbox::new();
     one(&sandbox);

@@ -21,8 +21,7 @@ use super::super::sandbox::{ITERCTL, Sandbox};
 use super::idle::size;
 use super::{NEVER, Watching};
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn whatever_happens_the_pins_are_those_of_the_manifest_in_the_end() {
     let length = Duration::from_secs(number("ITERCTL_SOAK").unwrap_or(5));
     let seed = number("ITERCTL_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));

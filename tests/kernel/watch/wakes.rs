@@ -16,8 +16,7 @@ fn two(sandbox: &Sandbox) {
     sandbox.manifest("iters.toml", &entries);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_manifest_that_changes_is_applied() {
     let sandbox = Sandbox::new();
     two(&sandbox);
@@ -34,8 +33,7 @@ fn a_manifest_that_changes_is_applied() {
     assert_eq!(sandbox.first_line("observe/c"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn files_of_a_directory_come_and_go() {
     let sandbox = Sandbox::new();
     let object = sandbox.file("tasks_v1.bpf.o");
@@ -53,8 +51,7 @@ fn files_of_a_directory_come_and_go() {
     assert_eq!(sandbox.paths(), ["a"], "an empty folder could be a mistake");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn an_object_that_changes_replaces_its_iterators() {
     let sandbox = Sandbox::new();
     two(&sandbox);
@@ -71,8 +68,7 @@ fn an_object_that_changes_replaces_its_iterators() {
     watching.has_nothing_to_do();
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_that_its_owner_makes_anew_is_walked() {
     let sandbox = Sandbox::new();
     let path = sandbox.pin("maps/conns");
@@ -91,8 +87,7 @@ fn a_map_that_its_owner_makes_anew_is_walked() {
     assert_eq!(sandbox.read("observe/conns"), "2 20\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_map_of_the_same_name_is_found_after_a_while() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("anew");
@@ -109,8 +104,7 @@ fn a_map_of_the_same_name_is_found_after_a_while() {
     assert_eq!(sandbox.read("conns"), "2 20\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn pins_that_somebody_changes_are_healed() {
     let sandbox = Sandbox::new();
     two(&sandbox);
@@ -133,8 +127,7 @@ fn pins_that_somebody_changes_are_healed() {
     assert_eq!(sandbox.first_line("observe/a"), "v1\n");
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn without_healing_it_only_says_so() {
     let sandbox = Sandbox::new();
     two(&sandbox);
@@ -160,8 +153,7 @@ fn without_healing_it_only_says_so() {
     watching.changes(&["pin a", "pin b"]);
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
+#[kernel_test]
 fn a_signal_asks_for_a_round() {
     let sandbox = Sandbox::new();
     two(&sandbox);

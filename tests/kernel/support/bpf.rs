@@ -11,13 +11,13 @@ use super::sandbox::{Run, Sandbox};
 
 /// A hash map of the form that elem.bpf.o walks: 4-byte keys, 8-byte values.
 #[track_caller]
-pub(super) fn hash_map(name: &str) -> MapHandle {
+pub(crate) fn hash_map(name: &str) -> MapHandle {
     map(MapType::Hash, name, 8)
 }
 
 /// A map with 4-byte keys.
 #[track_caller]
-pub(super) fn map(kind: MapType, name: &str, value_size: u32) -> MapHandle {
+pub(crate) fn map(kind: MapType, name: &str, value_size: u32) -> MapHandle {
     let opts = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
         ..Default::default()
@@ -28,7 +28,7 @@ pub(super) fn map(kind: MapType, name: &str, value_size: u32) -> MapHandle {
 
 /// A hash map of that form, pinned; it has one element.
 #[track_caller]
-pub(super) fn pinned_hash_map(path: &Path, element: (u32, u64)) -> MapHandle {
+pub(crate) fn pinned_hash_map(path: &Path, element: (u32, u64)) -> MapHandle {
     let mut map = hash_map("walked");
     insert(&map, element);
     map.pin(path).expect("nothing is there");
@@ -37,24 +37,24 @@ pub(super) fn pinned_hash_map(path: &Path, element: (u32, u64)) -> MapHandle {
 
 /// Gives the map an element.
 #[track_caller]
-pub(super) fn insert(map: &MapHandle, (key, value): (u32, u64)) {
+pub(crate) fn insert(map: &MapHandle, (key, value): (u32, u64)) {
     map.update(&key.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY).expect("there is room");
 }
 
 /// The kernel's id of the map.
 #[track_caller]
-pub(super) fn id(map: &MapHandle) -> u32 {
+pub(crate) fn id(map: &MapHandle) -> u32 {
     map.info().expect("a map").info.id
 }
 
 /// A map's name that no other process of these tests uses. The kernel keeps 15 bytes.
-pub(super) fn unique_name(stem: &str) -> String {
+pub(crate) fn unique_name(stem: &str) -> String {
     format!("{stem}_{}", std::process::id())
 }
 
 /// Pins a link that is no iterator's.
 #[track_caller]
-pub(super) fn pin_other_link(sandbox: &Sandbox, path: &str) {
+pub(crate) fn pin_other_link(sandbox: &Sandbox, path: &str) {
     let mut builder = ObjectBuilder::default();
     let object = builder.open_file(sandbox.file("other_link.bpf.o")).expect("the object is good");
     let object = object.load().expect("the verifier accepts it");
@@ -65,20 +65,20 @@ pub(super) fn pin_other_link(sandbox: &Sandbox, path: &str) {
 
 /// Pins an iterator as everybody else does: without a stamp.
 #[track_caller]
-pub(super) fn pin_foreign(sandbox: &Sandbox, object: &str, path: impl AsRef<Path>) {
+pub(crate) fn pin_foreign(sandbox: &Sandbox, object: &str, path: impl AsRef<Path>) {
     let mut command = sandbox.command("bpftool", &format!("iter pin {object}"));
     Run::of(command.arg(sandbox.bpffs().join(path))).exits(0);
 }
 
 /// Pins a program.
 #[track_caller]
-pub(super) fn pin_program(sandbox: &Sandbox, path: &str) {
+pub(crate) fn pin_program(sandbox: &Sandbox, path: &str) {
     sandbox.run("bpftool", &format!("prog load none.bpf.o bpf/{path}")).exits(0);
 }
 
 /// What is pinned there, in a word, and its id.
 #[track_caller]
-pub(super) fn what(path: &Path) -> String {
+pub(crate) fn what(path: &Path) -> String {
     let info = fdinfo(path);
     let has = ["link_id", "map_id", "prog_id"].iter().find(|key| info.contains_key(**key));
     let key = has.unwrap_or_else(|| panic!("no id in the fdinfo of {path:?}: {info:?}"));
@@ -87,7 +87,7 @@ pub(super) fn what(path: &Path) -> String {
 
 /// What the kernel says of a link, a map or a program that is pinned there.
 #[track_caller]
-pub(super) fn fdinfo(path: &Path) -> BTreeMap<String, String> {
+pub(crate) fn fdinfo(path: &Path) -> BTreeMap<String, String> {
     // It opens whatever is pinned.
     let pin = Link::open(path).expect("something is pinned there");
     let fd = pin.as_fd().as_raw_fd();

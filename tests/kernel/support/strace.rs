@@ -31,7 +31,7 @@ const LOOKING: [&str; 10] = [
 
 /// Runs the binary, and gives every line that strace has to say with these options.
 #[track_caller]
-pub(super) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, Vec<String>) {
+pub(crate) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, Vec<String>) {
     let strace =
         format!("{} strace -f -qq -o trace {options} {ITERCTL} {arguments}", on_one_core());
     let run = sandbox.run("taskset", &strace);
@@ -49,7 +49,7 @@ fn on_one_core() -> String {
 
 /// Runs the binary, and gives its calls that change something.
 #[track_caller]
-pub(super) fn changes(sandbox: &Sandbox, arguments: &str) -> (Run, Vec<String>) {
+pub(crate) fn changes(sandbox: &Sandbox, arguments: &str) -> (Run, Vec<String>) {
     let (run, mut lines) = trace(sandbox, &format!("-e trace={CHANGING}"), arguments);
     assert!(lines.iter().any(|line| line.contains(" bpf(")), "strace saw no bpf(2): {lines:?}");
     lines.retain(|line| is_change(line));
@@ -70,7 +70,7 @@ fn is_change(line: &str) -> bool {
 
 /// How often the binary makes a system call.
 #[track_caller]
-pub(super) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
+pub(crate) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
     let (run, lines) = trace(sandbox, &format!("-e trace={call}"), arguments);
     run.exits(0);
     lines.iter().filter(|line| line.contains(&format!(" {call}("))).count()
@@ -79,7 +79,7 @@ pub(super) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
 /// The names of all system calls that the binary makes from the first `first` on, each with its
 /// number among those of that name, from the start of the process.
 #[track_caller]
-pub(super) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec<(String, usize)> {
+pub(crate) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec<(String, usize)> {
     let (run, lines) = trace(sandbox, "", arguments);
     run.exits(0);
     let mut numbers = BTreeMap::new();
@@ -100,7 +100,7 @@ pub(super) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec
 /// on) fail or bring a signal, as `what` says: `error=EIO`, `signal=KILL`. A process that is killed
 /// does not carry the call out.
 #[track_caller]
-pub(super) fn inject(
+pub(crate) fn inject(
     sandbox: &Sandbox,
     call: &str,
     what: &str,
@@ -114,7 +114,7 @@ pub(super) fn inject(
 
 /// The same, for a call that perhaps is not made each time. Gives whether it was.
 #[track_caller]
-pub(super) fn try_to_inject(
+pub(crate) fn try_to_inject(
     sandbox: &Sandbox,
     call: &str,
     what: &str,
@@ -133,7 +133,7 @@ pub(super) fn try_to_inject(
 /// Runs the binary, and stops it right after its call `call` number `when`, while `meanwhile` is
 /// done.
 #[track_caller]
-pub(super) fn interrupt(
+pub(crate) fn interrupt(
     sandbox: &Sandbox,
     call: &str,
     when: usize,
@@ -170,7 +170,7 @@ pub(super) fn interrupt(
 
 /// The process that strace, which writes to `trace`, runs.
 #[track_caller]
-pub(super) fn traced(sandbox: &Sandbox) -> Pid {
+pub(crate) fn traced(sandbox: &Sandbox) -> Pid {
     let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
     let pid = trace.split_whitespace().next().and_then(|pid| pid.parse().ok());
     pid.and_then(Pid::from_raw).expect("each line begins with a process id")

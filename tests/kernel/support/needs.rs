@@ -17,7 +17,7 @@ fn all() -> &'static Features {
 
 /// Whether this kernel has it.
 #[track_caller]
-pub(super) fn has(feature: Feature) -> bool {
+pub(crate) fn has(feature: Feature) -> bool {
     match all().state(feature).expect("every feature is asked for") {
         State::Present => true,
         State::Absent => false,
@@ -29,7 +29,7 @@ pub(super) fn has(feature: Feature) -> bool {
 
 /// The test goes on where this kernel has it.
 #[track_caller]
-pub(super) fn needs(feature: Feature) {
+pub(crate) fn needs(feature: Feature) {
     if !has(feature) {
         panic!("skipped: this kernel lacks {} (since Linux {})", feature.words(), feature.since());
     }
@@ -37,6 +37,6 @@ pub(super) fn needs(feature: Feature) {
 
 /// A target.
 #[track_caller]
-pub(super) fn target(name: &str) -> Feature {
+pub(crate) fn target(name: &str) -> Feature {
     Feature::Target(Target::new(name).known().expect("it is in the table"))
 }

@@ -20,34 +20,34 @@ use tempfile::TempDir;
 use super::bpf;
 
 /// The binary under test.
-pub(super) const ITERCTL: &str = env!("CARGO_BIN_EXE_iterctl");
+pub(crate) const ITERCTL: &str = env!("CARGO_BIN_EXE_iterctl");
 
 const OBJECTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects");
 
 /// The folder and its bpffs. They go when it does.
-pub(super) struct Sandbox {
+pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
 /// How a command ended, and what it said.
-pub(super) struct Run {
+pub(crate) struct Run {
     command: String,
     status: Option<i32>,
     /// All of standard output.
-    pub(super) stdout: String,
+    pub(crate) stdout: String,
     /// All of standard error.
-    pub(super) stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Every path of a bpffs but those with a dot, with what the kernel says of it: what it is and its
 /// id, mode, owner, group and, of all but directories, inode. Equal where nothing was touched; a
 /// directory that was removed can only be made again, and then has another inode.
-pub(super) type Tree = BTreeMap<String, String>;
+pub(crate) type Tree = BTreeMap<String, String>;
 
 impl Sandbox {
     /// A folder with every object, and an empty bpffs of mode 1777, as `mount -t bpf` gives.
     #[track_caller]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(geteuid().is_root(), "not root, so this cannot be tested: run `make test`");
         enter_mount_namespace();
         let folder = tempfile::Builder::new().prefix("iterctl-test-").tempdir().expect("a folder");
@@ -60,28 +60,28 @@ impl Sandbox {
     }
 
     /// The folder, in which every command is run.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Something in the folder: `bpf/observe/tasks`.
-    pub(super) fn file(&self, path: &str) -> PathBuf {
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.path().join(path)
     }
 
     /// The bpffs.
-    pub(super) fn bpffs(&self) -> PathBuf {
+    pub(crate) fn bpffs(&self) -> PathBuf {
         self.file("bpf")
     }
 
     /// A pin.
-    pub(super) fn pin(&self, path: &str) -> PathBuf {
+    pub(crate) fn pin(&self, path: &str) -> PathBuf {
         self.bpffs().join(path)
     }
 
     /// Mounts one more bpffs on a folder, which is made.
     #[track_caller]
-    pub(super) fn mount_bpffs(&self, path: &str) {
+    pub(crate) fn mount_bpffs(&self, path: &str) {
         let path = self.file(path);
         fs::create_dir_all(&path).expect("own folder");
         mount("bpf", &path, "bpf", MountFlags::empty(), None).expect("a bpffs is mounted");
@@ -89,7 +89,7 @@ impl Sandbox {
 
     /// Writes a file, and the folders that it needs.
     #[track_caller]
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.file(path);
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("own folder");
         fs::write(path, text).expect("own folder");
@@ -97,18 +97,18 @@ impl Sandbox {
 
     /// Writes a manifest for the bpffs.
     #[track_caller]
-    pub(super) fn manifest(&self, path: &str, text: &str) {
+    pub(crate) fn manifest(&self, path: &str, text: &str) {
         self.write(path, &self.with_bpffs(text));
     }
 
     /// A manifest for the bpffs.
-    pub(super) fn with_bpffs(&self, text: &str) -> String {
+    pub(crate) fn with_bpffs(&self, text: &str) -> String {
         format!("bpffs = \"{}\"\n{text}", self.bpffs().display())
     }
 
     /// Puts another object in the place of one, as a package's update would.
     #[track_caller]
-    pub(super) fn copy(&self, from: &str, to: &str) {
+    pub(crate) fn copy(&self, from: &str, to: &str) {
         let beside = self.file(&format!("{to}.new"));
         fs::copy(self.file(from), &beside).expect("own folder");
         fs::rename(beside, self.file(to)).expect("own folder");
@@ -116,13 +116,13 @@ impl Sandbox {
 
     /// Runs the binary with these arguments, separated by spaces.
     #[track_caller]
-    pub(super) fn iterctl(&self, arguments: &str) -> Run {
+    pub(crate) fn iterctl(&self, arguments: &str) -> Run {
         self.run(ITERCTL, arguments)
     }
 
     /// Runs the binary with these arguments and this text on standard input.
     #[track_caller]
-    pub(super) fn iterctl_reading(&self, arguments: &str, input: &str) -> Run {
+    pub(crate) fn iterctl_reading(&self, arguments: &str, input: &str) -> Run {
         let mut command = self.command(ITERCTL, arguments);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary is there");
         let mut stdin = child.stdin.take().expect("it is a pipe");
@@ -133,18 +133,18 @@ impl Sandbox {
 
     /// Starts the binary.
     #[track_caller]
-    pub(super) fn start(&self, arguments: &str) -> Child {
+    pub(crate) fn start(&self, arguments: &str) -> Child {
         self.command(ITERCTL, arguments).spawn().expect("the binary is there")
     }
 
     /// Runs a program in the folder.
     #[track_caller]
-    pub(super) fn run(&self, program: &str, arguments: &str) -> Run {
+    pub(crate) fn run(&self, program: &str, arguments: &str) -> Run {
         Run::of(&mut self.command(program, arguments))
     }
 
     /// A program that is going to run in the folder, with its output caught.
-    pub(super) fn command(&self, program: &str, arguments: &str) -> Command {
+    pub(crate) fn command(&self, program: &str, arguments: &str) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments.split_whitespace())
@@ -157,25 +157,25 @@ impl Sandbox {
 
     /// Everything on the bpffs.
     #[track_caller]
-    pub(super) fn tree(&self) -> Tree {
+    pub(crate) fn tree(&self) -> Tree {
         tree_of(&self.bpffs())
     }
 
     /// The paths of everything on the bpffs.
     #[track_caller]
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.tree().into_keys().collect()
     }
 
     /// The id of the link pinned there.
     #[track_caller]
-    pub(super) fn link(&self, path: &str) -> u32 {
+    pub(crate) fn link(&self, path: &str) -> u32 {
         self.number(path, "link_id")
     }
 
     /// A number that the kernel shows in the fdinfo of what is pinned there.
     #[track_caller]
-    pub(super) fn number(&self, path: &str, key: &str) -> u32 {
+    pub(crate) fn number(&self, path: &str, key: &str) -> u32 {
         let info = bpf::fdinfo(&self.pin(path));
         let value = info.get(key).and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("no {key} in the fdinfo of {path}: {info:?}"))
@@ -183,7 +183,7 @@ impl Sandbox {
 
     /// The first line that the iterator pinned there gives.
     #[track_caller]
-    pub(super) fn first_line(&self, path: &str) -> String {
+    pub(crate) fn first_line(&self, path: &str) -> String {
         let file = fs::File::open(self.pin(path)).expect("the pin can be opened");
         let mut line = String::new();
         BufReader::new(file).read_line(&mut line).expect("the iterator can be read");
@@ -192,7 +192,7 @@ impl Sandbox {
 
     /// All that the iterator pinned there gives.
     #[track_caller]
-    pub(super) fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         fs::read_to_string(self.pin(path)).expect("the iterator can be read")
     }
 }
@@ -210,19 +210,19 @@ impl Drop for Sandbox {
 }
 
 /// One entry of a manifest that lies in the sandbox's folder.
-pub(super) fn entry(object: &str, path: &str) -> String {
+pub(crate) fn entry(object: &str, path: &str) -> String {
     entry_with(object, path, "")
 }
 
 /// One entry with more keys.
-pub(super) fn entry_with(object: &str, path: &str, keys: &str) -> String {
+pub(crate) fn entry_with(object: &str, path: &str, keys: &str) -> String {
     format!("[[iter]]\nobj = \"{object}\"\npath = \"{path}\"\n{keys}\n")
 }
 
 impl Run {
     /// Runs a command to its end.
     #[track_caller]
-    pub(super) fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         match command.output() {
             Ok(output) => Self::new(&format!("{command:?}"), output),
             Err(error) => panic!("{command:?} does not run ({error}): run `make deps`"),
@@ -240,31 +240,31 @@ impl Run {
 
     /// It ended with this status.
     #[track_caller]
-    pub(super) fn exits(self, status: i32) -> Self {
+    pub(crate) fn exits(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{self}");
         self
     }
 
     /// Whether it ended with status 0.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.status == Some(0)
     }
 
     /// The status with which it ended, if no signal ended it.
-    pub(super) fn status(&self) -> Option<i32> {
+    pub(crate) fn status(&self) -> Option<i32> {
         self.status
     }
 
     /// It said this on standard error.
     #[track_caller]
-    pub(super) fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no {text:?} in: {self}");
         self
     }
 
     /// These are the lines of its answer that begin with a sign: all of them.
     #[track_caller]
-    pub(super) fn plans<L: AsRef<str>>(self, expected: &[L]) -> Self {
+    pub(crate) fn plans<L: AsRef<str>>(self, expected: &[L]) -> Self {
         let is_change = |line: &&str| ["+ ", "~ ", "- ", "! "].iter().any(|s| line.starts_with(s));
         let lines: Vec<&str> = self.stdout.lines().filter(is_change).collect();
         let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
@@ -274,7 +274,7 @@ impl Run {
 
     /// Its one JSON document.
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("no JSON ({error}): {self}"))
     }
@@ -289,13 +289,13 @@ impl fmt::Display for Run {
 
 /// Waits for the end of a program that was started.
 #[track_caller]
-pub(super) fn finish(what: &str, child: Child) -> Run {
+pub(crate) fn finish(what: &str, child: Child) -> Run {
     Run::new(what, child.wait_with_output().expect("it is a child of this process"))
 }
 
 /// Everything below a directory of a bpffs.
 #[track_caller]
-pub(super) fn tree_of(root: &Path) -> Tree {
+pub(crate) fn tree_of(root: &Path) -> Tree {
     let mut tree = Tree::new();
     add_directory(root, root, &mut tree).expect("root may look at everything");
     tree

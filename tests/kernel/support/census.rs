@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Every link, program and map of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Census {
+pub(crate) struct Census {
     /// The program of each link.
     links: BTreeMap<u32, u32>,
     /// What the stamp of each says, and its maps: the stamp's, those that it uses, and those that its
@@ -21,7 +21,7 @@ pub(super) struct Census {
 
 impl Census {
     /// Looks at everything in the kernel. What goes away meanwhile is left out.
-    pub(super) fn of(set: &str) -> Self {
+    pub(crate) fn of(set: &str) -> Self {
         let mut all_maps = BTreeSet::new();
         let mut stamps = BTreeMap::new();
         for map in MapInfoIter::default() {
@@ -52,13 +52,13 @@ impl Census {
     }
 
     /// What the stamp of a link's program says of it.
-    pub(super) fn label(&self, link: u32) -> Option<String> {
+    pub(crate) fn label(&self, link: u32) -> Option<String> {
         let (label, _) = self.programs.get(self.links.get(&link)?)?;
         Some(label.clone())
     }
 
     /// Whether these links, what they need, and nothing else, is there.
-    pub(super) fn is_all_of(&self, links: &BTreeSet<u32>) -> bool {
+    pub(crate) fn is_all_of(&self, links: &BTreeSet<u32>) -> bool {
         let programs: BTreeSet<u32> = self.links.values().copied().collect();
         let maps: BTreeSet<u32> =
             self.programs.values().flat_map(|(_, maps)| maps).copied().collect();
@@ -68,7 +68,7 @@ impl Census {
     }
 
     /// The number of links, of programs and of maps.
-    pub(super) fn size(&self) -> [usize; 3] {
+    pub(crate) fn size(&self) -> [usize; 3] {
         [self.links.len(), self.programs.len(), self.maps.len()]
     }
 }

@@ -13,12 +13,12 @@ use rustix::thread::gettid;
 use super::sandbox::Sandbox;
 
 /// A process with one thread, which waits until it is dropped.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts it.
     #[track_caller]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         // It reads a pipe that nobody writes to.
         let mut command = Command::new("cat");
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
@@ -26,7 +26,7 @@ impl Process {
     }
 
     /// Its number.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -39,7 +39,7 @@ impl Drop for Process {
 }
 
 /// One more thread of this process, which waits until it is dropped.
-pub(super) struct Thread {
+pub(crate) struct Thread {
     tid: u32,
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Thread {
 impl Thread {
     /// Starts it.
     #[track_caller]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
         let handle = thread::spawn(move || {
@@ -60,7 +60,7 @@ impl Thread {
     }
 
     /// Its number, which is not that of the process.
-    pub(super) fn tid(&self) -> u32 {
+    pub(crate) fn tid(&self) -> u32 {
         self.tid
     }
 }
@@ -76,14 +76,14 @@ impl Drop for Thread {
 
 /// A cgroup of the test's own, and those that it makes below. They go when it does, which must be
 /// before the sandbox goes.
-pub(super) struct Cgroup {
+pub(crate) struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
     /// Mounts cgroup v2 in the sandbox, and makes a cgroup in its root.
     #[track_caller]
-    pub(super) fn new(sandbox: &Sandbox) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox) -> Self {
         let root = sandbox.file("cgroup");
         fs::create_dir(&root).expect("own folder");
         mount("cgroup2", &root, "cgroup2", MountFlags::empty(), None).expect("cgroup v2 is there");
@@ -93,25 +93,25 @@ impl Cgroup {
     }
 
     /// Its directory, or that of one below.
-    pub(super) fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         if below.is_empty() { self.path.clone() } else { self.path.join(below) }
     }
 
     /// Makes one below.
     #[track_caller]
-    pub(super) fn make(&self, below: &str) {
+    pub(crate) fn make(&self, below: &str) {
         fs::create_dir(self.path(below)).expect("root may make cgroups");
     }
 
     /// Removes one below, which has none below itself.
     #[track_caller]
-    pub(super) fn remove(&self, below: &str) {
+    pub(crate) fn remove(&self, below: &str) {
         fs::remove_dir(self.path(below)).expect("nothing is in it");
     }
 
     /// The id of it or of one below.
     #[track_caller]
-    pub(super) fn id(&self, below: &str) -> u64 {
+    pub(crate) fn id(&self, below: &str) -> u64 {
         fs::metadata(self.path(below)).expect("it is there").ino()
     }
 }

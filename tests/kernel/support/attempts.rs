@@ -13,7 +13,7 @@ use super::sandbox::{Run, Sandbox, entry, entry_with};
 use super::strace;
 
 /// The apply that is attempted.
-pub(super) const APPLY: &str = "apply -f new.toml";
+pub(crate) const APPLY: &str = "apply -f new.toml";
 const BACK: &str = "apply -f old.toml";
 const PLAN: &str = "plan --detailed-exitcode -f new.toml";
 
@@ -24,9 +24,9 @@ const STAGING: &str = "iterctl-staging-";
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// A sandbox in which old.toml has been applied and new.toml is going to be.
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     /// The place.
-    pub(super) sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     set: String,
     old: Clean,
     new: Clean,
@@ -41,7 +41,7 @@ struct Clean {
 
 /// Everything on a bpffs but staging directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bpffs(BTreeMap<String, Node>);
+pub(crate) struct Bpffs(BTreeMap<String, Node>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
@@ -55,7 +55,7 @@ type Access = (u32, u32, u32);
 
 /// How far an apply that was killed has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reached {
+pub(crate) enum Reached {
     /// It had not begun to change anything.
     Nothing,
     /// It was preparing: there is a staging directory.
@@ -68,7 +68,7 @@ pub(super) enum Reached {
 
 /// Every kind of step, few of each.
 #[track_caller]
-pub(super) fn small() -> Attempts {
+pub(crate) fn small() -> Attempts {
     let old = ["access", "changes", "old/goes", "same"];
     let old = old.map(|path| entry("tasks_v1.bpf.o", path)).concat();
     let new = entry_with("tasks_v1.bpf.o", "access", ACCESS)
@@ -85,7 +85,7 @@ pub(super) fn small() -> Attempts {
 /// 50 pins: 12 come, 15 are replaced, 12 go, 6 get another mode and owner, 5 stay. Some programs
 /// have maps of their own, and some variables.
 #[track_caller]
-pub(super) fn large() -> Attempts {
+pub(crate) fn large() -> Attempts {
     let walks = "map = { own = \"a_map_with_a_long_name\" }";
     let walks_and_shows = format!("{walks}\n{ACCESS}");
     let (mut old, mut new) = (String::new(), String::new());
@@ -128,7 +128,7 @@ const ACCESS: &str = "mode = \"0444\"\nowner = \"7\"\ngroup = \"daemon\"\ndir-mo
 impl Attempts {
     /// Applies old.toml, new.toml, and old.toml again.
     #[track_caller]
-    pub(super) fn new(old: &str, new: &str) -> Self {
+    pub(crate) fn new(old: &str, new: &str) -> Self {
         let sandbox = Sandbox::new();
         // Like the sandbox's, the set's name is nobody else's.
         let set = sandbox.path().file_name().expect("it has a name").to_string_lossy().into_owned();
@@ -145,13 +145,13 @@ impl Attempts {
     }
 
     /// The paths of everything, after the old manifest and after the new one.
-    pub(super) fn paths(&self) -> [Vec<&str>; 2] {
+    pub(crate) fn paths(&self) -> [Vec<&str>; 2] {
         [&self.old, &self.new].map(|clean| clean.bpffs.paths())
     }
 
     /// How often an attempt makes this system call.
     #[track_caller]
-    pub(super) fn count(&self, call: &str) -> usize {
+    pub(crate) fn count(&self, call: &str) -> usize {
         let number = strace::count(&self.sandbox, call, APPLY);
         self.go_back();
         number
@@ -159,20 +159,20 @@ impl Attempts {
 
     /// Everything on bpffs.
     #[track_caller]
-    pub(super) fn now(&self) -> Bpffs {
+    pub(crate) fn now(&self) -> Bpffs {
         Bpffs::of(&self.sandbox, &Census::of(&self.set))
     }
 
     /// Applies old.toml.
     #[track_caller]
-    pub(super) fn go_back(&self) {
+    pub(crate) fn go_back(&self) {
         self.sandbox.iterctl(BACK).exits(0);
         self.is_clean(&self.old, "after going back");
     }
 
     /// Applies new.toml after something went wrong: there is nothing left of that.
     #[track_caller]
-    pub(super) fn converges(&self, after: &str) {
+    pub(crate) fn converges(&self, after: &str) {
         let run = self.sandbox.iterctl(APPLY);
         assert!(run.succeeded(), "{after}, the next apply: {run}");
         // Where an apply was killed after the last unpin of a directory, nobody knows who has emptied
@@ -196,7 +196,7 @@ impl Attempts {
 
     /// The apply was successful, whatever it met: everything is done, and a plan says so.
     #[track_caller]
-    pub(super) fn is_done(&self, run: &Run) {
+    pub(crate) fn is_done(&self, run: &Run) {
         assert_eq!(self.now().shape(), self.new.bpffs.shape(), "{run}");
         if !self.staging().is_empty() {
             let says_so = "failed to remove the staging directory; the next apply will";
@@ -208,14 +208,14 @@ impl Attempts {
 
     /// Exactly what these pins need is in the kernel.
     #[track_caller]
-    pub(super) fn leaks_nothing(&self, pins: &Bpffs, after: &str) {
+    pub(crate) fn leaks_nothing(&self, pins: &Bpffs, after: &str) {
         settled(&self.set, &pins.links(), after);
     }
 
     /// After a failed apply, each path that is not as before is named, and the links that are not in
     /// their places are kept where it says. Gives how many changes could not be undone.
     #[track_caller]
-    pub(super) fn tells_the_truth(&self, before: &Bpffs, run: &Run) -> usize {
+    pub(crate) fn tells_the_truth(&self, before: &Bpffs, run: &Run) -> usize {
         let now = self.now();
         let paths: BTreeSet<&String> = before.0.keys().chain(now.0.keys()).collect();
         let differing = paths.into_iter().filter(|path| before.0.get(*path) != now.0.get(*path));
@@ -255,7 +255,7 @@ impl Attempts {
 
     /// The names of all staging directories.
     #[track_caller]
-    pub(super) fn staging(&self) -> Vec<String> {
+    pub(crate) fn staging(&self) -> Vec<String> {
         let entries = fs::read_dir(self.sandbox.bpffs()).expect("root may look");
         let names = entries.map(|entry| entry.expect("root may look").file_name());
         let names = names.map(|name| name.to_string_lossy().into_owned());
@@ -265,7 +265,7 @@ impl Attempts {
     /// Every path is as it was before or as it is to be, none is missing, and all can be read. Gives
     /// how far the apply has come.
     #[track_caller]
-    pub(super) fn every_path_is_old_or_new(&self, before: &Bpffs, killed: &str) -> Reached {
+    pub(crate) fn every_path_is_old_or_new(&self, before: &Bpffs, killed: &str) -> Reached {
         let now = self.now();
         let old_links = before.links();
         for (path, node) in &now.0 {
