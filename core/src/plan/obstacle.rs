@@ -160,7 +160,7 @@ mod tests {
             let walked = Obstacle::Map { path: path(), map, stands_for: None, why };
             check(&walked, &format!("map name conns: {words}"), hint, Some(path()));
         }
-        let start = "start the program that creates the map, then apply again";
+        let start = "start the program that creates it, then try again";
         map(MapProblem::Missing, "there is no such map", Some(start));
         let ids = || vec![MapId(7), MapId(9)];
         let other_name = Some("name it by `id` or `pinned`");
@@ -181,7 +181,8 @@ mod tests {
             why: MapProblem::Missing,
         };
         let words = "map id 7, for the object's map `se\\nen`: there is no such map";
-        check(&given, words, Some(start), Some(path()));
+        let other_id = "`bpftool map` lists the ids; a map that is created again has another id, so prefer `name` or `pinned`";
+        check(&given, words, Some(other_id), Some(path()));
     }
 
     #[test]
