@@ -163,11 +163,15 @@ mod tests {
         let start = "start the program that creates it, then try again";
         map(MapProblem::Missing, "there is no such map", Some(start));
         let ids = || vec![MapId(7), MapId(9)];
-        let other_name = Some("name it by `id` or `pinned`");
+        let other_name = Some(
+            "stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` shows which \
+             process has which map open",
+        );
         let several = "several maps have that name: ids 7, 9";
         map(MapProblem::Ambiguous(ids()), several, other_name);
         let why = "/proc is not mounted".to_owned();
-        let words = format!("{several}; what still uses them is not known: {why}");
+        let words =
+            format!("{several}; iterctl could not find out which of them are in use: {why}");
         map(MapProblem::Unsettled(ids(), why), &words, other_name);
         let root = "run it as root; to open maps by id or name, it lacks CAP_SYS_ADMIN";
         map(MapProblem::NotPermitted, "not permitted to open it", Some(root));
