@@ -23,7 +23,7 @@ VENV := target/system-venv
 # sanitizer and with libFuzzer's counters. libelf and zlib are the system's: what they do is seen only as
 # far as it goes through libc.
 FUZZ := CC=$(CLANG) CFLAGS="-g -O1 -fsanitize=address,fuzzer-no-link" RUSTC_BOOTSTRAP=1 cargo fuzz
-FUZZ_TARGETS := manifest toml stamp object
+FUZZ_TARGETS := manifest stamp object
 FUZZ_SECONDS ?= 60
 # Seconds for one input, with the sanitizer, on a machine that may be busy; its quarantine alone is 256 MiB.
 FUZZ_LIMITS = -timeout=5 -rss_limit_mb=1024 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
@@ -96,14 +96,14 @@ torture: deps objects ## break inputs, kill applies, fail every call, disturb wa
 	ITERCTL_SOAK=3600 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored --nocapture soak
 	$(MAKE) fuzz FUZZ_SECONDS=120
 
-fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, four minutes
+fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, three minutes
 	@command -v c++ > /dev/null || { set -ex; $(SUDO) apt-get update; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++; }
 	cargo fuzz --version || cargo install cargo-fuzz --locked
 	mkdir -p $(addprefix fuzz/corpus/,manifest toml stamp object)
 	@seed() { cp "$$2" "fuzz/corpus/$$1/$$(echo "$$2" | tr / -)"; }; set -e; \
 	for file in $(wildcard tests/cases/*/iters.toml examples/*/iters.toml); do \
-		seed manifest $$file; seed toml $$file; done; \
+		seed manifest $$file; done; \
 	for file in $(wildcard fuzz/seeds/stamp/*); do seed stamp $$file; done; \
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done

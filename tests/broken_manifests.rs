@@ -6,14 +6,13 @@
 mod broken {
     pub(crate) mod manifest;
     pub(crate) mod stamp;
-    pub(crate) mod toml;
 }
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use broken::{manifest, stamp, toml};
+use broken::{manifest, stamp};
 use iterctl_core::stamp::Stamp;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -111,15 +110,6 @@ fn broken_manifests_have_faults_with_places_or_are_understood() {
     run(|text| in_time(|| manifest::read(text, &facts)));
 }
 
-/// Two parsers that know nothing of each other: what is TOML for one and what it says is so for the other.
-#[test]
-fn broken_manifests_are_toml_for_cargos_parser_or_for_none() {
-    run(|text| {
-        toml::compare(text);
-        Ok(())
-    });
-}
-
 #[test]
 fn forged_stamps_are_refused_or_read() {
     let good = r#"{"format":1,"set":"s","source":["/m"],"object":"/a.o","sha256":"SHA","program":"p",
@@ -149,4 +139,13 @@ fn a_flood_of_faults_is_shown_in_seconds() {
     manifest::read(&dots, &manifest::facts());
     manifest::read(&entry("same").repeat(2_500), &manifest::facts());
     assert!(start.elapsed() < 10 * LONGEST, "it took {:?}", start.elapsed());
+}
+
+/// Of each line, one error is told: this took seconds where they were all on one, or in keys of too many parts.
+#[test]
+fn a_flood_of_syntax_errors_is_shown_at_once() {
+    let start = Instant::now();
+    manifest::read(&format!("a = [{}", "= ".repeat(130_000)), &manifest::facts());
+    manifest::read(&format!("[{}]\n", ["a"; 81].join(".")).repeat(1_590), &manifest::facts());
+    assert!(start.elapsed() < 5 * LONGEST, "it took {:?}", start.elapsed());
 }

@@ -4,6 +4,8 @@
 //! could not. What the values mean is decided in [`desired`](crate::desired).
 
 mod read;
+mod syntax;
+mod value;
 pub mod wire;
 
 use std::collections::{BTreeSet, HashSet};
@@ -11,11 +13,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use itertools::Itertools as _;
-use toml_spanner::{Arena, parse_recoverable};
+use serde_spanned::Spanned;
+use toml::de::DeValue;
 
-use self::read::{Read, Reader};
-use crate::fault::{Fault, Place, Problem};
+use self::read::{Read as _, Reader};
+use crate::fault::Fault;
 use crate::value::{Entries, Value};
+
+/// So many faults of form are listed of one file.
+const MOST_FAULTS: usize = 50;
 
 /// What one call is given with `-f` and `--set`, read but not understood yet.
 #[derive(Clone, Debug, Default)]
@@ -151,37 +157,20 @@ impl File {
 }
 
 fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
-    let arena = Arena::new();
-    let document = parse_recoverable(&source.text, &arena);
     let mut file = File { base: source.base.clone(), ..File::default() };
-    // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
-    if !document.errors().is_empty() {
-        faults.extend(document.errors().iter().map(|error| syntax_fault(number, source, error)));
-        file.document_is_incomplete = true;
-        return file;
-    }
-    let mut reader = Reader::new(number, &source.text);
-    let (keys, is_complete) = reader.document(document.table());
+    let document = match syntax::parse(number, &source.text) {
+        Ok(document) => document,
+        Err(broken) => {
+            faults.extend(broken);
+            file.document_is_incomplete = true;
+            return file;
+        }
+    };
+    let mut reader = Reader::new(number);
+    let (keys, is_complete) = reader.document(&document);
     let Reader { faults: found, incomplete, .. } = reader;
     faults.extend(found);
     File { keys, document_is_incomplete: !is_complete, incomplete, ..file }
-}
-
-fn syntax_fault(number: usize, source: &Source, error: &toml_spanner::Error) -> Fault {
-    let mut span = error.span().range();
-    // Where one byte is wrong, it may be one of a character's (toml-spanner 1.0).
-    while !source.text.is_char_boundary(span.start) {
-        span.start -= 1;
-    }
-    while !source.text.is_char_boundary(span.end) {
-        span.end += 1;
-    }
-    // What is missing at the end of a line is shown there, and not on the next one.
-    if source.text.get(span.clone()) == Some("\n") {
-        span.end = span.start;
-    }
-    let problem = Problem::Syntax(error.message(&source.text));
-    Fault { place: Some(Place::new(number, span)), problem }
 }
 
 /// Reads a text that is nothing but a value, as behind `=`.
@@ -195,14 +184,17 @@ pub fn parse_value(text: &str) -> Option<Value> {
 
 /// Reads a document with any keys.
 pub(crate) fn parse_values(document: &str) -> Option<Entries<Value>> {
-    let arena = Arena::new();
-    let parsed = toml_spanner::parse(document, &arena).ok()?;
-    Entries::read(parsed.table().as_item(), &mut Reader::new(0, document))
+    let table = syntax::parse(0, document).ok()?;
+    let item = Spanned::new(0..document.len(), DeValue::Table(table));
+    Entries::read(&item, &mut Reader::new(0))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+    use crate::fault::Problem;
     use crate::language::Language;
 
     #[track_caller]
@@ -303,7 +295,45 @@ mod tests {
 
     #[test]
     fn broken_toml_is_not_guessed_at() {
-        check("[[iter]\nobj = 5\n", &[("", "not TOML: expected a right bracket, found a newline")]);
+        check("[[iter]\nobj = 5\n", &[("", "not TOML: unclosed array table, expected `]`")]);
+    }
+
+    #[test]
+    fn numbers_are_as_large_as_they_are_written() {
+        let file = check("[[iter]]\ncgroup.id = 0xffff_ffff_ffff_ffff\n", &[]);
+        let cgroup = file.keys.iter[0].get_ref().cgroup.as_ref().expect("the entry has a cgroup");
+        let id = cgroup.get_ref().id.as_ref().expect("and the cgroup an id");
+        assert_eq!(*id, u64::MAX);
+        let (large, larger) = ("1".repeat(38), "1".repeat(40));
+        check(&format!("[[iter]]\nglobals.x = {large}\n"), &[]);
+        let what = format!("invalid value: integer `{larger}`, expected a number");
+        let text = format!("[[iter]]\nglobals.x = {larger}\ncgroup.id = {larger}\n");
+        check(
+            &text,
+            &[
+                (&larger, &format!("{what} of at most 128 bits")),
+                (&larger, &format!("{what} from 0 to 18446744073709551615")),
+            ],
+        );
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let brackets = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        check(&format!("[[iter]]\nglobals.x = {}\n", brackets(80)), &[]);
+        let nested = || {
+            // Keys of many parts, in values of keys of many parts: each part is a level.
+            let parts = ["a"; 79].join(".");
+            let value = (0..78).fold("1".to_owned(), |inner, _| format!("{{ {parts} = {inner} }}"));
+            let what = [("a", "nested more than 80 levels deep")];
+            check(&format!("[[iter]]\nglobals.x = {value}\n"), &what);
+            assert_eq!(parse_value(&value), None);
+            let what = "unknown key `a`, expected one of `set`, `bpffs`, `defaults`, `iter`";
+            check(&format!("[{parts}]\n{parts} = {value}\n"), &[("a", what)]);
+        };
+        // What the main thread has; a test has a quarter of that.
+        let thread = thread::Builder::new().stack_size(8 << 20).spawn(nested);
+        thread.expect("a thread can be started").join().expect("the stack is large enough");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_spanned::Spanned;
+use toml_writer::{
+    ToTomlKey as _, ToTomlValue as _, TomlKeyBuilder, TomlStringBuilder, TomlWrite as _,
+};
 
 /// A value of a manifest whose type only the object knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +60,19 @@ impl<T: JsonSchema> JsonSchema for Entries<T> {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Boolean(value) => write!(f, "{value}"),
-            Self::Integer(number) => write!(f, "{number}"),
+            Self::Boolean(value) => f.value(value),
+            Self::Integer(number) => f.value(number),
             Self::String(text) => f.write_str(&quote(text)),
             Self::Array(items) => {
-                let items: Vec<String> =
-                    items.iter().map(|item| item.get_ref().to_string()).collect();
-                write!(f, "[{}]", items.join(", "))
+                f.open_array()?;
+                for (number, item) in items.iter().enumerate() {
+                    if number > 0 {
+                        f.val_sep()?;
+                        f.space()?;
+                    }
+                    write!(f, "{}", item.get_ref())?;
+                }
+                f.close_array()
             }
             Self::Table(entries) => write!(f, "{entries}"),
         }
@@ -73,39 +82,39 @@ impl fmt::Display for Value {
 /// As a TOML inline table.
 impl<T: fmt::Display> fmt::Display for Entries<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("{}");
+        f.open_inline_table()?;
+        for (number, (key, value)) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.val_sep()?;
+            }
+            f.space()?;
+            write!(f, "{} = {}", quote_key(key.get_ref()), value.get_ref())?;
         }
-        let entries: Vec<String> = self
-            .0
-            .iter()
-            .map(|(key, value)| format!("{} = {}", quote_key(key.get_ref()), value.get_ref()))
-            .collect();
-        write!(f, "{{ {} }}", entries.join(", "))
+        if !self.0.is_empty() {
+            f.space()?;
+        }
+        f.close_inline_table()
     }
 }
 
 /// A TOML key: bare where that is possible.
 pub fn quote_key(key: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quote(key) }
+    let bare = TomlKeyBuilder::new(key).as_unquoted();
+    bare.map_or_else(|| quote(key), |bare| bare.to_toml_key())
 }
 
 /// A TOML basic string.
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(control)));
-            }
-            other => quoted.push(other),
-        }
+    let quoted = TomlStringBuilder::new(text).as_basic().to_toml_value();
+    // U+0080 to U+009F are control characters to a terminal, and characters like others to TOML.
+    if !quoted.contains(char::is_control) {
+        return quoted;
     }
-    quoted.push('"');
-    quoted
+    let escape = |character: char| match character.is_control() {
+        true => format!("\\u{:04X}", u32::from(character)),
+        false => character.to_string(),
+    };
+    quoted.chars().map(escape).collect()
 }
 
 impl JsonSchema for Value {
@@ -145,6 +154,7 @@ pub(crate) mod tests {
         );
         check(r#"{ a = { "" = { "x.y" = [[], {}] } } }"#);
         check("{}");
+        check(r#"{ s = "\b\t\n\f\r\u0000\u007F\u0085\u009B[31m", "\u009B" = "'\\\"" }"#);
     }
 
     #[test]

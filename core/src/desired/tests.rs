@@ -362,6 +362,6 @@ fn what_could_not_be_read_is_not_missed() {
     let program = [("5", "invalid type: integer `5`, expected a string")];
     check(file(&of("many.bpf.o", "program = 5")), &program);
     check(file("set = 5").given(&[Argument::Stdin]), &program);
-    let broken = [("", "not TOML: expected a right bracket, found a newline")];
+    let broken = [("", "not TOML: unclosed array table, expected `]`")];
     check(file("set = 'x'\n[[iter]\n").given(&[Argument::Stdin]), &broken);
 }

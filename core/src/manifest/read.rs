@@ -6,33 +6,36 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use serde_spanned::Spanned;
-use toml_spanner::{Array, Item, Key, Table, TableStyle, Value as Toml};
+use toml::de::{DeArray as Array, DeFloat, DeInteger, DeString, DeTable as Table, DeValue as Toml};
 
+use super::MOST_FAULTS;
 use super::wire::{Access, Cgroup, Entry, File, Map, Order, Task};
 use crate::fault::{Fault, Place, Problem};
-use crate::value::{Entries, Value};
 
-/// So many faults of form are listed of one file.
-const MOST_FAULTS: usize = 50;
+/// A key and a value with their places.
+pub(super) type Key<'a> = Spanned<DeString<'a>>;
+pub(super) type Item<'a> = Spanned<Toml<'a>>;
 
 /// What is read of a document, apart from its values.
-pub(super) struct Reader<'a> {
-    /// The number of the source, and its text.
-    source: (usize, &'a str),
+pub(super) struct Reader {
+    /// The number of the source.
+    source: usize,
     /// All that could not be read.
     pub(super) faults: Vec<Fault>,
     /// Where the entries begin of which a key could not be read.
     pub(super) incomplete: BTreeSet<usize>,
+    /// In how many values that is which is being read.
+    pub(super) depth: usize,
 }
 
 /// Something that can be read of a TOML value.
 pub(super) trait Read: Sized {
     /// `None` where it cannot be read, which has been complained about.
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self>;
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self>;
 }
 
 /// Reads the value of a key, and puts it where it belongs. `None` where it cannot be read.
-type Take<T> = fn(&mut T, &Item<'_>, &mut Reader<'_>) -> Option<()>;
+type Take<T> = fn(&mut T, &Item<'_>, &mut Reader) -> Option<()>;
 
 /// A table with these keys, each of which may be missing, and with no other.
 trait Keys: Default + 'static {
@@ -45,7 +48,7 @@ trait OneKey: Sized + 'static {
 }
 
 /// Reads the value of a key.
-type Reads<T> = fn(&Item<'_>, &mut Reader<'_>) -> Option<T>;
+type Reads<T> = fn(&Item<'_>, &mut Reader) -> Option<T>;
 
 /// Keys that are called as the fields that they are read into.
 macro_rules! keys {
@@ -54,7 +57,7 @@ macro_rules! keys {
     };
 }
 
-fn put<T: Read>(field: &mut Option<T>, item: &Item<'_>, reader: &mut Reader<'_>) -> Option<()> {
+fn put<T: Read>(field: &mut Option<T>, item: &Item<'_>, reader: &mut Reader) -> Option<()> {
     *field = Some(T::read(item, reader)?);
     Some(())
 }
@@ -139,9 +142,9 @@ fn one_of<T: fmt::Display>(names: impl Iterator<Item = T>) -> String {
     }
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(number: usize, text: &'a str) -> Self {
-        Self { source: (number, text), faults: Vec::new(), incomplete: BTreeSet::new() }
+impl Reader {
+    pub(super) fn new(source: usize) -> Self {
+        Self { source, faults: Vec::new(), incomplete: BTreeSet::new(), depth: 0 }
     }
 
     /// Reads what can be read of a document, and whether that is all.
@@ -158,7 +161,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let (entry, is_complete) = self.keys(table);
-            let span = self.span(item);
+            let span = item.span();
             if !is_complete {
                 self.incomplete.insert(span.start);
             }
@@ -171,7 +174,7 @@ impl<'a> Reader<'a> {
     fn keys<T: Keys>(&mut self, table: &Table<'_>) -> (T, bool) {
         let mut read = T::default();
         let mut all = true;
-        for (key, item) in table {
+        for (key, item) in as_written(table) {
             let taken = self.known(key, T::KEYS).and_then(|take| take(&mut read, item, self));
             all &= taken.is_some();
         }
@@ -181,7 +184,7 @@ impl<'a> Reader<'a> {
     fn one_key<T: OneKey>(&mut self, item: &Item<'_>) -> Option<T> {
         let table = self.table(item)?;
         let mut one = None;
-        for (key, item) in table {
+        for (key, item) in as_written(table) {
             one = Some(self.known(key, T::KEYS)?(item, self)?);
         }
         match table.len() {
@@ -191,12 +194,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn table<'i>(&mut self, item: &'i Item<'i>) -> Option<&'i Table<'i>> {
-        item.as_table().or_else(|| self.wrong_type(item, "a table"))
+    pub(super) fn table<'i>(&mut self, item: &'i Item<'i>) -> Option<&'i Table<'i>> {
+        item.get_ref().as_table().or_else(|| self.wrong_type(item, "a table"))
     }
 
     fn array<'i>(&mut self, item: &'i Item<'i>) -> Option<&'i Array<'i>> {
-        item.as_array().or_else(|| self.wrong_type(item, "an array: write `[[iter]]`"))
+        let array = item.get_ref().as_array();
+        array.or_else(|| self.wrong_type(item, "an array: write `[[iter]]`"))
     }
 
     /// A number of that type, from `least` to `most`.
@@ -205,12 +209,22 @@ impl<'a> Reader<'a> {
         T: TryFrom<i128> + PartialOrd + fmt::Display,
     {
         let expected = format!("a number from {least} to {most}");
-        let Some(number) = item.as_i128() else { return self.wrong_type(item, &expected) };
+        let Toml::Integer(written) = item.get_ref() else {
+            return self.wrong_type(item, &expected);
+        };
         let fits = |number: &T| (&least..=&most).contains(&number);
-        T::try_from(number).ok().filter(fits).or_else(|| {
-            let message = format!("invalid value: integer `{number}`, expected {expected}");
-            self.fault(item, &message)
-        })
+        let number = integer(written).and_then(|number| T::try_from(number).ok()).filter(fits);
+        number.or_else(|| self.wrong_number(item, written, &expected))
+    }
+
+    pub(super) fn wrong_number<T>(
+        &mut self,
+        item: &Item<'_>,
+        written: &DeInteger<'_>,
+        expected: &str,
+    ) -> Option<T> {
+        let message = format!("invalid value: integer `{}`, expected {expected}", decimal(written));
+        self.fault(item, &message)
     }
 
     /// What stands beside the name of the key.
@@ -219,33 +233,33 @@ impl<'a> Reader<'a> {
         key: &Key<'_>,
         keys: &'static [(&'static str, T)],
     ) -> Option<&'static T> {
-        let known = keys.iter().find(|(name, _)| *name == key.name);
+        let known = keys.iter().find(|(name, _)| *name == key.get_ref());
         known.map(|(_, what)| what).or_else(|| {
             let (name, expected) =
-                (key.name.escape_debug(), one_of(keys.iter().map(|(name, _)| name)));
-            self.fault_at(key.span.range(), format!("unknown key `{name}`, expected {expected}"))
+                (key.get_ref().escape_debug(), one_of(keys.iter().map(|(name, _)| name)));
+            self.fault_at(key.span(), format!("unknown key `{name}`, expected {expected}"))
         })
     }
 
-    fn wrong_type<T>(&mut self, item: &Item<'_>, expected: &str) -> Option<T> {
-        let found = match item.value() {
+    pub(super) fn wrong_type<T>(&mut self, item: &Item<'_>, expected: &str) -> Option<T> {
+        let found = match item.get_ref() {
             Toml::String(text) => format!("string {text:?}"),
-            Toml::Integer(number) => format!("integer `{}`", number.as_i128()),
-            Toml::Float(number) => format!("floating point `{number}`"),
+            Toml::Integer(number) => format!("integer `{}`", decimal(number)),
+            Toml::Float(number) => format!("floating point `{}`", float(number)),
             Toml::Boolean(value) => format!("boolean `{value}`"),
             Toml::Array(_) => "array".to_owned(),
             Toml::Table(_) => "table".to_owned(),
-            Toml::DateTime(_) => "date or time".to_owned(),
+            Toml::Datetime(_) => "date or time".to_owned(),
         };
         self.fault(item, &format!("invalid type: {found}, expected {expected}"))
     }
 
-    fn fault<T>(&mut self, item: &Item<'_>, message: &str) -> Option<T> {
-        self.fault_at(self.span(item), message.to_owned())
+    pub(super) fn fault<T>(&mut self, item: &Item<'_>, message: &str) -> Option<T> {
+        self.fault_at(item.span(), message.to_owned())
     }
 
     fn fault_at<T>(&mut self, span: Range<usize>, message: String) -> Option<T> {
-        let place = Some(Place::new(self.source.0, span));
+        let place = Some(Place::new(self.source, span));
         match self.faults.len() {
             ..MOST_FAULTS => self.faults.push(Fault { place, problem: Problem::Shape(message) }),
             MOST_FAULTS => {
@@ -255,68 +269,82 @@ impl<'a> Reader<'a> {
         }
         None
     }
+}
 
-    /// Where a value is to be shown: of a table below a header, only that.
-    fn span(&self, item: &Item<'_>) -> Range<usize> {
-        let span = item.span();
-        let has_header = item.as_table().is_some_and(|table| table.style() == TableStyle::Header);
-        match has_header {
-            true => span.extract_header_span(self.source.1.as_bytes()).range(),
-            false => span.range(),
-        }
-    }
+/// In the order in which they are written: the parser has them in that of their names.
+pub(super) fn as_written<'t, 'a>(table: &'t Table<'a>) -> Vec<(&'t Key<'a>, &'t Item<'a>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+/// TOML asks for 64 bits; the parser keeps the text of a number, so that more can be had.
+pub(super) fn integer(written: &DeInteger<'_>) -> Option<i128> {
+    i128::from_str_radix(written.as_str(), written.radix()).ok()
+}
+
+/// A number for people.
+fn decimal(written: &DeInteger<'_>) -> String {
+    integer(written).map_or_else(|| written.to_string(), |number| number.to_string())
+}
+
+/// Another one for people.
+fn float(written: &DeFloat<'_>) -> String {
+    let number = written.as_str().parse().ok();
+    number.map_or_else(|| written.to_string(), |number: f64| number.to_string())
 }
 
 impl<T: Read> Read for Spanned<T> {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self::new(reader.span(item), T::read(item, reader)?))
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
+        Some(Self::new(item.span(), T::read(item, reader)?))
     }
 }
 
 impl<T: Read> Read for Box<T> {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         T::read(item, reader).map(Self::new)
     }
 }
 
 impl Read for String {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        item.as_str().map(str::to_owned).or_else(|| reader.wrong_type(item, "a string"))
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
+        let text = item.get_ref().as_str().map(str::to_owned);
+        text.or_else(|| reader.wrong_type(item, "a string"))
     }
 }
 
 impl Read for u32 {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         reader.number(item, 0, Self::MAX)
     }
 }
 
 impl Read for NonZeroU32 {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         reader.number(item, 1, u32::MAX).and_then(Self::new)
     }
 }
 
 impl Read for u64 {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         reader.number(item, 0, Self::MAX)
     }
 }
 
 impl Read for Map {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         reader.one_key(item)
     }
 }
 
 impl Read for Task {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         reader.one_key(item)
     }
 }
 
 impl Read for Cgroup {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         let table = reader.table(item)?;
         let (cgroup, all) = reader.keys(table);
         all.then_some(cgroup)
@@ -324,49 +352,12 @@ impl Read for Cgroup {
 }
 
 impl Read for Order {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         let written = String::read(item, reader)?;
         let known = Self::ALL.into_iter().find(|order| order.to_string() == written);
         known.or_else(|| {
             let (written, expected) = (written.escape_debug(), one_of(Self::ALL.iter()));
             reader.fault(item, &format!("unknown order `{written}`, expected {expected}"))
         })
-    }
-}
-
-impl Read for Value {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match item.value() {
-            Toml::Boolean(value) => Some(Self::Boolean(*value)),
-            Toml::Integer(number) => Some(Self::Integer(number.as_i128())),
-            Toml::String(text) => Some(Self::String((*text).to_owned())),
-            Toml::Array(items) => {
-                let read: Vec<Option<_>> =
-                    items.iter().map(|item| Read::read(item, reader)).collect();
-                read.into_iter().collect::<Option<_>>().map(Self::Array)
-            }
-            Toml::Table(_) => Read::read(item, reader).map(Self::Table),
-            Toml::Float(_) | Toml::DateTime(_) => {
-                reader.wrong_type(item, "a boolean, an integer, a string, an array or a table")
-            }
-        }
-    }
-}
-
-/// In the order of their keys, whatever order they are written in: that is not what a table says.
-impl<T: Read> Read for Entries<T> {
-    fn read(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let read: Vec<Option<_>> = reader
-            .table(item)?
-            .iter()
-            .map(|(key, item)| {
-                let key = Spanned::new(key.span.range(), key.name.to_owned());
-                Some((key, Read::read(item, reader)?))
-            })
-            .collect();
-        let mut entries: Vec<(Spanned<String>, Spanned<T>)> =
-            read.into_iter().collect::<Option<_>>()?;
-        entries.sort_by(|(one, _), (other, _)| one.get_ref().cmp(other.get_ref()));
-        Some(Self(entries))
     }
 }
