@@ -146,7 +146,7 @@ pub struct KeyPlaces {
     pub obj: Place,
     /// `map`, `cgroup` or `task`, if there is one.
     pub param: Option<Place>,
-    /// Every value of `maps`, by its name there.
+    /// Every value of `maps` and every name in `max-entries`, by the object's map: none is in both.
     pub maps: BTreeMap<String, Place>,
 }
 

@@ -141,6 +141,7 @@ fn a_size_that_the_kernel_does_not_take_changes_nothing() {
     sandbox
         .iterctl(APPLY)
         .exits(1)
+        .says("max-entries = { filled = 4294967295 }\n  |                 ^^^^^^")
         .says("failed to create the object's map `filled`")
         .says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);

@@ -76,17 +76,19 @@ impl Written<'_> {
 
     /// Where the keys stand that errors of later can be about; `obj` is the entry's.
     pub(super) fn key_places(&self, obj: &Spanned<String>) -> KeyPlaces {
-        let wire::Entry { map, cgroup, task, maps, .. } = self.keys.get_ref();
+        let wire::Entry { map, cgroup, task, maps, max_entries, .. } = self.keys.get_ref();
         let map = map.as_ref().map(Spanned::span);
         let cgroup = cgroup.as_ref().map(|cgroup| cgroup.span());
         let task = task.as_ref().map(|task| task.span());
-        let place_of = |(name, map): &(Spanned<String>, Spanned<wire::Map>)| {
-            (name.get_ref().clone(), self.place(map.span()))
-        };
+        let given = maps.iter().flat_map(|maps| &maps.get_ref().0);
+        let given = given.map(|(name, map)| (name, map.span()));
+        let sizes = max_entries.iter().flat_map(|sizes| &sizes.get_ref().0);
+        let sizes = sizes.map(|(name, _)| (name, name.span()));
+        let of_maps = given.chain(sizes);
         KeyPlaces {
             obj: self.place(obj.span()),
             param: map.or(cgroup).or(task).map(|span| self.place(span)),
-            maps: maps.iter().flat_map(|maps| maps.get_ref().0.iter().map(place_of)).collect(),
+            maps: of_maps.map(|(name, span)| (name.get_ref().clone(), self.place(span))).collect(),
         }
     }
 }

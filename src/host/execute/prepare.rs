@@ -156,8 +156,11 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
 /// The key that an error of loading is about, if one is known: else it is the object.
 fn key_to_load<'a>(error: &anyhow::Error, pin: &'a DesiredPin) -> &'a Place {
     let obj = &pin.keys.obj;
-    if let Some(LoadError::MapDiffers { map, .. } | LoadError::GivenMap { map, .. }) =
-        error.downcast_ref()
+    if let Some(
+        LoadError::MapDiffers { map, .. }
+        | LoadError::GivenMap { map, .. }
+        | LoadError::MapRefused { map, .. },
+    ) = error.downcast_ref()
     {
         return pin.keys.maps.get(map).unwrap_or(obj);
     }
