@@ -20,7 +20,13 @@ def puppet(sandbox):
     manifest = sandbox.write("observe.toml", MANIFEST)
     folders = [f"--{name}={sandbox.folder}/puppet/{name}" for name in PUPPETS_FOLDERS]
     code = f"iterctl::manifest {{ '{manifest}': program => '{ITERCTL}' }}"
-    fixed = [f"--modulepath={INTEGRATIONS}/puppet/modules", "--color=false", "--detailed-exitcodes", "-e", code]
+    fixed = [
+        f"--modulepath={INTEGRATIONS}/puppet/modules",
+        "--color=false",
+        "--detailed-exitcodes",
+        "-e",
+        code,
+    ]
 
     def run(*flags, status):
         done = sandbox.run("puppet", "apply", *folders, *fixed, *flags, status=status)

@@ -334,7 +334,7 @@ mod tests {
         let args = GivenArgs { globals, ..GivenArgs::default() };
         let mut entry = Entry::default();
         entry.given(&args, &[], &here(false)).expect("it is a string");
-        assert_eq!(entry.toml, "globals = { x = \"1 }\\u000Aset = \\\"evil\\\"\" }\n");
+        assert_eq!(entry.toml, "globals = { x = \"1 }\\nset = \\\"evil\\\"\" }\n");
     }
 
     #[test]
