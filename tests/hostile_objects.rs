@@ -180,7 +180,7 @@ fn what_is_no_variable_is_refused_in_a_section() {
     btf.add("x", 8, 0, kind, &[]);
     let mut object = with_btf(&btf);
     object.symbols.push(Symbol::new("x", GLOBAL_UNTYPED, 0, 0, 0));
-    check(&object, "its BTF lists in `.ksyms` what is no variable");
+    check(&object, "its BTF lists something in `.ksyms` that is not a variable");
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl Feature {
                 "memory that RLIMIT_MEMLOCK does not limit",
                 "5.11",
                 Loading,
-                Otherwise("the limit is raised, where that is permitted"),
+                Otherwise("the limit is raised, if that is permitted"),
             ),
             Self::Exchange => row(
                 "exchange",

@@ -125,8 +125,8 @@ pub enum Command {
 /// Which manifest.
 #[derive(Debug, Args)]
 pub struct ManifestArgs {
-    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: what one call
-    /// is given is one manifest and one set
+    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: all files
+    /// of one call are one manifest and one set
     #[arg(short, long = "file", value_name = "MANIFEST", required = true)]
     pub file: Vec<PathBuf>,
 
@@ -135,15 +135,15 @@ pub struct ManifestArgs {
     pub set: Option<String>,
 }
 
-/// What may be done that is not done unasked.
+/// Actions that need explicit consent.
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
-    /// Take over iterators that someone else has pinned where the manifest wants one; never a pinned
-    /// map or program
+    /// Take over iterators that another tool or set has pinned at a path of the manifest; never a
+    /// pinned map or program
     #[arg(long)]
     pub adopt: bool,
 
-    /// Accept a manifest that lists nothing: all pins of the set go
+    /// Accept a manifest that lists nothing: all pins of the set are removed
     #[arg(long)]
     pub allow_empty: bool,
 
@@ -155,16 +155,16 @@ pub struct PolicyArgs {
 /// Whose files may be used.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
-    /// As root, also use manifests and objects that someone else could have written
+    /// As root, also use manifests and objects that another user could have written
     #[arg(long)]
     pub insecure: bool,
 }
 
-/// What is done with the others where entries fail.
+/// What to do with the other entries if one fails.
 #[derive(Debug, Args)]
 pub struct KeepGoingArgs {
-    /// Leave out entries that fail, and carry out the others; the exit status is 1 all the same. What
-    /// is pinned for an entry that is left out stays
+    /// Skip entries that fail, and carry out the others. The exit status is still 1, and existing
+    /// pins of skipped entries are kept
     #[arg(long)]
     pub keep_going: bool,
 }
@@ -181,8 +181,8 @@ pub struct LockArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["file", "kernel"]))]
 pub struct CheckArgs {
-    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: what one call
-    /// is given is one manifest and one set
+    /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: all files
+    /// of one call are one manifest and one set
     #[arg(short, long = "file", value_name = "MANIFEST")]
     pub file: Vec<PathBuf>,
 
@@ -235,11 +235,11 @@ pub struct ApplyArgs {
     #[command(flatten)]
     pub lock: LockArgs,
 
-    /// Wait so long for the bpffs, the objects and the maps that are not there yet, as at boot
+    /// Wait up to this long for the bpffs, the objects and the maps that do not exist yet, as at boot
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait: Option<Duration>,
 
-    /// Mount a bpffs where the manifest wants one and there is none
+    /// Mount a bpffs where the manifest wants one, if there is none
     #[arg(long)]
     pub mount: bool,
 }
@@ -248,19 +248,19 @@ pub struct ApplyArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["file", "set", "paths"]))]
 pub struct UnpinArgs {
-    /// A manifest, a directory of `*.toml`, or `-`: all pins of its set go, listed or not
+    /// A manifest, a directory of `*.toml`, or `-`: all pins of its set are removed, listed or not
     #[arg(short, long = "file", value_name = "MANIFEST")]
     pub file: Vec<PathBuf>,
 
-    /// The name of the set of which all pins go
+    /// The name of a set: all its pins are removed
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
 
-    /// The pins that go: relative to the bpffs, or absolute
+    /// The pins to remove: relative to the bpffs, or absolute
     #[arg(value_name = "PATH", conflicts_with_all = ["file", "set"])]
     pub paths: Vec<PathBuf>,
 
-    /// The bpffs, where no manifest names it
+    /// The bpffs, if no manifest names it
     #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS, conflicts_with = "file")]
     pub bpffs: PathBuf,
 
@@ -276,7 +276,7 @@ pub struct UnpinArgs {
 /// `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The set; needed where several sets have pins
+    /// The set; required if several sets have pins
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
 

@@ -144,7 +144,7 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoManifest(_) => Some(
-                "an empty folder could be a mistake; `unpin --set NAME` unpins a whole set"
+                "an empty directory could be a mistake; `unpin --set NAME` unpins a whole set"
                     .to_owned(),
             ),
             Self::Unreadable(..) | Self::TooLong(_) | Self::NotUtf8(..) => None,

@@ -175,7 +175,7 @@ impl Watch {
         }
         // Most mounts are somewhere else.
         if news.mounts && self.place() {
-            debug!("something was mounted where it matters");
+            debug!("a file system was mounted over a watched path");
             self.timer.event(self.start.elapsed());
         }
     }

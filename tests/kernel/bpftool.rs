@@ -211,7 +211,7 @@ fn a_path_that_is_taken_is_an_error() {
     bpftool_pin(&sandbox, "tasks_v2.bpf.o bpf/x").exits(256 - EEXIST).says("pin_iter failed");
     assert_eq!(sandbox.tree(), before);
 
-    iterctl_pin(&sandbox, "tasks_v1.bpf.o x").exits(73).says("pinned by someone else");
+    iterctl_pin(&sandbox, "tasks_v1.bpf.o x").exits(73).says("pinned by another tool");
     assert_eq!(sandbox.tree(), before);
     iterctl_pin(&sandbox, "tasks_v1.bpf.o x --adopt").exits(0);
     iterctl_pin(&sandbox, "tasks_v1.bpf.o x").exits(0).plans::<&str>(&[]);

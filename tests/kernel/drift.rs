@@ -68,7 +68,7 @@ fn data_of_an_object_named_like_the_stamp_is_not_taken_for_it() {
     let entries = ["a", "b"].map(|path| entry("iterctl.bpf.o", path));
     sandbox.manifest("iters.toml", &entries.concat());
     let run = sandbox.iterctl("plan -f iters.toml").exits(73);
-    assert!(run.stdout.starts_with("! b  pinned by someone else (unreadable stamp: "), "{run}");
+    assert!(run.stdout.starts_with("! b  pinned by another tool (unreadable stamp: "), "{run}");
 }
 
 #[kernel_test]

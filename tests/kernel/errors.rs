@@ -319,7 +319,7 @@ fn what_is_pinned_by_someone_else() {
         run,
         73,
         "\
-error: `theirs`: pinned by someone else
+error: `theirs`: pinned by another tool
   hint: `--adopt` takes it over
 note: nothing was changed
 ",

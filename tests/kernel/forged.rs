@@ -82,7 +82,7 @@ fn is_foreign(map: &MapHandle, reason: &str) {
 
 #[kernel_test]
 fn what_is_no_stamp_makes_a_pin_foreign() {
-    let unreadable = "pinned by someone else (unreadable stamp: ";
+    let unreadable = "pinned by another tool (unreadable stamp: ";
     is_foreign(&holding(b"{\"format\":1,\"set\":\"iters\""), unreadable);
     is_foreign(&holding(b"[1,2,3]"), unreadable);
     is_foreign(&holding(b"{\"format\":1,\"set\":\"iters\"}"), unreadable);
@@ -94,7 +94,7 @@ fn what_is_no_stamp_makes_a_pin_foreign() {
 
 #[kernel_test]
 fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
-    let reason = "pinned by someone else (stamp of format 2)";
+    let reason = "pinned by another tool (stamp of format 2)";
     is_foreign(&holding(b"{\"format\":2,\"sets\":[\"iters\"]}\0\0\0"), reason);
     let ours = stamp("/a.o", "dump", "/iters.toml");
     is_foreign(&holding(ours.replace(":1,\"set", ":2,\"set").as_bytes()), reason);
@@ -102,7 +102,7 @@ fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
 
 #[kernel_test]
 fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
-    let reason = "pinned by someone else";
+    let reason = "pinned by another tool";
     let good = stamp("/a.o", "dump", "/iters.toml");
     let hash = map(MapType::Hash, 1, good.len());
     hash.update(&[0; 4], good.as_bytes(), MapFlags::ANY).expect("there is room");

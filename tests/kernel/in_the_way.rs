@@ -54,7 +54,7 @@ fn is_refused(options: &[&str], place: impl FnOnce(&Sandbox, &str), reason: &str
 
 #[kernel_test]
 fn iterators_of_others_are_refused_unless_adopted() {
-    is_refused(&[""], pin_foreign, "pinned by someone else");
+    is_refused(&[""], pin_foreign, "pinned by another tool");
     is_refused(&[""], pin_of_another_set, "pinned by the set theirs");
 }
 
@@ -98,7 +98,7 @@ fn is_adopted(place: impl FnOnce(&Sandbox, &str), reason: &str) {
 
 #[kernel_test]
 fn adopt_takes_over_iterators() {
-    is_adopted(pin_foreign, "taken over from someone else");
+    is_adopted(pin_foreign, "taken over from another tool");
     is_adopted(pin_of_another_set, "taken over from the set theirs");
 }
 
@@ -145,7 +145,7 @@ fn everything_in_the_way_is_named() {
     bpf::pin_program(&sandbox, "d");
     let apply = sandbox.iterctl("apply -f iters.toml").exits(73);
     apply
-        .says("`a`: pinned by someone else")
+        .says("`a`: pinned by another tool")
         .says("`b`: not an iterator but a pinned map")
         .says("`d/e`: its parent `d` is not a directory");
     assert_eq!(sandbox.paths(), ["a", "b", "d"]);
@@ -162,14 +162,14 @@ fn the_comment_says_what_it_is() {
     };
 
     pin_foreign(&sandbox, "x");
-    assert_eq!(comment("plan"), "apply would change nothing: `x`: pinned by someone else");
+    assert_eq!(comment("plan"), "apply would change nothing: `x`: pinned by another tool");
     assert_eq!(
         comment("apply"),
-        "nothing was changed: 1 thing is in the way: `x`: pinned by someone else"
+        "nothing was changed: 1 thing is in the way: `x`: pinned by another tool"
     );
 
     pin_of_another_set(&sandbox, "y");
-    let both = "2 things are in the way; the first: `x`: pinned by someone else";
+    let both = "2 things are in the way; the first: `x`: pinned by another tool";
     assert_eq!(comment("plan"), format!("apply would change nothing: {both}"));
     assert_eq!(comment("apply"), format!("nothing was changed: {both}"));
 }

@@ -19,7 +19,7 @@ fn broken(sandbox: &Sandbox) -> String {
 fn rows(sandbox: &Sandbox) -> [String; 5] {
     let (map, object) = (sandbox.pin("nowhere"), sandbox.file("gone.bpf.o"));
     [
-        "! foreign  pinned by someone else".to_owned(),
+        "! foreign  pinned by another tool".to_owned(),
         format!("! map/gone  no map is pinned at {}", map.display()),
         format!("! object/gone  no object at {}", object.display()),
         "! rejected/a  the verifier rejected it".to_owned(),

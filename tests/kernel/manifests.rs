@@ -34,7 +34,7 @@ fn a_drop_in_that_is_deleted_takes_its_pins_with_it() {
     assert_eq!(sandbox.paths(), ["two"]);
     fs::remove_file(sandbox.file("etc/observe.d/20-two.toml")).expect("own folder");
     sandbox.iterctl("apply -f etc/observe.d").exits(65).says("no *.toml in");
-    assert_eq!(sandbox.paths(), ["two"], "an empty folder could be a mistake");
+    assert_eq!(sandbox.paths(), ["two"], "an empty directory could be a mistake");
 }
 
 #[kernel_test]

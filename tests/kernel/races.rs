@@ -83,7 +83,7 @@ fn what_comes_to_a_new_path_is_not_overwritten() {
 
 #[kernel_test]
 fn a_pin_that_others_have_replaced_is_put_back() {
-    let replaced = "somebody else has replaced it since it was looked at";
+    let replaced = "another process has replaced it meanwhile";
     for path in ["have", "old/goes"] {
         let place = |sandbox: &Sandbox| {
             remove(sandbox, path);
@@ -204,7 +204,7 @@ fn what_others_change_before_the_last_look_is_told() {
         remove(&sandbox, "have");
     });
     run.exits(1)
-        .says("somebody else is changing the same pins: `have`")
+        .says("another process is changing the same pins: `have`")
         .says("nothing was changed");
     assert_eq!(sandbox.paths(), ["have", "old", "old/goes"], "all is undone, as far as it is ours");
 }
@@ -219,7 +219,7 @@ fn a_pin_that_comes_to_a_set_while_it_is_unpinned_is_told() {
         fs::hard_link(sandbox.pin("have"), sandbox.pin("other")).expect("root may");
     });
     run.exits(1)
-        .says("somebody else is changing the same pins: `other`")
+        .says("another process is changing the same pins: `other`")
         .says("nothing was changed");
     fs::remove_file(sandbox.pin("other")).expect("it is pinned");
     assert_eq!(sandbox.tree(), before, "all is undone");

@@ -74,7 +74,7 @@ fn all_of_the_paths_go_or_none() {
     let sandbox = three_pins();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
     is_refused(&sandbox, "a nothing b/c", 1, "`nothing`: nothing is pinned there");
-    is_refused(&sandbox, "a foreign", 73, "`foreign`: pinned by someone else");
+    is_refused(&sandbox, "a foreign", 73, "`foreign`: pinned by another tool");
     is_refused(&sandbox, "a map", 73, "`map`: not an iterator but a pinned map");
     is_refused(&sandbox, "--adopt a map", 73, "`map`: not an iterator but a pinned map");
     is_refused(&sandbox, "a b", 73, "`b`: not an iterator but a directory");

@@ -67,7 +67,7 @@ def test_four_of_five_hosts_converge_and_the_broken_one_is_named(fleet, playbook
         owner = None if name == BROKEN else "observe"
         assert [pin["set"] for pin in listed(host)] == [owner], name
     assert listed(fleet.hosts[BROKEN]) == foreign
-    assert "`observe/tasks`: pinned by someone else" in first
+    assert "`observe/tasks`: pinned by another tool" in first
     assert re.findall(r"^fatal: \[(\w+)\]: FAILED!", first, re.MULTILINE) == [BROKEN]
 
     pinned = {name: listed(fleet.hosts[name]) for name in SOUND}

@@ -76,7 +76,7 @@ impl fmt::Display for Unsound {
             }
             Self::NoType(id) => write!(f, "its BTF names type {id}, which is not there"),
             Self::NoVariable(name) => {
-                write!(f, "its BTF lists in `{}` what is no variable", Name(name))
+                write!(f, "its BTF lists something in `{}` that is not a variable", Name(name))
             }
             Self::Configuration(name) => write!(
                 f,

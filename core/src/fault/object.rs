@@ -59,7 +59,7 @@ impl ObjectFault {
     pub(super) fn help(&self) -> Option<String> {
         match self {
             Self::Missing(_) => {
-                Some("a relative `obj` is looked for in the manifest's folder".to_owned())
+                Some("a relative `obj` is looked for in the manifest's directory".to_owned())
             }
             Self::NotElf(_) | Self::NotBpf(..) => {
                 Some("compile it with `clang -g -O2 -target bpf -c`".to_owned())

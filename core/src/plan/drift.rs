@@ -140,7 +140,7 @@ impl Drift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign(None) => write!(f, "taken over from someone else"),
+            Self::Foreign(None) => write!(f, "taken over from another tool"),
             Self::Foreign(Some(set)) => write!(f, "taken over from the set {set}"),
             Self::Object(..) => write!(f, "object changed"),
             Self::Program(found, wanted) => {

@@ -79,8 +79,8 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Foreign { have, .. } => match &have.provenance {
                 Provenance::Stamped(stamp) => write!(f, "pinned by the set {}", stamp.set),
-                Provenance::Unstamped => write!(f, "pinned by someone else"),
-                Provenance::Illegible(why) => write!(f, "pinned by someone else ({why})"),
+                Provenance::Unstamped => write!(f, "pinned by another tool"),
+                Provenance::Illegible(why) => write!(f, "pinned by another tool ({why})"),
             },
             Self::NotAnIterator { kind, .. } => write!(f, "not an iterator but {kind}"),
             Self::Directory { .. } => write!(f, "not an iterator but a directory"),

@@ -214,11 +214,11 @@ fn adopted_pins_are_replaced_even_where_they_are_alike() {
     fn adopted(have: Node, line: &str) {
         check(want(&[("a", task())]).have(&[("a", have)]).adopt(), &[line]);
     }
-    adopted(unstamped(), "replace a: taken over from someone else");
+    adopted(unstamped(), "replace a: taken over from another tool");
     adopted(of("audit"), "replace a: taken over from the set audit");
     adopted(
         nobodys(Provenance::Illegible(InvalidStamp::Format(2))),
-        "replace a: taken over from someone else",
+        "replace a: taken over from another tool",
     );
 }
 

@@ -10,7 +10,7 @@ use iterctl_core::desired::DEFAULT_BPFFS;
 /// What an iterator is given, as flags.
 #[derive(Debug, Default, Args)]
 pub struct GivenArgs {
-    /// The program, where the object holds several iterators
+    /// The program, if the object holds several iterators
     #[arg(long, value_name = "NAME")]
     pub program: Option<String>,
 
@@ -38,7 +38,8 @@ pub struct GivenArgs {
     #[arg(long = "reuse", value_name = "NAME=id:N|pinned:FILE|name:NAME")]
     pub reuse: Vec<String>,
 
-    /// How many elements the object's own map NAME has room for; may be repeated
+    /// How many elements the object's own map NAME has room for, for a ring buffer how many bytes; may
+    /// be repeated
     #[arg(long, value_name = "NAME=N")]
     pub max_entries: Vec<String>,
 
@@ -70,12 +71,12 @@ pub struct PinArgs {
     #[arg(value_name = "OBJ")]
     pub obj: PathBuf,
 
-    /// The pin: absolute, or relative to the bpffs, or to the current folder where that is on bpffs
+    /// The pin: absolute, or relative to the bpffs, or to the current directory if that is on bpffs
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
 
-    /// The map to walk: `map id N`, `map pinned FILE` (relative to the current folder), `map name
-    /// NAME`, or `map own NAME` for one that the object defines
+    /// The map to walk: `map id N`, `map pinned FILE` (relative to the current directory),
+    /// `map name NAME`, or `map own NAME` for one that the object defines
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 
@@ -83,7 +84,7 @@ pub struct PinArgs {
     #[command(flatten)]
     pub given: GivenArgs,
 
-    /// The pin's mode, in octal; 0600 if nothing else is said
+    /// The pin's mode, in octal; 0600 by default
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
 
@@ -95,11 +96,11 @@ pub struct PinArgs {
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
 
-    /// The mode of parent directories that have to be made; 0700 if nothing else is said
+    /// The mode of parent directories that have to be made; 0700 by default
     #[arg(long, value_name = "MODE")]
     pub dir_mode: Option<String>,
 
-    /// The set that will own the pin. Its other pins stay
+    /// The set that will own the pin. Its other pins are kept
     #[arg(long, value_name = "NAME", default_value = "adhoc")]
     pub set: String,
 
@@ -107,11 +108,11 @@ pub struct PinArgs {
     #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
 
-    /// Take over an iterator that someone else has pinned there
+    /// Take over an iterator that another tool or set has pinned there
     #[arg(long)]
     pub adopt: bool,
 
-    /// Mount a bpffs where there is none
+    /// Mount a bpffs if there is none
     #[arg(long)]
     pub mount: bool,
 

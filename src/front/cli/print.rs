@@ -37,7 +37,7 @@ pub struct ManArgs {
     #[arg(value_name = "PAGE", default_value = "iterctl")]
     pub page: String,
 
-    /// Write all pages into this folder instead
+    /// Write all pages into this directory instead
     #[arg(long, value_name = "DIR", conflicts_with = "page")]
     pub dir: Option<PathBuf>,
 }

@@ -18,32 +18,32 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// Mount a bpffs where the manifest wants one and there is none
+    /// Mount a bpffs where the manifest wants one, if there is none
     #[arg(long)]
     pub mount: bool,
 
-    /// How long it must have been quiet after a change before anything is done
+    /// How long to wait after the last change before a round begins
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
     pub debounce: Duration,
 
-    /// How long changes that never end can hold everything back
+    /// The longest time that continuing changes can delay a round
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub max_delay: Duration,
 
-    /// How often to look at what tells nobody when it changes, such as the id behind a map's name
+    /// How often to re-check what sends no events, such as the id behind a map's name
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = more_than_nothing)]
     pub interval: Duration,
 
-    /// Only report pins that somebody else has removed, replaced or changed. What the manifest, the
-    /// objects or the maps change is applied
+    /// Only report pins that another process has removed, replaced or changed. Changes of the
+    /// manifest, the objects and the maps are still applied
     #[arg(long)]
     pub no_heal: bool,
 
-    /// Unpin the set at the end. Otherwise its pins stay
+    /// Unpin the set at the end. Otherwise its pins are kept
     #[arg(long)]
     pub unpin_on_exit: bool,
 
-    /// Keep figures in this file, for node_exporter's textfile collector
+    /// Write metrics to this file, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }

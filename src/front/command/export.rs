@@ -38,10 +38,8 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
     report.manifest = Some(manifest(set, bpffs.path(), &entries));
     report.shown = Shown::Manifest;
     if !left_out.is_empty() {
-        let note = format!(
-            "left out, for nobody but iterctl writes down the object: {}",
-            left_out.join(", ")
-        );
+        let note =
+            format!("left out, because no stamp names their objects: {}", left_out.join(", "));
         report.diagnostics.push(error::note(note));
     }
     Ok(Answer::done(report))

@@ -55,7 +55,7 @@ impl Trust {
 
 /// Where `pin` and `read` are run.
 pub(super) fn here(bpffs: &Path) -> anyhow::Result<Here> {
-    let folder = std::env::current_dir().context("failed to find the current folder")?;
+    let folder = std::env::current_dir().context("failed to find the current directory")?;
     let bpffs = std::path::absolute(bpffs)?;
     Ok(Here { is_on_bpffs: is_on_bpffs(&folder), folder, bpffs })
 }

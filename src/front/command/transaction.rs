@@ -193,7 +193,7 @@ impl Planned<'_> {
         let paths = again.steps.iter().map(Step::path);
         let paths = paths.chain(again.obstacles.iter().filter_map(Obstacle::path));
         let paths: Vec<String> = paths.map(|path| format!("`{path}`")).collect();
-        bail!("somebody else is changing the same pins: {}", paths.join(", "))
+        bail!("another process is changing the same pins: {}", paths.join(", "))
     }
 }
 
@@ -204,7 +204,10 @@ fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> Vec<Diagnostic> {
         Err(why) => vec![(bpffs.path().to_path_buf(), why)],
     };
     let warning = |(path, why): (PathBuf, io::Error)| {
-        let what = format!("failed to let maps go that are kept in {}", Escaped::new(&path));
+        let what = format!(
+            "failed to remove maps that no iterator needs any more from {}",
+            Escaped::new(&path)
+        );
         error::warning(&anyhow::Error::from(why).context(what))
     };
     left.into_iter().map(warning).collect()

@@ -205,7 +205,7 @@ impl<'a> Rounds<'a> {
             0 => format!("nothing to do: {in_sync} in sync"),
             number => {
                 let number = iterators(number);
-                format!("somebody has changed {number}, left as found; {in_sync} in sync")
+                format!("another process has changed {number}, left as found; {in_sync} in sync")
             }
         };
         Report { changes, summary, ..Report::new(comment) }

@@ -178,7 +178,7 @@ impl Lacks {
 
 impl fmt::Display for Lacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this kernel lacks what is needed")
+        write!(f, "this kernel lacks required features")
     }
 }
 

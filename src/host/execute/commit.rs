@@ -226,7 +226,7 @@ fn open_link(file: &File, expected: LinkId) -> anyhow::Result<IteratorLink> {
     }
     match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
         Ok(link) if link.id() == expected => Ok(link),
-        Ok(_) => Err(anyhow!("somebody else has replaced it since it was looked at")),
+        Ok(_) => Err(anyhow!("another process has replaced it meanwhile")),
         Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
     }
 }

@@ -110,6 +110,6 @@ pub(super) fn open(
     let stem = stem.split('.').next().unwrap_or(stem);
     let name = CString::new(stem).map_err(|error| error.to_string())?;
     let (opened, messages) = log::collect(|| ffi::open(bytes, &name, configuration));
-    let silent = |error: io::Error| format!("it gives no reason but an errno: {error}");
+    let silent = |error: io::Error| format!("it reports no reason but an errno: {error}");
     opened.map_err(|error| messages.last().cloned().unwrap_or_else(|| silent(error)))
 }

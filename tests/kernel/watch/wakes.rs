@@ -48,7 +48,7 @@ fn files_of_a_directory_come_and_go() {
     watching.changes(&["unpin b"]);
     fs::remove_file(sandbox.file("iters.d/a.toml")).expect("it is there");
     watching.fails("no *.toml in");
-    assert_eq!(sandbox.paths(), ["a"], "an empty folder could be a mistake");
+    assert_eq!(sandbox.paths(), ["a"], "an empty directory could be a mistake");
 }
 
 #[kernel_test]

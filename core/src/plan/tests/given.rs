@@ -166,7 +166,7 @@ fn what_others_own_says_nothing_of_our_own_map() {
     let set = || "audit".parse().expect("a set name");
     let alike = stamped(over_seen(), |stamp| stamp.set = set());
     check(adopt(alike), &["replace a: taken over from the set audit"]);
-    let other = "replace a: taken over from someone else, \
+    let other = "replace a: taken over from another tool, \
                  parameter changed: none -> own map seen";
     check(adopt(unstamped()), &[other]);
 }
@@ -376,5 +376,5 @@ fn pinning_one_takes_nothing_from_others_unasked() {
     check_pin(want(&[("a", task())]).have(&[("a", of("audit"))]).adopt(), &adopted);
     check_pin(want(&[]).have(&[("a", ours())]), &["! observe is empty"]);
     let one_more = want(&[("a", task())]).have(&[("a", unstamped()), ("b", ours())]);
-    check_pin(one_more.adopt(), &["replace a: taken over from someone else"]);
+    check_pin(one_more.adopt(), &["replace a: taken over from another tool"]);
 }

@@ -46,7 +46,7 @@ options:
     default: /sys/fs/bpf
   adopt:
     description:
-      - Take over iterators that someone else has pinned where the manifest wants one.
+      - Take over iterators that another tool or set has pinned at a path of the manifest.
     type: bool
     default: false
   allow_empty:
@@ -56,12 +56,12 @@ options:
     default: false
   keep_going:
     description:
-      - Leave out entries that fail, and carry out the others. The task fails all the same, and says which.
+      - Skip entries that fail, and carry out the others. The task still fails, and says which.
     type: bool
     default: false
   insecure:
     description:
-      - As root, also use manifests and objects that someone else could have written.
+      - As root, also use manifests and objects that another user could have written.
     type: bool
     default: false
   lock_timeout:
