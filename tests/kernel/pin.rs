@@ -256,12 +256,12 @@ fn what_is_foreign_is_refused_unless_it_is_adopted() {
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "sets"));
     sandbox.iterctl("apply -f iters.toml").exits(0);
     let before = sandbox.tree();
-    for (path, reason) in [("theirs", "someone else"), ("sets", "the set iters")] {
+    for (path, reason) in [("theirs", "another tool"), ("sets", "the set iters")] {
         let run = pin(&sandbox, &format!("tasks_v2.bpf.o {path}")).exits(73);
         run.says(&format!("`{path}`: pinned by {reason}")).says("`--adopt` takes it over");
         assert_eq!(sandbox.tree(), before);
     }
-    for (path, reason) in [("theirs", "someone else"), ("sets", "the set iters")] {
+    for (path, reason) in [("theirs", "another tool"), ("sets", "the set iters")] {
         let run = pin(&sandbox, &format!("tasks_v2.bpf.o {path} --adopt")).exits(0);
         run.plans(&[format!("~ {path}  taken over from {reason}")]);
         assert_eq!(sandbox.first_line(path), "v2\n");
