@@ -106,7 +106,7 @@ def test_the_boot_waits_for_a_map_that_comes_later(booted):
     print(booted.run("systemctl status --no-pager late-map.service"))
     assert booted.run("systemctl is-active iterctl.service") == "active"
     booted.run("test -e /sys/fs/bpf/late_map")
-    assert "waiting for up to 30s: `observe/elements`: map" in journal(booted, "iterctl.service")
+    assert "waiting for up to 30s: `observe/elements`: no map is pinned" in journal(booted, "iterctl.service")
     began = when(booted, "iterctl.service", "ExecMainStart")
     pinned = when(booted, "late-map.service", "ExecMainExit")
     assert began < pinned < when(booted, "iterctl.service", "ExecMainExit")
