@@ -51,7 +51,7 @@ fn an_option_that_the_kernel_does_not_set() {
         (
             "this kernel's configuration cannot be read from /proc/config.gz or /boot/config-…",
             "use a kernel with CONFIG_IKCONFIG_PROC=y, or put its configuration into /boot; in a \
-             container, mount the host's",
+             container, mount the host's /boot",
         )
     };
     check_load("unmet_config.bpf.o", "dump", 69, cause, hint);
