@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use libbpf_rs::btf::Btf;
 use serde_json::Value;
+use toml::de::DeTable;
 
 /// How often each command's turn comes.
 const TURNS: usize = 3;
@@ -83,12 +84,27 @@ fn time(
 
 /// How long the libbpf that iterctl is built with takes to parse the kernel's BTF.
 pub(super) fn vmlinux_btf_parse(runs: usize) -> anyhow::Result<Times> {
-    let parse = || {
+    repeat(runs, || Btf::from_vmlinux().context("the kernel has no BTF"))
+}
+
+/// How long the `toml` crate takes to parse a manifest, in a process that has parsed it before.
+pub(super) fn toml_parse(manifest: &Path, runs: usize) -> anyhow::Result<Times> {
+    let text = fs::read_to_string(manifest)?;
+    repeat(runs, || {
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        ensure!(errors.is_empty(), "the manifest has faults");
+        Ok(table)
+    })
+}
+
+/// What is made is freed, and that is not measured.
+fn repeat<T>(runs: usize, make: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<Times> {
+    let once = || {
         let start = Instant::now();
-        let btf = Btf::from_vmlinux().context("the kernel has no BTF")?;
+        let made = make()?;
         let took = start.elapsed();
-        drop(btf);
+        drop(made);
         Ok(took.as_secs_f64() * 1000.0)
     };
-    Ok(Times::new((0..runs).map(|_| parse()).collect::<anyhow::Result<_>>()?))
+    Ok(Times::new((0..runs).map(|_| once()).collect::<anyhow::Result<_>>()?))
 }
