@@ -62,3 +62,26 @@ fn a_release_candidate_has_an_exact_version() {
     let loose: Vec<String> = loose.map(|one| format!("{} {}", one["name"], one["req"])).collect();
     assert_eq!(loose, [] as [String; 0], "write `=` before the version, and why none is released");
 }
+
+/// So the core, with its tests, builds on a machine that has neither libelf nor clang.
+#[test]
+fn the_core_and_its_tests_need_no_native_library() {
+    let tree = cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--package=iterctl-core",
+        "--edges=normal,build,dev",
+        "--prefix=none",
+        "--format={lib}",
+    ]);
+    let built: Vec<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    assert!(built.contains(&"iterctl_core"), "{tree}");
+    let packages = packages();
+    let linking = packages.iter().filter(|package| {
+        let name = package["name"].as_str().unwrap_or_default().replace('-', "_");
+        built.contains(&name.as_str()) && !package["links"].is_null()
+    });
+    let linking: Vec<String> = linking.map(|package| package["links"].to_string()).collect();
+    assert_eq!(linking, [] as [String; 0]);
+}
