@@ -64,6 +64,7 @@ mod kernel {
     mod unmet;
     mod unmounted;
     mod unpin;
+    mod untrusted_ways;
     mod waiting;
     mod watch;
     mod words;

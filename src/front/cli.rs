@@ -155,7 +155,7 @@ pub struct PolicyArgs {
 /// Whose files may be used.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
-    /// As root, also use manifests and objects that another user could have written
+    /// As root, also use manifests and objects that another user could have changed
     #[arg(long)]
     pub insecure: bool,
 }
@@ -267,6 +267,10 @@ pub struct UnpinArgs {
     /// Also unpin iterators at PATH that iterctl has not pinned
     #[arg(long, requires = "paths", conflicts_with_all = ["file", "set"])]
     pub adopt: bool,
+
+    /// Whose files may be used.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 
     /// How long to wait.
     #[command(flatten)]

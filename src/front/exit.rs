@@ -62,9 +62,10 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<SourceError>() {
             return Some(match error {
                 SourceError::Unreadable(_, error) => Self::of_io(error).unwrap_or(Self::Invalid),
-                SourceError::TooLong(_) | SourceError::NotUtf8(..) | SourceError::NoManifest(_) => {
-                    Self::Invalid
-                }
+                SourceError::TooLong(_)
+                | SourceError::NotUtf8(..)
+                | SourceError::NotAFile(_)
+                | SourceError::NoManifest(_) => Self::Invalid,
             });
         }
         if cause.is::<Locked>() {

@@ -4,16 +4,15 @@
 //! and the facts that [`desired`](iterctl_core::desired) needs of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::host::contents;
 use crate::host::kernel;
+use crate::host::trust::{Opened, Refused, Trust, Untrusted};
 use iterctl_core::anatomy::{Malformed, anatomy};
 use iterctl_core::desired::ObjectFacts;
 use iterctl_core::fault::{ByteOrder, ObjectFault};
@@ -38,22 +37,15 @@ struct Object {
 }
 
 impl Objects {
-    /// Reads and opens every one. Each that can be read is shown to `may_use` before anything looks
-    /// into it.
+    /// Reads and opens every one, and looks into no file that is not trusted.
     ///
     /// # Errors
-    /// The first that `may_use` refuses.
-    pub fn read(
-        paths: &BTreeSet<PathBuf>,
-        may_use: impl Fn(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
+    /// The first that another user could have changed.
+    pub fn read(paths: &BTreeSet<PathBuf>, trust: Trust) -> Result<Self, Untrusted> {
         let mut objects = BTreeMap::new();
         for path in paths {
-            let object = match read_bytes(path) {
-                Ok(bytes) => {
-                    may_use(path)?;
-                    look_into(path, bytes)
-                }
+            let object = match open(path, trust)? {
+                Ok(file) => read_bytes(path, &file).and_then(|bytes| look_into(path, bytes)),
                 Err(fault) => Err(fault),
             };
             objects.insert(path.clone(), object);
@@ -102,25 +94,29 @@ pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
     })
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, ObjectFault> {
-    let owned = || path.to_path_buf();
-    let unreadable = |error: io::Error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            ObjectFault::Missing(owned())
-        } else {
-            ObjectFault::Unreadable(owned(), error.to_string())
+fn open(path: &Path, trust: Trust) -> Result<Result<File, ObjectFault>, Untrusted> {
+    Ok(match trust.open(path) {
+        Ok(Opened::File(file)) => Ok(file),
+        Ok(Opened::Directory(_)) | Err(Refused::Special(_)) => {
+            Err(ObjectFault::NotAFile(path.to_path_buf()))
         }
-    };
-    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let file =
-        OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(ObjectFault::NotAFile(owned()));
+        Err(Refused::Unreachable { error, .. }) => Err(unreadable(path, &error)),
+        Err(Refused::Untrusted(untrusted)) => return Err(untrusted),
+    })
+}
+
+fn read_bytes(path: &Path, file: &File) -> Result<Vec<u8>, ObjectFault> {
+    let unreadable = |error| unreadable(path, &error);
+    let length = file.metadata().map_err(unreadable)?.len();
+    let bytes = contents::read(file, LARGEST).map_err(unreadable)?;
+    bytes.ok_or_else(|| ObjectFault::TooLarge(path.to_path_buf(), length, LARGEST))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ObjectFault {
+    match error.kind() {
+        io::ErrorKind::NotFound => ObjectFault::Missing(path.to_path_buf()),
+        _ => ObjectFault::Unreadable(path.to_path_buf(), error.to_string()),
     }
-    let bytes = contents::read(&file, LARGEST).map_err(unreadable)?;
-    bytes.ok_or_else(|| ObjectFault::TooLarge(owned(), metadata.len(), LARGEST))
 }
 
 fn malformed(path: &Path, why: &Malformed) -> ObjectFault {

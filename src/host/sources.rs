@@ -3,15 +3,16 @@
 //! In: paths from the command line. Out: an [`Input`], every file read once, in the order in which
 //! they are to be taken.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::host::contents;
+use crate::host::trust::{Directory, Opened, Refused, Trust};
 use iterctl_core::manifest::{Argument, Input, Source};
 
 /// Manifests longer than this, in bytes, are refused.
@@ -26,63 +27,71 @@ pub enum SourceError {
     TooLong(PathBuf),
     /// Not UTF-8, from that byte on.
     NotUtf8(PathBuf, usize),
+    /// Neither a file nor a directory of manifests.
+    NotAFile(PathBuf),
     /// A directory without a single `*.toml`.
     NoManifest(PathBuf),
 }
 
-/// Reads every file: those named, those in the directories named, and `-`. Each regular file is shown
-/// to `may_use` before it is read.
+/// Reads every file: those named, those in the directories named, and `-`.
 ///
 /// # Errors
-/// The first that cannot be read, or that `may_use` refuses.
-pub fn read(
-    files: &[PathBuf],
-    set: Option<String>,
-    may_use: impl Fn(&Path) -> anyhow::Result<()>,
-) -> anyhow::Result<Input> {
+/// The first that cannot be read, or that is not trusted.
+pub fn read(files: &[PathBuf], set: Option<String>, trust: Trust) -> anyhow::Result<Input> {
     let (mut sources, mut arguments) = (Vec::new(), Vec::new());
-    for file in files {
-        if file == Path::new("-") {
-            let base = absolute(Path::new("."))?;
-            let stdin = File::from(
-                io::stdin()
-                    .as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|error| SourceError::Unreadable(file.clone(), error))?,
-            );
-            let text = read_text(file, &stdin)?;
-            sources.push(Source { name: "<stdin>".to_owned(), text, base });
-            arguments.push(Argument::Stdin);
-        } else if is(file, Metadata::is_dir)? {
-            for path in manifests_in(file)? {
-                if is(&path, Metadata::is_file)? {
-                    may_use(&path)?;
-                }
-                sources.push(read_file(&path)?);
-            }
-            arguments.push(Argument::Directory(absolute(file)?));
-        } else {
-            let is_file = is(file, Metadata::is_file)?;
-            if is_file {
-                may_use(file)?;
-            }
-            sources.push(read_file(file)?);
-            let path = absolute(file)?;
-            // The name of a pipe or a device says nothing of what comes out of it.
-            arguments.push(match is_file {
-                true => Argument::File(path),
-                false => Argument::Stream(path),
+    for path in files {
+        if let Some(stream) = stream(path) {
+            let stream = stream.map_err(|error| SourceError::Unreadable(path.clone(), error))?;
+            sources.push(read_stream(path, &stream)?);
+            arguments.push(match path.as_os_str() == "-" {
+                true => Argument::Stdin,
+                false => Argument::Stream(absolute(path)?),
             });
+            continue;
+        }
+        match trust.open(path).map_err(|refused| not_read(path, refused))? {
+            Opened::File(file) => {
+                sources.push(read_file(path, &file)?);
+                arguments.push(Argument::File(absolute(path)?));
+            }
+            Opened::Directory(directory) => {
+                for name in names_in(path, &directory)? {
+                    let path = path.join(&name);
+                    let opened = trust.open_in(&directory, &name);
+                    match opened.map_err(|refused| not_read(&path, refused))? {
+                        Opened::File(file) => sources.push(read_file(&path, &file)?),
+                        Opened::Directory(_) => return Err(SourceError::NotAFile(path).into()),
+                    }
+                }
+                arguments.push(Argument::Directory(absolute(path)?));
+            }
         }
     }
     Ok(Input { sources: sources.into(), arguments, set })
 }
 
-/// What a path leads to. Where that is not known, it is an error, and nobody's guess.
-fn is(path: &Path, kind: impl Fn(&Metadata) -> bool) -> Result<bool, SourceError> {
-    let metadata = fs::metadata(path);
-    let metadata = metadata.map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?;
-    Ok(kind(&metadata))
+/// A descriptor that the caller has opened and passed on, which therefore is as good as the caller: standard input, and
+/// what a shell makes of `<(…)`. `None` for any other path.
+fn stream(path: &Path) -> Option<io::Result<File>> {
+    let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    match path.to_str()? {
+        "-" => Some(io::stdin().as_fd().try_clone_to_owned().map(File::from)),
+        "/dev/stdin" => Some(File::open(path)),
+        text => {
+            let name = text.strip_prefix("/dev/fd/").or(text.strip_prefix("/proc/self/fd/"))?;
+            is_number(name).then(|| File::open(path))
+        }
+    }
+}
+
+fn not_read(path: &Path, refused: Refused) -> anyhow::Error {
+    match refused {
+        Refused::Untrusted(untrusted) => untrusted.into(),
+        Refused::Special(_) => SourceError::NotAFile(path.to_path_buf()).into(),
+        Refused::Unreachable { error, .. } => {
+            SourceError::Unreadable(path.to_path_buf(), error).into()
+        }
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
@@ -101,34 +110,49 @@ pub fn is_manifest_name(name: &OsStr) -> bool {
 /// The files behind a `-f` argument: itself, or the manifests of the directory.
 ///
 /// # Errors
-/// Where a directory cannot be listed, or has none.
+/// If a directory cannot be listed, or has none.
 pub fn files(argument: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    if argument.is_dir() { manifests_in(argument) } else { Ok(vec![argument.to_path_buf()]) }
+    if !argument.is_dir() {
+        return Ok(vec![argument.to_path_buf()]);
+    }
+    let unreadable = |error| SourceError::Unreadable(argument.to_path_buf(), error);
+    let names = fs::read_dir(argument).map_err(unreadable)?;
+    let names = manifests_of(argument, names.map(|entry| Ok(entry?.file_name())))?;
+    Ok(names.into_iter().map(|name| argument.join(name)).collect())
 }
 
-/// The manifests of a directory, in byte order.
-fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let unreadable = |error| SourceError::Unreadable(directory.to_path_buf(), error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        if is_manifest_name(&name) {
-            names.push(name);
-        }
-    }
+/// The names of the manifests of a directory that is at `path`.
+fn names_in(path: &Path, directory: &Directory) -> Result<Vec<OsString>, SourceError> {
+    let names =
+        directory.names().map_err(|error| SourceError::Unreadable(path.to_path_buf(), error));
+    manifests_of(path, names?.into_iter().map(Ok))
+}
+
+/// The names of manifests among those of the directory at `path`, in byte order.
+fn manifests_of(
+    path: &Path,
+    names: impl Iterator<Item = io::Result<OsString>>,
+) -> Result<Vec<OsString>, SourceError> {
+    let names: io::Result<Vec<OsString>> = names.collect();
+    let mut names = names.map_err(|error| SourceError::Unreadable(path.to_path_buf(), error))?;
+    names.retain(|name| is_manifest_name(name));
     names.sort();
-    if names.is_empty() {
-        return Err(SourceError::NoManifest(directory.to_path_buf()));
-    }
-    Ok(names.into_iter().map(|name| directory.join(name)).collect())
+    if names.is_empty() { Err(SourceError::NoManifest(path.to_path_buf())) } else { Ok(names) }
 }
 
-fn read_file(path: &Path) -> Result<Source, SourceError> {
-    let unreadable = |error| SourceError::Unreadable(path.to_path_buf(), error);
-    let text = read_text(path, &File::open(path).map_err(unreadable)?)?;
+fn read_file(path: &Path, file: &File) -> Result<Source, SourceError> {
+    let text = read_text(path, file)?;
     let mut base = absolute(path)?;
     base.pop();
     Ok(Source { name: path.display().to_string(), text, base })
+}
+
+/// The name of a stream says nothing of where its text comes from.
+fn read_stream(path: &Path, stream: &File) -> Result<Source, SourceError> {
+    let text = read_text(path, stream)?;
+    let name =
+        if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() };
+    Ok(Source { name, text, base: absolute(Path::new("."))? })
 }
 
 fn read_text(path: &Path, file: &File) -> Result<String, SourceError> {
@@ -147,6 +171,9 @@ impl SourceError {
                 "an empty directory could be a mistake; `unpin --set NAME` unpins a whole set"
                     .to_owned(),
             ),
+            Self::NotAFile(_) => {
+                Some("`-f -` reads a manifest from standard input, also from a pipe".to_owned())
+            }
             Self::Unreadable(..) | Self::TooLong(_) | Self::NotUtf8(..) => None,
         }
     }
@@ -168,6 +195,9 @@ impl fmt::Display for SourceError {
             Self::NotUtf8(path, byte) => {
                 write!(f, "{} is not UTF-8 after byte {byte}", path.display())
             }
+            Self::NotAFile(path) => {
+                write!(f, "{} is not a regular file", path.display())
+            }
             Self::NoManifest(path) => write!(f, "no *.toml in {}", path.display()),
         }
     }
@@ -177,7 +207,7 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable(_, error) => Some(error),
-            Self::TooLong(_) | Self::NotUtf8(..) | Self::NoManifest(_) => None,
+            Self::TooLong(_) | Self::NotUtf8(..) | Self::NotAFile(_) | Self::NoManifest(_) => None,
         }
     }
 }

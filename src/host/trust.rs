@@ -1,92 +1,220 @@
-//! Whether somebody else could have written a file that root is about to use, as sshd and sudo ask.
+//! Files that root is about to use: which of them another user could have changed, as sshd and sudo ask.
 //!
-//! In: a path. Out: nothing, or the first file or directory on the way to it that somebody else may
-//! change. Who runs `sudo` is no somebody else.
+//! In: a path. Out: what it leads to, opened; or the first file, directory or symbolic link on the way to it that
+//! another user may change. What was checked is what was opened: no name is looked up twice.
 
+mod acl;
+mod hops;
+
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// A file or a directory that somebody else may change.
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, openat};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// Which files are used.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust {
+    /// Only those that no other user could have changed.
+    OwnFiles(Trusted),
+    /// All.
+    AnyFile,
+}
+
+/// Whose files are as good as root's.
+#[derive(Clone, Copy, Debug)]
+pub struct Trusted {
+    /// The user whose rights this process has.
+    own: u32,
+    /// The user who invoked sudo.
+    sudo: Option<u32>,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Opened {
+    /// A regular file, to be read.
+    File(File),
+    /// A directory, to be listed.
+    Directory(Directory),
+}
+
+/// A directory, and the path that led to it.
+#[derive(Debug)]
+pub struct Directory {
+    /// Opened with `O_PATH`.
+    fd: OwnedFd,
+    /// Where it is: absolute, and without symbolic links if the way was checked.
+    at: PathBuf,
+}
+
+/// Why a file is not used.
+#[derive(Debug)]
+pub enum Refused {
+    /// Another user could have changed it.
+    Untrusted(Untrusted),
+    /// It is neither a regular file nor a directory.
+    Special(PathBuf),
+    /// The way to it ends there.
+    Unreachable {
+        /// The file or the directory that the call was about.
+        at: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// A file, a directory or a symbolic link that another user may change.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Untrusted {
     /// The file that is to be used.
     pub file: PathBuf,
-    /// It, or a directory on the way to it.
+    /// It, or what is on the way to it.
     pub at: PathBuf,
     /// Who may change that.
     pub by: Writer,
 }
 
-/// Who may change a file or a directory.
+/// Who may change a file, a directory or a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     /// Its owner, of that uid.
     Owner(u32),
+    /// The user of that uid, by an access control list.
+    User(u32),
     /// A group, of that gid.
     Group(u32),
-    /// Everybody.
+    /// Every user.
     Everybody,
+    /// Every user could have made this name for a file of root's that is elsewhere: link(2).
+    Link,
 }
 
-/// Whose files are as good as root's.
-#[derive(Clone, Copy, Debug)]
-struct Trusted {
-    uid: u32,
-    gid: u32,
-}
-
-/// Whether root may use `file`. Anybody else may: what they run has their own rights only.
-///
-/// # Errors
-/// [`Untrusted`]; or the system's, where the way to the file cannot be looked at.
-pub fn check(file: &Path) -> anyhow::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
+impl Trust {
+    /// Only files of its own, for a process that can do what other users cannot. A process without such rights can do
+    /// no more for another user than that user could, so it may use any file.
+    pub fn own_files() -> Self {
+        let uid = rustix::process::geteuid();
+        if !uid.is_root() && !has_capabilities() {
+            return Self::AnyFile;
+        }
+        Self::OwnFiles(Trusted {
+            own: uid.as_raw(),
+            sudo: if uid.is_root() { sudo() } else { None },
+        })
     }
-    let trusted = Trusted { uid: number_of("SUDO_UID"), gid: number_of("SUDO_GID") };
-    // Both ways: the one that is written, and the one that symbolic links make of it.
-    for way in [std::path::absolute(file)?, fs::canonicalize(file)?] {
-        for at in way.ancestors() {
-            if let Some(by) = writer(&look(at)?, trusted) {
-                let (file, at) = (file.to_path_buf(), at.to_path_buf());
-                return Err(Untrusted { file, at, by }.into());
+
+    /// Opens what a path leads to. A FIFO or a device is not opened, so nothing is waited for.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn open(self, path: &Path) -> Result<Opened, Refused> {
+        let unreachable = |error| Refused::Unreachable { at: path.to_path_buf(), error };
+        let absolute = std::path::absolute(path).map_err(unreachable)?;
+        match self {
+            Self::OwnFiles(trusted) => hops::open(trusted, path, &absolute),
+            Self::AnyFile => hops::open_any(rustix::fs::CWD, &absolute, path),
+        }
+    }
+
+    /// Opens what a name in a directory leads to, as [`open`](Self::open).
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn open_in(self, directory: &Directory, name: &OsStr) -> Result<Opened, Refused> {
+        match self {
+            Self::OwnFiles(trusted) => hops::open_in(trusted, directory, name),
+            Self::AnyFile => {
+                hops::open_any(directory.fd.as_fd(), Path::new(name), &directory.at.join(name))
             }
         }
     }
-    Ok(())
 }
 
-/// A symbolic link has no mode of its own: who may write to its directory may change it.
-fn look(at: &Path) -> io::Result<Metadata> {
-    let own = fs::symlink_metadata(at)?;
-    if own.is_symlink() { fs::metadata(at) } else { Ok(own) }
-}
-
-/// The number that sudo puts into the environment; root's own where it does not.
-fn number_of(variable: &str) -> u32 {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-fn writer(metadata: &Metadata, trusted: Trusted) -> Option<Writer> {
-    writer_of(metadata.uid(), metadata.gid(), metadata.mode(), metadata.is_dir(), trusted)
-}
-
-fn writer_of(uid: u32, gid: u32, mode: u32, is_dir: bool, trusted: Trusted) -> Option<Writer> {
-    const STICKY: u32 = 0o1000;
-    if uid != 0 && uid != trusted.uid {
-        return Some(Writer::Owner(uid));
+impl Directory {
+    /// The names in it, in no order; without `.` and `..`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listed = Dir::new(openat(&self.fd, ".", flags, Mode::empty())?)?;
+        let names =
+            listed.map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
+        let names: io::Result<Vec<OsString>> = names.collect();
+        Ok(names?.into_iter().filter(|name| name != "." && name != "..").collect())
     }
-    // In a sticky directory, such as /tmp, nobody can rename or remove what is another's.
-    if is_dir && mode & STICKY != 0 {
-        return None;
+}
+
+/// Whether one of those is in effect that let a process load what it likes.
+fn has_capabilities() -> bool {
+    let strong = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
+    // Without an answer, it is asked about each file rather than about none.
+    capabilities(None).map_or(true, |sets| sets.effective.intersects(strong))
+}
+
+/// The number that sudo puts into the environment. Not the group beside it: that has other members.
+fn sudo() -> Option<u32> {
+    std::env::var("SUDO_UID").ok()?.parse().ok()
+}
+
+impl Trusted {
+    fn has(self, uid: u32) -> bool {
+        uid == 0 || uid == self.own || Some(uid) == self.sudo
     }
-    if mode & 0o002 != 0 {
-        return Some(Writer::Everybody);
+
+    fn owner(self, stat: &Stat) -> Option<Writer> {
+        (!self.has(stat.st_uid)).then_some(Writer::Owner(stat.st_uid))
     }
-    (mode & 0o020 != 0 && gid != 0 && gid != trusted.gid).then_some(Writer::Group(gid))
+
+    /// Another user who may change what has these, or the names in it if it is a directory. The descriptor, which
+    /// may be of `O_PATH`, is asked for its access control list.
+    fn writer(self, fd: impl AsFd, stat: &Stat) -> io::Result<Option<Writer>> {
+        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+        Ok(match self.judge(stat.st_uid, stat.st_gid, stat.st_mode, is_directory) {
+            Verdict::Own => None,
+            Verdict::Other(writer) => Some(writer),
+            // With an access control list, the mode's bits of the group are its mask, and every right is in the list.
+            Verdict::AskList => match acl::read(fd, is_directory) {
+                Ok(list) => list.writer(|uid| self.has(uid)),
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => None,
+                Err(error) => return Err(error.into()),
+            },
+        })
+    }
+
+    fn judge(self, uid: u32, gid: u32, mode: u32, is_directory: bool) -> Verdict {
+        const STICKY: u32 = 0o1000;
+        if !self.has(uid) {
+            return Verdict::Other(Writer::Owner(uid));
+        }
+        if mode & 0o002 != 0 {
+            // In /tmp and its like, no user can rename or remove what is another's.
+            let is_tmp = is_directory && mode & STICKY != 0;
+            return if is_tmp { Verdict::Own } else { Verdict::Other(Writer::Everybody) };
+        }
+        match mode & 0o020 != 0 {
+            true if gid != 0 => Verdict::Other(Writer::Group(gid)),
+            true => Verdict::AskList,
+            false => Verdict::Own,
+        }
+    }
+}
+
+/// What owner, group and mode say.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No other user may change it.
+    Own,
+    Other(Writer),
+    /// The access control list decides, if there is one.
+    AskList,
 }
 
 impl Untrusted {
@@ -94,8 +222,10 @@ impl Untrusted {
     pub fn hint(&self) -> String {
         let at = self.at.display();
         match self.by {
-            Writer::Owner(_) => format!("`chown root {at}`, or `--insecure`"),
+            Writer::Owner(_) => format!("`chown -h root {at}`, or `--insecure`"),
+            Writer::User(_) => format!("`setfacl -b {at}`, or `--insecure`"),
             Writer::Group(_) | Writer::Everybody => format!("`chmod go-w {at}`, or `--insecure`"),
+            Writer::Link => "copy the file to a directory of root's, or `--insecure`".to_owned(),
         }
     }
 }
@@ -103,12 +233,18 @@ impl Untrusted {
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, at) = (self.file.display(), self.at.display());
-        let who = match self.by {
-            Writer::Owner(uid) => format!("the user {uid} owns"),
-            Writer::Group(gid) => format!("the group {gid} can write to"),
-            Writer::Everybody => "everybody can write to".to_owned(),
-        };
-        write!(f, "root does not use {file}: {who} {at}")
+        write!(f, "root does not use {file}: ")?;
+        match self.by {
+            Writer::Owner(uid) => write!(f, "the user {uid} owns {at}"),
+            Writer::User(uid) => {
+                write!(f, "the user {uid} can write to {at} (access control list)")
+            }
+            Writer::Group(gid) => write!(f, "the group {gid} can write to {at}"),
+            Writer::Everybody => write!(f, "everybody can write to {at}"),
+            Writer::Link => {
+                write!(f, "any user could have made {at} a link to another file of root's")
+            }
+        }
     }
 }
 
@@ -119,22 +255,25 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(uid: u32, gid: u32, mode: u32, is_dir: bool, expected: Option<Writer>) {
-        let trusted = Trusted { uid: 1000, gid: 1000 };
-        assert_eq!(writer_of(uid, gid, mode, is_dir, trusted), expected);
+    fn check(uid: u32, gid: u32, mode: u32, is_directory: bool, expected: Verdict) {
+        let trusted = Trusted { own: 0, sudo: Some(1000) };
+        assert_eq!(trusted.judge(uid, gid, mode, is_directory), expected);
     }
 
     #[test]
-    fn who_can_write_is_found() {
-        check(0, 0, 0o100_644, false, None);
-        check(0, 0, 0o100_664, false, None);
-        check(0, 5, 0o100_664, false, Some(Writer::Group(5)));
-        check(0, 0, 0o100_666, false, Some(Writer::Everybody));
-        check(7, 0, 0o100_600, false, Some(Writer::Owner(7)));
-        check(1000, 1000, 0o100_664, false, None);
-        check(1000, 5, 0o100_664, false, Some(Writer::Group(5)));
-        check(0, 0, 0o040_777, true, Some(Writer::Everybody));
-        check(0, 0, 0o041_777, true, None);
-        check(0, 0, 0o101_777, false, Some(Writer::Everybody));
+    fn owner_group_and_mode_tell_who_can_write() {
+        let other = Verdict::Other;
+        check(0, 0, 0o100_644, false, Verdict::Own);
+        check(0, 0, 0o100_664, false, Verdict::AskList);
+        check(0, 5, 0o100_664, false, other(Writer::Group(5)));
+        check(0, 0, 0o100_666, false, other(Writer::Everybody));
+        check(7, 0, 0o100_600, false, other(Writer::Owner(7)));
+        check(1000, 1000, 0o100_644, false, Verdict::Own);
+        check(1000, 1000, 0o100_664, false, other(Writer::Group(1000)));
+        check(0, 0, 0o040_777, true, other(Writer::Everybody));
+        check(0, 0, 0o041_777, true, Verdict::Own);
+        check(0, 5, 0o041_775, true, other(Writer::Group(5)));
+        check(7, 0, 0o041_777, true, other(Writer::Owner(7)));
+        check(0, 0, 0o101_777, false, other(Writer::Everybody));
     }
 }

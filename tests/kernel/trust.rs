@@ -96,7 +96,7 @@ fn who_runs_sudo_is_no_somebody_else() {
     let sandbox = with_a_folder();
     for file in ["own", "own/iters.toml", "own/tasks_v1.bpf.o"] {
         give(&sandbox, file, Some(7), Some(9));
-        set_mode(&sandbox, file, if file == "own" { 0o775 } else { 0o664 });
+        set_mode(&sandbox, file, if file == "own" { 0o755 } else { 0o644 });
     }
     sandbox.iterctl("apply -f own/iters.toml").exits(77);
     sandbox

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use self::keep_going::{Outcome, carry_out_others};
 use self::wait::Attempt;
 use super::observe::named_by;
-use super::resolve::{Entries, Resolved, Trust, policy, read_input, resolve_entries};
+use super::resolve::{Entries, Resolved, policy, read_input, resolve_entries, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
@@ -27,7 +27,7 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
         transaction(&aim, args.lock.lock_timeout)
     };
     let entries = Entries::of(&args.keep_going);
-    let trust = Trust::of(&args.policy.trust);
+    let trust = trust(&args.policy.trust);
     // Read once, and not waited for.
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::resolve::{Resolved, Trust, resolve_input};
+use super::resolve::{Resolved, resolve_input};
 use super::{Answer, Ending};
 use crate::front::cli::CheckArgs;
 use crate::front::report::words::iterators;
 use crate::front::report::{KernelReport, Lacks, Report, error, faults};
 use crate::host::kernel::{features, unmet};
 use crate::host::sources;
+use crate::host::trust::Trust;
 use iterctl_core::feature::lacking;
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
@@ -47,6 +48,6 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
 
 /// `-f` → manifest → desired.
 fn resolved(file: &[PathBuf], set: Option<String>) -> anyhow::Result<Resolved> {
-    let input = sources::read(file, set, |_| Ok(()))?;
-    resolve_input(input, Trust::Anybody)
+    let input = sources::read(file, set, Trust::AnyFile)?;
+    resolve_input(input, Trust::AnyFile)
 }

@@ -1,6 +1,6 @@
 //! `pin`: one entry, said on the command line; the rest of its set stays as it is.
 
-use super::resolve::{Trust, here, resolve_entry};
+use super::resolve::{here, resolve_entry, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, entry};
 use crate::front::cli::PinArgs;
@@ -14,7 +14,7 @@ pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
     let entry = entry::of_pin(args, &here).map_err(|why| Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let toml = entry.toml.clone();
-    let resolved = &resolve_entry(entry, Trust::of(&args.trust))?;
+    let resolved = &resolve_entry(entry, trust(&args.trust))?;
     let plan = |desired: &Desired, observed: &Observed| plan::pin(desired, observed, foreign);
     let aim = Aim::Pinned { resolved, plan: &plan, mount: args.mount };
     let mut report = transaction(&aim, args.lock.lock_timeout)?;

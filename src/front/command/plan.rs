@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::observe::look;
-use super::resolve::{Entries, Trust, policy, read_input, resolve_entries};
+use super::resolve::{Entries, policy, read_input, resolve_entries, trust};
 use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
 use crate::front::report::words::{add_left_out, count_changes, iterators};
@@ -14,7 +14,7 @@ use iterctl_core::manifest;
 use iterctl_core::plan::{self, Obstacle};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
-    let (trust, entries) = (Trust::of(&args.policy.trust), Entries::of(&args.keep_going));
+    let (trust, entries) = (trust(&args.policy.trust), Entries::of(&args.keep_going));
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);
     let origin = Origin::Manifest(input.sources);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::load::load;
 use super::observe::look_up;
-use super::resolve::{Trust, here, resolve_entry};
+use super::resolve::{here, resolve_entry, trust};
 use super::{Answer, entry};
 use crate::front::cli::ReadArgs;
 use crate::front::report::{Lacking, Report, Usage};
@@ -95,7 +95,7 @@ fn not_a_pin(error: io::Error) -> anyhow::Error {
 fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
     let here = here(&args.bpffs)?;
     let entry = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
-    let resolved = resolve_entry(entry, Trust::of(&args.trust))?;
+    let resolved = resolve_entry(entry, trust(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
     let observed = observe(scan, Some(&resolved.desired.set.name));

@@ -13,7 +13,7 @@ use crate::host::bpffs::is_on_bpffs;
 use crate::host::cgroup::cgroup2_mount;
 use crate::host::object::Objects;
 use crate::host::sources;
-use crate::host::trust;
+use crate::host::trust::Trust;
 use iterctl_core::desired::{self, Desired, Facts};
 use iterctl_core::fault::Candidate;
 use iterctl_core::manifest::{self, Argument, Input, Manifest, Source};
@@ -28,29 +28,12 @@ pub(super) struct Resolved {
 }
 
 pub(super) fn read_input(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Input> {
-    sources::read(&args.file, args.set.clone(), |file| trust.check(file))
+    sources::read(&args.file, args.set.clone(), trust)
 }
 
-/// Whose manifests and objects are used.
-#[derive(Clone, Copy)]
-pub(super) enum Trust {
-    /// As root, only those that nobody else could have written.
-    OwnFiles,
-    /// Anybody's: nothing is done with them, or the user wants it so.
-    Anybody,
-}
-
-impl Trust {
-    pub(super) fn of(args: &TrustArgs) -> Self {
-        if args.insecure { Self::Anybody } else { Self::OwnFiles }
-    }
-
-    fn check(self, file: &Path) -> anyhow::Result<()> {
-        match self {
-            Self::OwnFiles => trust::check(file),
-            Self::Anybody => Ok(()),
-        }
-    }
+/// Which manifests and objects are used.
+pub(super) fn trust(args: &TrustArgs) -> Trust {
+    if args.insecure { Trust::AnyFile } else { Trust::own_files() }
 }
 
 /// Where `pin` and `read` are run.
@@ -126,7 +109,7 @@ pub(super) fn resolve_entries(
 }
 
 fn find_facts(manifest: &Manifest, trust: Trust) -> anyhow::Result<(Objects, Facts)> {
-    let objects = Objects::read(&manifest.objects(), |object| trust.check(object))?;
+    let objects = Objects::read(&manifest.objects(), trust)?;
     let facts_of_objects = objects.facts();
     let walks_cgroups =
         |one: &Candidate| one.target.known().is_some_and(|known| known.takes == Takes::Cgroup);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Answer;
+use super::resolve::trust;
 use super::transaction::{Aim, transaction};
 use crate::front::cli::UnpinArgs;
 use crate::front::report::{Faulty, Origin, Usage};
@@ -37,7 +38,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
 
 fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     if !args.file.is_empty() {
-        let input = sources::read(&args.file, args.set.clone(), |_| Ok(()))?;
+        let input = sources::read(&args.file, args.set.clone(), trust(&args.trust))?;
         let manifest = manifest::parse(&input);
         let Desired { set, bpffs, .. } = resolve_empty(&manifest, Origin::Manifest(input.sources))?;
         return Ok((What::Set(set), bpffs));

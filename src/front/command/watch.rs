@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use self::news::News;
 use super::observe::{look, named_by};
-use super::resolve::{Resolved, Trust, policy, read_input, resolve_manifest};
+use super::resolve::{Resolved, policy, read_input, resolve_manifest, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, Progress, Say};
 use crate::front::cli::WatchArgs;
@@ -20,6 +20,7 @@ use crate::front::report::words::iterators;
 use crate::front::report::{self, Origin, Report, Usage};
 use crate::host::bpffs::{Bpffs, mount_if_missing};
 use crate::host::sources;
+use crate::host::trust::Trust;
 use crate::host::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
 use iterctl_core::desired::Desired;
 use iterctl_core::manifest;
@@ -107,7 +108,7 @@ impl<'a> Rounds<'a> {
         let files = files.collect::<Result<_, _>>()?;
         Ok(Self {
             args,
-            trust: Trust::of(&args.policy.trust),
+            trust: trust(&args.policy.trust),
             files,
             objects: BTreeSet::new(),
             others: BTreeSet::new(),

@@ -61,7 +61,7 @@ options:
     default: false
   insecure:
     description:
-      - As root, also use manifests and objects that another user could have written.
+      - As root, also use manifests and objects that another user could have changed.
     type: bool
     default: false
   lock_timeout:
