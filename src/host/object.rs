@@ -43,10 +43,10 @@ impl Objects {
     ///
     /// # Errors
     /// The first that `may_use` refuses.
-    pub fn read(
+    pub fn read<E>(
         paths: &BTreeSet<PathBuf>,
-        may_use: impl Fn(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
+        may_use: impl Fn(&Path) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut objects = BTreeMap::new();
         for path in paths {
             let object = match read_bytes(path) {

@@ -35,11 +35,11 @@ pub enum SourceError {
 ///
 /// # Errors
 /// The first that cannot be read, or that `may_use` refuses.
-pub fn read(
+pub fn read<E: From<SourceError>>(
     files: &[PathBuf],
     set: Option<String>,
-    may_use: impl Fn(&Path) -> anyhow::Result<()>,
-) -> anyhow::Result<Input> {
+    may_use: impl Fn(&Path) -> Result<(), E>,
+) -> Result<Input, E> {
     let (mut sources, mut arguments) = (Vec::new(), Vec::new());
     for file in files {
         if file == Path::new("-") {

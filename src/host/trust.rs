@@ -20,6 +20,15 @@ pub struct Untrusted {
     pub by: Writer,
 }
 
+/// Root does not use a file.
+#[derive(Debug)]
+pub enum Refused {
+    /// Another user could have written it.
+    Untrusted(Untrusted),
+    /// The way to it cannot be looked at.
+    Unseen(io::Error),
+}
+
 /// Who may change a file or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
@@ -41,8 +50,8 @@ struct Trusted {
 /// Whether root may use `file`. Anybody else may: what they run has their own rights only.
 ///
 /// # Errors
-/// [`Untrusted`]; or the system's, where the way to the file cannot be looked at.
-pub fn check(file: &Path) -> anyhow::Result<()> {
+/// [`Refused`].
+pub fn check(file: &Path) -> Result<(), Refused> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -52,7 +61,7 @@ pub fn check(file: &Path) -> anyhow::Result<()> {
         for at in way.ancestors() {
             if let Some(by) = writer(&look(at)?, trusted) {
                 let (file, at) = (file.to_path_buf(), at.to_path_buf());
-                return Err(Untrusted { file, at, by }.into());
+                return Err(Refused::Untrusted(Untrusted { file, at, by }));
             }
         }
     }
@@ -87,6 +96,30 @@ fn writer_of(uid: u32, gid: u32, mode: u32, is_dir: bool, trusted: Trusted) -> O
         return Some(Writer::Everybody);
     }
     (mode & 0o020 != 0 && gid != 0 && gid != trusted.gid).then_some(Writer::Group(gid))
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Unseen(error)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untrusted(error) => write!(f, "{error}"),
+            Self::Unseen(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Untrusted(error) => error.source(),
+            Self::Unseen(error) => error.source(),
+        }
+    }
 }
 
 impl Untrusted {
