@@ -1,7 +1,8 @@
-//! Who is spoken to: the command line, the subcommands, reports and exit statuses.
+//! Who is spoken to: the command line, the subcommands, errors, reports and exit statuses.
 
 pub mod cli;
 pub mod command;
+pub mod errors;
 pub mod exit;
 pub mod man;
 pub mod report;

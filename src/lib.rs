@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | [`front::cli`] | arguments → [`Command`](front::cli::Command) |
 //! | [`front::command`] | one file a subcommand, over `resolve`, `observe` and `transaction`. Begin with [`front::command::run()`] |
+//! | [`front::errors`] | errors of the host → one closed enum, each case with its hint and exit status |
 //! | [`front::report`], [`front::exit`] | values → text, JSON, a status |
 //! | [`front::schema`], [`front::man`], [`front::version`] | the types, the command line and the build → what they say of themselves |
 //!

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice, eprintln};
-use anyhow::Context as _;
 use clap::Parser as _;
 use iterctl::front::cli::{Cli, Command, Form};
 use iterctl::front::command::{self, Answer, Progress};
+use iterctl::front::errors::{Context as _, Error, Handled as _, Result};
 use iterctl::front::exit::Exit;
-use iterctl::front::report::{Diagnostic, Usage, error, text};
+use iterctl::front::report::{Diagnostic, error, text};
 use iterctl::front::version::Versions;
 use iterctl::host::kernel;
+use iterctl::host::reader::ReadError;
 use iterctl::host::watch;
 use serde::Serialize;
 
@@ -34,21 +35,21 @@ fn main() -> ExitCode {
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
-            let usage = Usage("a command is missing: `iterctl help` lists them".to_owned());
-            print(Err(usage.into()), form)
+            let usage = "a command is missing: `iterctl help` lists them";
+            print(Err(Error::Usage(usage.to_owned())), form)
         }
     };
     match printed {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             eprintln!("{}", error::render(&error));
-            ExitCode::from(Exit::of(&error) as u8)
+            ExitCode::from(error.handling().exit as u8)
         }
     }
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.
-fn say(progress: Progress<'_>, form: Form) -> anyhow::Result<()> {
+fn say(progress: Progress<'_>, form: Form) -> Result<()> {
     match (progress, form) {
         (Progress::Round(report), Form::Json | Form::PrettyJson) => {
             unless_closed(print_json(report, form))
@@ -80,7 +81,7 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
         form @ (Form::Json | Form::PrettyJson) => {
             let text = usage.render().to_string();
             let message = text.trim_start_matches("error: ").trim_end().to_owned();
-            let report = error::report(&Usage(message).into());
+            let report = error::report(&Error::Usage(message));
             let _ = print_json(&report, form);
         }
     }
@@ -91,7 +92,7 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
 ///
 /// # Errors
 /// Where it cannot be printed, or an iterator cannot be read to its end.
-fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
+fn print(answer: Result<Answer>, form: Form) -> Result<Exit> {
     match (answer, form) {
         (Ok(mut answer), Form::Text) => {
             match answer.output.take() {
@@ -126,30 +127,30 @@ fn print(answer: anyhow::Result<Answer>, form: Form) -> anyhow::Result<Exit> {
         }
         (Err(error), Form::Text) => {
             eprintln!("{}", error::render(&error));
-            Ok(Exit::of(&error))
+            Ok(error.handling().exit)
         }
         (Err(error), Form::Json | Form::PrettyJson) => {
             unless_closed(print_json(&error::report(&error), form))?;
-            Ok(Exit::of(&error))
+            Ok(error.handling().exit)
         }
     }
 }
 
 /// Whoever reads the answer may go before its end: what was done is done all the same.
-fn unless_closed(printed: io::Result<()>) -> anyhow::Result<()> {
+fn unless_closed(printed: io::Result<()>) -> Result<()> {
     match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("failed to print the answer"),
     }
 }
 
-fn reading_failed(error: io::Error) -> anyhow::Error {
-    anyhow::Error::from(error).context("failed to read the iterator to its end")
+fn reading_failed(error: io::Error) -> Error {
+    Error::from(ReadError::from(error)).context("failed to read the iterator to its end")
 }
 
 /// Copies what an iterator prints as it comes, and counts the bytes. The buffer is larger than the
 /// kernel's: some iterators cannot go on where a read has ended.
-fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> anyhow::Result<usize> {
+fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> Result<usize> {
     let mut buffer = vec![0; 64 * 1024];
     let mut copied = 0;
     loop {
@@ -172,7 +173,7 @@ fn silence(printed: usize, is_terminal: bool) -> Option<Diagnostic> {
     (printed == 0 && is_terminal).then(|| error::note("the iterator printed nothing"))
 }
 
-fn print_versions(form: Form) -> anyhow::Result<()> {
+fn print_versions(form: Form) -> Result<()> {
     let versions = Versions::own();
     unless_closed(match form {
         Form::Text => print_text(&format!("{versions}\n")),

@@ -19,6 +19,7 @@ mod watch;
 use std::io::Read;
 
 use crate::front::cli::Command;
+use crate::front::errors::{Error, Handled as _, Result};
 use crate::front::exit::Exit;
 use crate::front::report::{Diagnostic, Report};
 use iterctl_core::plan::Obstacle;
@@ -42,7 +43,7 @@ enum Ending {
     /// `plan`: this is in the way, and its rows say so.
     InTheWay(Vec<Obstacle>),
     /// Something was done, or found, and this failed all the same.
-    Failed(anyhow::Error),
+    Failed(Error),
 }
 
 impl Answer {
@@ -59,13 +60,13 @@ impl Answer {
         match &self.ending {
             Ending::Done => Exit::Done,
             Ending::Changes => Exit::Changes,
-            Ending::InTheWay(obstacles) => Exit::of_obstacles(obstacles),
-            Ending::Failed(error) => Exit::of(error),
+            Ending::InTheWay(obstacles) => Exit::from_obstacles(obstacles),
+            Ending::Failed(error) => error.handling().exit,
         }
     }
 
     /// What failed, where something was done all the same.
-    pub fn failed(&self) -> Option<&anyhow::Error> {
+    pub fn failed(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
             Ending::Done | Ending::Changes | Ending::InTheWay(_) => None,
@@ -82,13 +83,13 @@ pub enum Progress<'a> {
 }
 
 /// Tells it.
-pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> anyhow::Result<()>;
+pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
 /// Runs a subcommand.
 ///
 /// # Errors
-/// Whatever it could not do; [`Exit::of`] gives its status.
-pub fn run(command: &Command, say: Say<'_>) -> anyhow::Result<Answer> {
+/// Everything that it could not do; how that is [handled](crate::front::errors::Handling) has the exit status.
+pub fn run(command: &Command, say: Say<'_>) -> Result<Answer> {
     match command {
         Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(args),

@@ -16,10 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use build::{changes, pins};
-pub use error::{Blocked, Lacking, NotDone, Usage};
-pub use faults::{Faulty, Origin, Words};
-pub use kernel::{FeatureRow, FeatureState, KernelReport, Lacks};
-pub use left_out::LeftOut;
+pub use kernel::{FeatureRow, FeatureState, KernelReport};
 
 use iterctl_core::pin_path::PinPath;
 

@@ -1,21 +1,30 @@
 //! Names of users and groups → their numbers, from the system's databases.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::unistd::{Group, User};
+
+/// The database cannot be asked for a name.
+#[derive(Debug)]
+pub enum LookupError {
+    /// The name of a user.
+    User(String, Errno),
+    /// The name of a group.
+    Group(String, Errno),
+}
 
 /// The uid of every user, if there is such a user.
 ///
 /// # Errors
 /// Where the database cannot be asked.
-pub fn users(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u32>>> {
+pub fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {
             let user = found(User::from_name(name))
-                .with_context(|| format!("failed to look up the user `{}`", name.escape_debug()))?;
+                .map_err(|error| LookupError::User(name.to_owned(), error))?;
             Ok((name.to_owned(), user.map(|user| user.uid.as_raw())))
         })
         .collect()
@@ -25,13 +34,12 @@ pub fn users(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u3
 ///
 /// # Errors
 /// Where the database cannot be asked.
-pub fn groups(names: BTreeSet<&str>) -> anyhow::Result<BTreeMap<String, Option<u32>>> {
+pub fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {
-            let group = found(Group::from_name(name)).with_context(|| {
-                format!("failed to look up the group `{}`", name.escape_debug())
-            })?;
+            let group = found(Group::from_name(name))
+                .map_err(|error| LookupError::Group(name.to_owned(), error))?;
             Ok((name.to_owned(), group.map(|group| group.gid.as_raw())))
         })
         .collect()
@@ -42,5 +50,26 @@ fn found<T>(answer: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
     match answer {
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
         Ok(_) | Err(_) => answer,
+    }
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name, _) => {
+                write!(f, "failed to look up the user `{}`", name.escape_debug())
+            }
+            Self::Group(name, _) => {
+                write!(f, "failed to look up the group `{}`", name.escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LookupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::User(_, error) | Self::Group(_, error) => Some(error),
+        }
     }
 }

@@ -27,10 +27,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 pub use exchange::try_exchange;
 pub use kept::Kept;
-pub use lock::{Lock, Locked};
+pub use lock::{Lock, LockError, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::{Found, PinFile};
+pub use walk::{Found, PinFile, WalkError};
 
 use crate::host::sys::descriptors;
 use iterctl_core::access::{Meta, Mode};

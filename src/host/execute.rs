@@ -9,11 +9,14 @@
 //! the renames are *undone* in reverse.
 
 mod commit;
+mod error;
 mod prepare;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+
+pub use error::Error;
 
 use self::prepare::Prepared;
 use crate::host::bpffs::{Bpffs, Staging};
@@ -25,7 +28,7 @@ use iterctl_core::plan::{Plan, Removal, WantedParam};
 
 /// How a program is loaded: from which bytes and with which stamp is the caller's business. The names are those
 /// of its object's own maps that are to be walked. Distinct programs are loaded side by side.
-pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> anyhow::Result<Loaded> + Sync);
+pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> Result<Loaded, Error> + Sync);
 
 /// Why a plan was not carried out.
 #[derive(Debug)]
@@ -33,11 +36,11 @@ pub struct Failure {
     /// Everything that went wrong; at least one.
     pub errors: Vec<Failed>,
     /// What could not be put back: empty where bpffs is as it was.
-    pub left: Vec<anyhow::Error>,
+    pub left: Vec<Error>,
     /// Where that is kept, until the next apply.
     pub kept: Option<PathBuf>,
     /// What is untidy besides: for instance a staging directory that could not be removed.
-    pub untidy: Vec<anyhow::Error>,
+    pub untidy: Vec<Error>,
 }
 
 /// One thing that went wrong.
@@ -48,7 +51,7 @@ pub struct Failed {
     /// The key that asks for it, in the entry of the first of them.
     pub place: Option<Place>,
     /// What.
-    pub error: anyhow::Error,
+    pub error: Error,
 }
 
 /// What is carried out.
@@ -75,7 +78,7 @@ pub struct Done<T> {
     /// What the look at it came to.
     pub verified: T,
     /// What is untidy all the same: for instance a staging directory that could not be removed.
-    pub untidy: Vec<anyhow::Error>,
+    pub untidy: Vec<Error>,
 }
 
 /// Carries a plan out. `verify` looks whether everything is as it is to be, while it can still be undone.
@@ -85,11 +88,11 @@ pub struct Done<T> {
 pub fn execute<T>(
     work: Work<'_>,
     bpffs: &Bpffs,
-    verify: impl FnOnce() -> anyhow::Result<T>,
+    verify: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Done<T>, Failure> {
     let mut staging = Staging::new(bpffs).map_err(|error| {
         let what = "failed to make a staging directory on bpffs";
-        Failure::new(vec![Failed::all(anyhow::Error::from(error).context(what))])
+        Failure::new(vec![Failed::all(Error::from(error).context(what))])
     })?;
     let prepared = match work {
         Work::Plan(plan, load) => prepare::prepare(plan, load, &mut staging),
@@ -125,18 +128,13 @@ pub fn parameter(wanted: &WantedParam, loaded: &Loaded) -> Result<Parameter, Att
     }
 }
 
-fn tidy(staging: Staging<'_>) -> Vec<anyhow::Error> {
+fn tidy(staging: Staging<'_>) -> Vec<Error> {
     let what = "failed to remove the staging directory; the next apply will";
-    staging
-        .remove()
-        .map_err(|error| anyhow::Error::from(error).context(what))
-        .err()
-        .into_iter()
-        .collect()
+    staging.remove().map_err(|error| Error::from(error).context(what)).err().into_iter().collect()
 }
 
 impl Failed {
-    fn all(error: anyhow::Error) -> Self {
+    fn all(error: Error) -> Self {
         Self { paths: Vec::new(), place: None, error }
     }
 }

@@ -113,9 +113,10 @@ fn read_bytes(path: &Path, file: &File) -> Result<Vec<u8>, ObjectFault> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ObjectFault {
-    match error.kind() {
-        io::ErrorKind::NotFound => ObjectFault::Missing(path.to_path_buf()),
-        _ => ObjectFault::Unreadable(path.to_path_buf(), error.to_string()),
+    if error.kind() == io::ErrorKind::NotFound {
+        ObjectFault::Missing(path.to_path_buf())
+    } else {
+        ObjectFault::Unreadable(path.to_path_buf(), error.to_string())
     }
 }
 

@@ -37,6 +37,43 @@ impl SameElement {
     }
 }
 
+/// An iterator could not be read to its end.
+#[derive(Debug)]
+pub enum ReadError {
+    /// Its program is at fault.
+    SameElement(SameElement),
+    /// The kernel or the file system returned an error.
+    Io(io::Error),
+}
+
+impl From<io::Error> for ReadError {
+    /// [`Read`] returns no other error than [`io::Error`], which may hold a [`SameElement`].
+    fn from(error: io::Error) -> Self {
+        match error.downcast() {
+            Ok(same) => Self::SameElement(same),
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameElement(error) => write!(f, "{error}"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl Error for ReadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::SameElement(error) => error.source(),
+            Self::Io(error) => error.source(),
+        }
+    }
+}
+
 impl fmt::Display for SameElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the program returns 1 for the same element again and again")

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::host::contents;
-use crate::host::trust::{Directory, Opened, Refused, Trust};
+use crate::host::trust::{Directory, Opened, Refused, Trust, Untrusted};
 use iterctl_core::manifest::{Argument, Input, Source};
 
 /// Manifests longer than this, in bytes, are refused.
@@ -27,6 +27,8 @@ pub enum SourceError {
     TooLong(PathBuf),
     /// Not UTF-8, from that byte on.
     NotUtf8(PathBuf, usize),
+    /// Another user could have changed it.
+    Untrusted(Untrusted),
     /// Neither a file nor a directory of manifests.
     NotAFile(PathBuf),
     /// A directory without a single `*.toml`.
@@ -37,7 +39,7 @@ pub enum SourceError {
 ///
 /// # Errors
 /// The first that cannot be read, or that is not trusted.
-pub fn read(files: &[PathBuf], set: Option<String>, trust: Trust) -> anyhow::Result<Input> {
+pub fn read(files: &[PathBuf], set: Option<String>, trust: Trust) -> Result<Input, SourceError> {
     let (mut sources, mut arguments) = (Vec::new(), Vec::new());
     for path in files {
         if let Some(stream) = stream(path) {
@@ -60,7 +62,7 @@ pub fn read(files: &[PathBuf], set: Option<String>, trust: Trust) -> anyhow::Res
                     let opened = trust.open_in(&directory, &name);
                     match opened.map_err(|refused| not_read(&path, refused))? {
                         Opened::File(file) => sources.push(read_file(&path, &file)?),
-                        Opened::Directory(_) => return Err(SourceError::NotAFile(path).into()),
+                        Opened::Directory(_) => return Err(SourceError::NotAFile(path)),
                     }
                 }
                 arguments.push(Argument::Directory(absolute(path)?));
@@ -84,13 +86,11 @@ fn stream(path: &Path) -> Option<io::Result<File>> {
     }
 }
 
-fn not_read(path: &Path, refused: Refused) -> anyhow::Error {
+fn not_read(path: &Path, refused: Refused) -> SourceError {
     match refused {
-        Refused::Untrusted(untrusted) => untrusted.into(),
-        Refused::Special(_) => SourceError::NotAFile(path.to_path_buf()).into(),
-        Refused::Unreachable { error, .. } => {
-            SourceError::Unreadable(path.to_path_buf(), error).into()
-        }
+        Refused::Untrusted(untrusted) => SourceError::Untrusted(untrusted),
+        Refused::Special(_) => SourceError::NotAFile(path.to_path_buf()),
+        Refused::Unreachable { error, .. } => SourceError::Unreadable(path.to_path_buf(), error),
     }
 }
 
@@ -171,6 +171,7 @@ impl SourceError {
                 "an empty directory could be a mistake; `unpin --set NAME` unpins a whole set"
                     .to_owned(),
             ),
+            Self::Untrusted(untrusted) => Some(untrusted.hint()),
             Self::NotAFile(_) => {
                 Some("`-f -` reads a manifest from standard input, also from a pipe".to_owned())
             }
@@ -195,6 +196,7 @@ impl fmt::Display for SourceError {
             Self::NotUtf8(path, byte) => {
                 write!(f, "{} is not UTF-8 after byte {byte}", path.display())
             }
+            Self::Untrusted(untrusted) => write!(f, "{untrusted}"),
             Self::NotAFile(path) => {
                 write!(f, "{} is not a regular file", path.display())
             }
@@ -207,7 +209,11 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable(_, error) => Some(error),
-            Self::TooLong(_) | Self::NotUtf8(..) | Self::NotAFile(_) | Self::NoManifest(_) => None,
+            Self::TooLong(_)
+            | Self::NotUtf8(..)
+            | Self::Untrusted(_)
+            | Self::NotAFile(_)
+            | Self::NoManifest(_) => None,
         }
     }
 }

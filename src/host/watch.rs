@@ -11,13 +11,14 @@ mod timer;
 mod watcher;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use tracing::{debug, warn};
 
 pub use service::Service;
@@ -78,16 +79,27 @@ pub struct Watch {
     asked: bool,
 }
 
+/// It is not possible to wait for what happens.
+#[derive(Debug)]
+pub enum WatchError {
+    /// Files cannot be watched.
+    Files(notify::Error),
+    /// The table of mounts cannot be watched.
+    Mounts(io::Error),
+    /// Signals cannot be caught.
+    Signals(io::Error),
+}
+
 impl Watch {
     /// Begins to wait, for nothing yet but signals and mounts.
     ///
     /// # Errors
-    /// Where the system lets it not.
-    pub fn new(waits: Waits) -> anyhow::Result<Self> {
+    /// If inotify, the table of mounts or the signals cannot be watched.
+    pub fn new(waits: Waits) -> Result<Self, WatchError> {
         let inbox = Arc::new(Inbox::default());
-        let watcher = Watcher::new(&inbox).context("failed to begin to watch files")?;
-        watcher::watch_mounts(&inbox).context("failed to watch the table of mounts")?;
-        watcher::watch_signals(&inbox).context("failed to wait for signals")?;
+        let watcher = Watcher::new(&inbox).map_err(WatchError::Files)?;
+        watcher::watch_mounts(&inbox).map_err(WatchError::Mounts)?;
+        watcher::watch_signals(&inbox).map_err(WatchError::Signals)?;
         Ok(Self {
             inbox,
             watcher,
@@ -204,4 +216,23 @@ fn changed_within(path: &Path, quiet: Duration) -> bool {
     let changed = UNIX_EPOCH + seconds + Duration::from_nanos(metadata.ctime_nsec().unsigned_abs());
     // Where the clock was set back since, it was long ago as far as anybody knows.
     SystemTime::now().duration_since(changed).is_ok_and(|age| age < quiet)
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Files(_) => "failed to begin to watch files",
+            Self::Mounts(_) => "failed to watch the table of mounts",
+            Self::Signals(_) => "failed to wait for signals",
+        })
+    }
+}
+
+impl std::error::Error for WatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Files(error) => Some(error),
+            Self::Mounts(error) | Self::Signals(error) => Some(error),
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use annotate_snippets::Renderer;
-use iterctl::front::report::{Faulty, Origin, error, faults};
+use iterctl::front::errors::{Error, Faulty, Origin};
+use iterctl::front::report::{error, faults};
 use iterctl_core::anatomy::Anatomy;
 use iterctl_core::desired::{self, Facts, ObjectFacts, ObjectMap};
 use iterctl_core::fault::Candidate;
@@ -63,6 +64,6 @@ pub(crate) fn read(text: &str, facts: &Facts) {
     let shown = faults::render(&found, &input.sources, &Renderer::plain());
     assert!(shown.starts_with("error: "), "{shown}");
     let faulty = Faulty { faults: found, origin: Origin::Manifest(input.sources) };
-    let error = anyhow::Error::from(faulty);
+    let error = Error::from(faulty);
     assert!(!error::diagnostics(&error).is_empty());
 }

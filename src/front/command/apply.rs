@@ -12,14 +12,15 @@ use super::resolve::{Entries, Resolved, policy, read_input, resolve_entries, tru
 use super::transaction::{Aim, transaction};
 use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
+use crate::front::errors::{Origin, Result};
+use crate::front::report::Report;
 use crate::front::report::words::add_left_out;
-use crate::front::report::{Origin, Report};
 use iterctl_core::desired::Desired;
 use iterctl_core::manifest;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan;
 
-pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
+pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
     let policy = policy(&args.policy);
     let plan = |desired: &Desired, observed: &Observed| plan::plan(desired, observed, policy);
     let carry_out = |resolved: &Resolved| {
@@ -53,7 +54,7 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> anyhow::Result<Answer> {
 }
 
 /// Desired → bpffs.
-type CarryOut<'a> = &'a dyn Fn(&Resolved) -> anyhow::Result<Report>;
+type CarryOut<'a> = &'a dyn Fn(&Resolved) -> Result<Report>;
 
 fn answer(outcome: Outcome) -> Answer {
     let Outcome { mut report, left_out } = outcome;

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use super::resolve::{Resolved, resolve_input};
 use super::{Answer, Ending};
 use crate::front::cli::CheckArgs;
+use crate::front::errors::{Error, Result};
 use crate::front::report::words::iterators;
-use crate::front::report::{KernelReport, Lacks, Report, error, faults};
+use crate::front::report::{KernelReport, Report, error, faults};
 use crate::host::kernel::{features, unmet};
 use crate::host::sources;
 use crate::host::trust::Trust;
 use iterctl_core::feature::lacking;
 
-pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
+pub(super) fn check(args: &CheckArgs) -> Result<Answer> {
     let resolved =
         if args.file.is_empty() { None } else { Some(resolved(&args.file, args.set.clone())?) };
     let desired = resolved.as_ref().map(|resolved| &resolved.desired);
@@ -43,11 +44,11 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Answer> {
     if lacks.is_empty() {
         return Ok(Answer::done(report));
     }
-    Ok(Answer::new(report, Ending::Failed(Lacks(lacks).into())))
+    Ok(Answer::new(report, Ending::Failed(Error::MissingFeatures(lacks))))
 }
 
 /// `-f` → manifest → desired.
-fn resolved(file: &[PathBuf], set: Option<String>) -> anyhow::Result<Resolved> {
+fn resolved(file: &[PathBuf], set: Option<String>) -> Result<Resolved> {
     let input = sources::read(file, set, Trust::AnyFile)?;
     resolve_input(input, Trust::AnyFile)
 }

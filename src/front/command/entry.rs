@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::front::cli::{GivenArgs, PinArgs, ReadArgs};
-use crate::front::report::Words;
+use crate::front::errors::Words;
 use iterctl_core::manifest::parse_value;
 use iterctl_core::value::quote;
 

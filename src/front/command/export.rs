@@ -7,8 +7,9 @@ use std::path::Path;
 use super::Answer;
 use super::observe::look;
 use crate::front::cli::ExportArgs;
+use crate::front::errors::{Error, Result};
 use crate::front::report::words::iterators;
-use crate::front::report::{Report, Shown, Usage, error};
+use crate::front::report::{Report, Shown, error};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::access::Meta;
 use iterctl_core::desired::Order;
@@ -19,7 +20,7 @@ use iterctl_core::pin_path::PinPath;
 use iterctl_core::stamp::Stamp;
 use iterctl_core::value::{Value, quote, quote_key};
 
-pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
+pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;
     let observed = look(&bpffs, None)?;
     let sets: BTreeSet<&SetName> =
@@ -46,22 +47,19 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<Answer> {
 }
 
 /// The set that is asked for, or the only one.
-fn choose<'a>(
-    sets: &BTreeSet<&'a SetName>,
-    asked: Option<&str>,
-) -> anyhow::Result<Option<&'a SetName>> {
+fn choose<'a>(sets: &BTreeSet<&'a SetName>, asked: Option<&str>) -> Result<Option<&'a SetName>> {
     let names: Vec<String> = sets.iter().map(|set| format!("`{set}`")).collect();
     let mut all = sets.iter().copied();
     match (asked, all.next(), all.next()) {
         (Some(name), _, _) => {
             let found = sets.iter().find(|set| set.as_str() == name).copied();
-            let none = || Usage(format!("no set `{}` has pins", name.escape_debug()));
+            let none = || Error::Usage(format!("no set `{}` has pins", name.escape_debug()));
             Ok(Some(found.ok_or_else(none)?))
         }
         (None, only, None) => Ok(only),
         (None, _, Some(_)) => {
             let names = names.join(", ");
-            Err(Usage(format!("several sets have pins: choose one with `--set`: {names}")).into())
+            Err(Error::Usage(format!("several sets have pins: choose one with `--set`: {names}")))
         }
     }
 }

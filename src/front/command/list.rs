@@ -3,11 +3,12 @@
 use super::Answer;
 use super::observe::look;
 use crate::front::cli::ListArgs;
+use crate::front::errors::Result;
 use crate::front::report::words::iterators;
 use crate::front::report::{self, Report};
 use crate::host::bpffs::Bpffs;
 
-pub(super) fn list(args: &ListArgs) -> anyhow::Result<Answer> {
+pub(super) fn list(args: &ListArgs) -> Result<Answer> {
     let bpffs = Bpffs::open(&std::path::absolute(&args.bpffs)?)?;
     let observed = look(&bpffs, None)?;
     let mut pins = report::pins(&observed, bpffs.path());

@@ -4,10 +4,9 @@ mod reuse;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
-
 use self::reuse::LoadedAlready;
 use super::resolve::Resolved;
+use crate::host::execute;
 use crate::host::kernel::{self, Loaded};
 use crate::host::object::Objects;
 use iterctl_core::desired::{MapRef, Program};
@@ -34,7 +33,7 @@ impl<'a> Loader<'a> {
         &self,
         program: &Program,
         walked: &BTreeSet<&str>,
-    ) -> anyhow::Result<Loaded> {
+    ) -> Result<Loaded, execute::Error> {
         if let Some(loaded) = self.already.get(program, walked)? {
             return Ok(loaded);
         }
@@ -51,13 +50,14 @@ pub(super) fn load(
     walked: &BTreeSet<&str>,
     plan: &Plan,
     objects: &Objects,
-) -> anyhow::Result<(Loaded, BTreeMap<String, MapId>)> {
-    let bytes = objects.bytes(&program.object).context("the object was not read")?;
-    let id = |(name, map): (&String, &MapRef)| {
-        let id = plan.maps.get(map).with_context(|| format!("map {map} was not looked for"))?;
-        Ok((name.clone(), *id))
+) -> Result<(Loaded, BTreeMap<String, MapId>), execute::Error> {
+    let bytes = objects.bytes(&program.object);
+    let bytes = bytes.ok_or_else(|| execute::Error::unexpected("the object was not read"))?;
+    let id = |(name, map): (&String, &MapRef)| match plan.maps.get(map) {
+        Some(id) => Ok((name.clone(), *id)),
+        None => Err(execute::Error::Unexpected(format!("map {map} was not looked for"))),
     };
-    let maps = program.maps.iter().map(id).collect::<anyhow::Result<_>>()?;
+    let maps = program.maps.iter().map(id).collect::<Result<_, _>>()?;
     let loaded = kernel::load(program, bytes, &maps, walked)?;
     Ok((loaded, maps))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::host::bpffs::{Bpffs, Found};
+use crate::host::bpffs::{Bpffs, Found, WalkError};
 use crate::host::cgroup::cgroup_id;
 use crate::host::kernel::{FoundMaps, Scanner, find_maps};
 use iterctl_core::desired::{Desired, MapRef};
@@ -11,9 +11,9 @@ use iterctl_core::ids::MapId;
 use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
 
 /// bpffs and the kernel → observed. `desired` says which maps to look for.
-pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<Observed> {
+pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed, WalkError> {
     let scanner = Scanner::default();
-    let nodes = bpffs.walk(|path, found| {
+    let nodes = bpffs.walk(|found| {
         Ok(match found {
             Found::Directory(meta) => Some(ScannedNode::Directory(meta)),
             Found::Symlink => Some(ScannedNode::Other(Kind::Symlink)),
@@ -21,12 +21,7 @@ pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> anyhow::Result<O
                 let why = "another file system is mounted there".to_owned();
                 Some(ScannedNode::Other(Kind::Unknown(why)))
             }
-            Found::Pin(file) => {
-                scanner.look(file.directory(), file.name(), file.meta).map_err(|error| {
-                    let what = format!("failed to look at the pin `{path}`");
-                    anyhow::Error::from(error).context(what)
-                })?
-            }
+            Found::Pin(file) => scanner.look(file.directory(), file.name(), file.meta)?,
         })
     })?;
     let mut scan = Scan { nodes, programs: scanner.into_programs(), ..Scan::default() };

@@ -4,14 +4,15 @@ use super::resolve::{here, resolve_entry, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, entry};
 use crate::front::cli::PinArgs;
-use crate::front::report::{Shown, Usage};
+use crate::front::errors::{Error, Result};
+use crate::front::report::Shown;
 use iterctl_core::desired::Desired;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan::{self, Foreign};
 
-pub(super) fn pin(args: &PinArgs) -> anyhow::Result<Answer> {
+pub(super) fn pin(args: &PinArgs) -> Result<Answer> {
     let here = here(&args.bpffs)?;
-    let entry = entry::of_pin(args, &here).map_err(|why| Usage(why.to_string()))?;
+    let entry = entry::of_pin(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let toml = entry.toml.clone();
     let resolved = &resolve_entry(entry, trust(&args.trust))?;

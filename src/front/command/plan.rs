@@ -7,13 +7,14 @@ use super::observe::look;
 use super::resolve::{Entries, policy, read_input, resolve_entries, trust};
 use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
+use crate::front::errors::{Origin, Result};
 use crate::front::report::words::{add_left_out, count_changes, iterators};
-use crate::front::report::{self, Origin, Report, Summary, error, faults};
+use crate::front::report::{self, Report, Summary, error, faults};
 use crate::host::bpffs::Bpffs;
 use iterctl_core::manifest;
 use iterctl_core::plan::{self, Obstacle};
 
-pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Answer> {
+pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
     let (trust, entries) = (trust(&args.policy.trust), Entries::of(&args.keep_going));
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);

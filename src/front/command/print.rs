@@ -1,23 +1,23 @@
 //! `schema`, `completions`, `man`: what the types and the command line say of themselves.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
-use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use super::Answer;
 use crate::front::cli::{Cli, CompletionsArgs, ManArgs, Schema, SchemaArgs};
+use crate::front::errors::{Context as _, Error, Result};
 use crate::front::man;
-use crate::front::report::{Report, Usage};
+use crate::front::report::Report;
 use crate::front::schema;
 
-pub(super) fn schema(args: &SchemaArgs) -> anyhow::Result<Answer> {
+pub(super) fn schema(args: &SchemaArgs) -> Result<Answer> {
     let schema = match args.what {
         Schema::Manifest => schema::manifest(),
         Schema::Report => schema::report(),
     };
-    let mut text = serde_json::to_vec_pretty(&schema)?;
+    let mut text = serde_json::to_vec_pretty(&schema).map_err(io::Error::from)?;
     text.push(b'\n');
     Ok(prints(text))
 }
@@ -28,7 +28,7 @@ pub(super) fn completions(args: &CompletionsArgs) -> Answer {
     prints(text)
 }
 
-pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
+pub(super) fn man(args: &ManArgs) -> Result<Answer> {
     let pages = man::pages()?;
     if let Some(folder) = &args.dir {
         let shown = folder.display();
@@ -48,10 +48,9 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Answer> {
     };
     match pages.into_iter().find(|page| is_meant(&page)) {
         Some(page) => Ok(prints(page.text)),
-        None => Err(Usage(format!(
+        None => Err(Error::Usage(format!(
             "there is no page `{name}`: it is `iterctl`, a command, or `iterctl.toml`"
-        ))
-        .into()),
+        ))),
     }
 }
 

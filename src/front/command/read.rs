@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
 use rustix::io::Errno;
 
 use super::load::load;
@@ -13,7 +12,8 @@ use super::observe::look_up;
 use super::resolve::{here, resolve_entry, trust};
 use super::{Answer, entry};
 use crate::front::cli::ReadArgs;
-use crate::front::report::{Lacking, Report, Usage};
+use crate::front::errors::{Context as _, Error, Result};
+use crate::front::report::Report;
 use crate::host::bpffs::is_on_bpffs;
 use crate::host::execute::parameter;
 use crate::host::kernel::{IteratorLink, Loaded};
@@ -23,7 +23,7 @@ use iterctl_core::escaped::Escaped;
 use iterctl_core::observed::{Scan, observe};
 use iterctl_core::plan::{self, Foreign, Plan, Step, WantedParam};
 
-pub(super) fn read(args: &ReadArgs) -> anyhow::Result<Answer> {
+pub(super) fn read(args: &ReadArgs) -> Result<Answer> {
     let output: Box<dyn Read> = match is_object(&args.what) {
         true => Box::new(run_once(args)?),
         false => Box::new(Reader::new(open_pin(args)?)),
@@ -57,7 +57,7 @@ fn is_object(path: &Path) -> bool {
     !is_on_bpffs(path) && (has_dot || is_elf())
 }
 
-fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
+fn open_pin(args: &ReadArgs) -> Result<File> {
     let given = [args.map.is_empty(), args.given.is_empty()];
     let path = if args.what.is_absolute() || is_on_bpffs(&args.what) {
         args.what.clone()
@@ -70,40 +70,41 @@ fn open_pin(args: &ReadArgs) -> anyhow::Result<File> {
             "{} is a pin: only an object can be given a map or anything else",
             Escaped::new(&path)
         );
-        return Err(Usage(why).into());
+        return Err(Error::Usage(why));
     }
     let file = File::open(&path).map_err(not_a_pin).with_context(what)?;
     if file.metadata().with_context(what)?.is_dir() {
-        return Err(anyhow!("it is a directory").context(what()));
+        return Err(Error::other("it is a directory").context(what()));
     }
     if !is_on_bpffs(&path) {
-        return Err(anyhow!("neither a pin on bpffs nor a BPF object").context(what()));
+        return Err(Error::other("neither a pin on bpffs nor a BPF object").context(what()));
     }
     Ok(file)
 }
 
 /// bpffs_obj_open() in kernel/bpf/inode.c answers EIO where something else than an iterator is pinned.
-fn not_a_pin(error: io::Error) -> anyhow::Error {
+fn not_a_pin(error: io::Error) -> Error {
     const EIO: i32 = Errno::IO.raw_os_error();
     match error.raw_os_error() {
-        Some(EIO) => anyhow!("something is pinned there, but no iterator"),
+        Some(EIO) => Error::other("something is pinned there, but no iterator"),
         _ => error.into(),
     }
 }
 
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
-fn run_once(args: &ReadArgs) -> anyhow::Result<Once> {
+fn run_once(args: &ReadArgs) -> Result<Once> {
     let here = here(&args.bpffs)?;
-    let entry = entry::of_read(args, &here).map_err(|why| Usage(why.to_string()))?;
+    let entry = entry::of_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let resolved = resolve_entry(entry, trust(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
     let observed = observe(scan, Some(&resolved.desired.set.name));
     let plan = plan::pin(&resolved.desired, &observed, Foreign::Refuse);
     if !plan.obstacles.is_empty() {
-        return Err(Lacking(plan.obstacles).into());
+        return Err(Error::MissingNeeds(plan.obstacles));
     }
-    let (want, param) = only_pin(&plan).context("the command line names no iterator")?;
+    let (want, param) =
+        only_pin(&plan).ok_or_else(|| Error::other("the command line names no iterator"))?;
     let program = &want.program;
     let walked = match param {
         WantedParam::OwnMap(name) => [name.as_str()].into(),

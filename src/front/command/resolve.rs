@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use super::entry::{Entry, Here};
 use crate::front::cli::{KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
-use crate::front::report::{Faulty, LeftOut, Origin};
+use crate::front::errors::{Context as _, Faulty, LeftOut, Origin, Result};
 use crate::host::accounts;
 use crate::host::bpffs::is_on_bpffs;
 use crate::host::cgroup::cgroup2_mount;
@@ -27,8 +25,8 @@ pub(super) struct Resolved {
     pub(super) desired: Desired,
 }
 
-pub(super) fn read_input(args: &ManifestArgs, trust: Trust) -> anyhow::Result<Input> {
-    sources::read(&args.file, args.set.clone(), trust)
+pub(super) fn read_input(args: &ManifestArgs, trust: Trust) -> Result<Input> {
+    Ok(sources::read(&args.file, args.set.clone(), trust)?)
 }
 
 /// Which manifests and objects are used.
@@ -37,14 +35,14 @@ pub(super) fn trust(args: &TrustArgs) -> Trust {
 }
 
 /// Where `pin` and `read` are run.
-pub(super) fn here(bpffs: &Path) -> anyhow::Result<Here> {
+pub(super) fn here(bpffs: &Path) -> Result<Here> {
     let folder = std::env::current_dir().context("failed to find the current directory")?;
     let bpffs = std::path::absolute(bpffs)?;
     Ok(Here { is_on_bpffs: is_on_bpffs(&folder), folder, bpffs })
 }
 
 /// The arguments of `pin` or `read`, written as a manifest → desired.
-pub(super) fn resolve_entry(entry: Entry, trust: Trust) -> anyhow::Result<Resolved> {
+pub(super) fn resolve_entry(entry: Entry, trust: Trust) -> Result<Resolved> {
     let Entry { toml, words } = entry;
     // All its paths are absolute, or below bpffs.
     let base = PathBuf::from("/");
@@ -54,7 +52,7 @@ pub(super) fn resolve_entry(entry: Entry, trust: Trust) -> anyhow::Result<Resolv
     resolve_manifest(Origin::CommandLine(words), &manifest, trust)
 }
 
-pub(super) fn resolve_input(input: Input, trust: Trust) -> anyhow::Result<Resolved> {
+pub(super) fn resolve_input(input: Input, trust: Trust) -> Result<Resolved> {
     let manifest = manifest::parse(&input);
     resolve_manifest(Origin::Manifest(input.sources), &manifest, trust)
 }
@@ -63,7 +61,7 @@ pub(super) fn resolve_manifest(
     origin: Origin,
     manifest: &Manifest,
     trust: Trust,
-) -> anyhow::Result<Resolved> {
+) -> Result<Resolved> {
     let (objects, facts) = find_facts(manifest, trust)?;
     match desired::resolve(manifest, &facts) {
         Ok(desired) => Ok(Resolved { origin, objects, desired }),
@@ -92,7 +90,7 @@ pub(super) fn resolve_entries(
     manifest: &Manifest,
     trust: Trust,
     entries: Entries,
-) -> anyhow::Result<(Resolved, LeftOut)> {
+) -> Result<(Resolved, LeftOut)> {
     if entries == Entries::All {
         let resolved = resolve_manifest(origin, manifest, trust)?;
         return Ok((resolved, LeftOut::default()));
@@ -108,7 +106,7 @@ pub(super) fn resolve_entries(
     Ok((Resolved { origin, objects, desired: sound.desired }, left_out))
 }
 
-fn find_facts(manifest: &Manifest, trust: Trust) -> anyhow::Result<(Objects, Facts)> {
+fn find_facts(manifest: &Manifest, trust: Trust) -> Result<(Objects, Facts)> {
     let objects = Objects::read(&manifest.objects(), trust)?;
     let facts_of_objects = objects.facts();
     let walks_cgroups =

@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-
 use super::load::Loader;
 use super::observe::{look, needed_maps};
 use super::resolve::Resolved;
+use crate::front::errors::{Blocked, Context as _, Error, NotDone, Result};
 use crate::front::report::words::{applied, unpinned};
-use crate::front::report::{self, Blocked, Diagnostic, NotDone, Report, Summary, error};
-use crate::host::bpffs::{Bpffs, mount_if_missing};
-use crate::host::execute::{Done, Failure, Work, execute};
+use crate::front::report::{self, Diagnostic, Report, Summary, error};
+use crate::host::bpffs::{Bpffs, WalkError, mount_if_missing};
+use crate::host::execute::{self, Done, Failure, Work, execute};
 use iterctl_core::desired::{Desired, Program};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::ids::MapId;
@@ -51,7 +50,7 @@ pub(super) enum Aim<'a> {
 /// # Errors
 /// [`Blocked`] or [`NotDone`], or whatever keeps it from looking; then bpffs is as it was, or the error says
 /// what is not.
-pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> anyhow::Result<Report> {
+pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> Result<Report> {
     let mounted = aim.mount()?;
     let bpffs = Bpffs::open(aim.bpffs())?;
     let _lock = bpffs.lock(lock_timeout)?;
@@ -84,7 +83,7 @@ pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> anyhow::Resu
 
 impl<'a> Aim<'a> {
     /// Mounts a bpffs, if that is wanted. Returns a note if it did.
-    fn mount(&self) -> anyhow::Result<Option<Diagnostic>> {
+    fn mount(&self) -> Result<Option<Diagnostic>> {
         match self {
             Self::Pinned { mount: true, .. } => {
                 let bpffs = self.bpffs();
@@ -102,7 +101,7 @@ impl<'a> Aim<'a> {
         }
     }
 
-    fn look(&self, bpffs: &Bpffs) -> anyhow::Result<Observed> {
+    fn look(&self, bpffs: &Bpffs) -> Result<Observed, WalkError> {
         match self {
             Self::Pinned { resolved, .. } => look(bpffs, Some(&resolved.desired)),
             Self::Unpinned { .. } => look(bpffs, None),
@@ -166,7 +165,7 @@ impl Planned<'_> {
     fn execute<T>(
         &self,
         bpffs: &Bpffs,
-        verify: impl FnOnce() -> anyhow::Result<T>,
+        verify: impl FnOnce() -> Result<T, execute::Error>,
     ) -> Result<Done<T>, Failure> {
         match self {
             Self::Pinned(resolved, plan) => {
@@ -180,7 +179,7 @@ impl Planned<'_> {
     }
 
     /// What is planned after everything was done must be nothing. Returns every pin of the set.
-    fn verify(self) -> anyhow::Result<BTreeMap<PinPath, ObservedPin>> {
+    fn verify(self) -> Result<BTreeMap<PinPath, ObservedPin>, execute::Error> {
         let is_done = match &self {
             Self::Pinned(_, plan) => plan.is_done(),
             // What has come to the paths of pins that are gone is in nobody's way.
@@ -193,7 +192,10 @@ impl Planned<'_> {
         let paths = again.steps.iter().map(Step::path);
         let paths = paths.chain(again.obstacles.iter().filter_map(Obstacle::path));
         let paths: Vec<String> = paths.map(|path| format!("`{path}`")).collect();
-        bail!("another process is changing the same pins: {}", paths.join(", "))
+        let paths = paths.join(", ");
+        Err(execute::Error::Unexpected(format!(
+            "another process is changing the same pins: {paths}"
+        )))
     }
 }
 
@@ -208,7 +210,7 @@ fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> Vec<Diagnostic> {
             "failed to remove maps that no iterator needs any more from {}",
             Escaped::new(&path)
         );
-        error::warning(&anyhow::Error::from(why).context(what))
+        error::warning(&Error::from(why).context(what))
     };
     left.into_iter().map(warning).collect()
 }
@@ -222,13 +224,13 @@ struct Remains {
 }
 
 /// Removes what killed applies have left. Only under the lock.
-fn remove_stale_staging(bpffs: &Bpffs) -> anyhow::Result<Remains> {
+fn remove_stale_staging(bpffs: &Bpffs) -> Result<Remains> {
     let stale = bpffs.remove_stale_staging().context("failed to remove old staging directories")?;
     let removed =
         (stale.removed > 0).then(|| error::note("removed what an apply that was killed had left"));
     let left = stale.left.into_iter().map(|(path, why)| {
         let what = format!("failed to remove the old staging directory {}", Escaped::new(&path));
-        error::warning(&anyhow::Error::from(why).context(what))
+        error::warning(&Error::from(why).context(what))
     });
     let notes = removed.into_iter().chain(left).collect();
     Ok(Remains { notes, has_kept_maps: stale.has_kept_maps })

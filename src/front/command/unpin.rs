@@ -8,7 +8,7 @@ use super::Answer;
 use super::resolve::trust;
 use super::transaction::{Aim, transaction};
 use crate::front::cli::UnpinArgs;
-use crate::front::report::{Faulty, Origin, Usage};
+use crate::front::errors::{Error, Faulty, Origin, Result};
 use crate::host::sources;
 use iterctl_core::desired::{self, Desired, Set};
 use iterctl_core::escaped::Escaped;
@@ -25,7 +25,7 @@ enum What {
     Paths(BTreeSet<PinPath>),
 }
 
-pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
+pub(super) fn unpin(args: &UnpinArgs) -> Result<Answer> {
     let (what, bpffs) = what(args)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let plan = |observed: &Observed| match &what {
@@ -36,7 +36,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> anyhow::Result<Answer> {
     Ok(Answer::done(transaction(&aim, args.lock.lock_timeout)?))
 }
 
-fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
+fn what(args: &UnpinArgs) -> Result<(What, PathBuf)> {
     if !args.file.is_empty() {
         let input = sources::read(&args.file, args.set.clone(), trust(&args.trust))?;
         let manifest = manifest::parse(&input);
@@ -46,20 +46,20 @@ fn what(args: &UnpinArgs) -> anyhow::Result<(What, PathBuf)> {
     let bpffs = std::path::absolute(&args.bpffs)?;
     let Some(name) = &args.set else {
         let paths = args.paths.iter().map(|path| pin_path(path, &bpffs));
-        return Ok((What::Paths(paths.collect::<anyhow::Result<_>>()?), bpffs));
+        return Ok((What::Paths(paths.collect::<Result<_>>()?), bpffs));
     };
     let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
     let Desired { set, .. } = resolve_empty(&manifest, Origin::Manifest(Arc::default()))?;
     Ok((What::Set(set), bpffs))
 }
 
-fn resolve_empty(manifest: &Manifest, origin: Origin) -> anyhow::Result<Desired> {
+fn resolve_empty(manifest: &Manifest, origin: Origin) -> Result<Desired> {
     desired::resolve_empty(manifest).map_err(|faults| Faulty { faults, origin }.into())
 }
 
 /// A path of the command line, relative to the bpffs or below it.
-fn pin_path(path: &Path, bpffs: &Path) -> anyhow::Result<PinPath> {
-    let usage = |why: String| anyhow::Error::from(Usage(format!("{} {why}", Escaped::new(path))));
+fn pin_path(path: &Path, bpffs: &Path) -> Result<PinPath> {
+    let usage = |why: String| Error::Usage(format!("{} {why}", Escaped::new(path)));
     let outside = || usage(format!("is not below the bpffs {}", Escaped::new(bpffs)));
     let relative =
         if path.is_absolute() { path.strip_prefix(bpffs).map_err(|_| outside())? } else { path };

@@ -7,17 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-
 use self::news::News;
 use super::observe::{look, named_by};
 use super::resolve::{Resolved, policy, read_input, resolve_manifest, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, Progress, Say};
 use crate::front::cli::WatchArgs;
+use crate::front::errors::{Context as _, Error, Handled as _, Origin, Result};
 use crate::front::exit::Exit;
 use crate::front::report::words::iterators;
-use crate::front::report::{self, Origin, Report, Usage};
+use crate::front::report::{self, Report};
 use crate::host::bpffs::{Bpffs, mount_if_missing};
 use crate::host::sources;
 use crate::host::trust::Trust;
@@ -34,10 +33,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the end waits for it: nothing is tried again after that.
 const LAST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> anyhow::Result<Answer> {
+pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> Result<Answer> {
     if let Some(file) = args.manifest.file.iter().find(|file| !can_be_read_again(file)) {
         let file = file.display();
-        return Err(Usage(format!("{file} cannot be read again, so it cannot be watched")).into());
+        return Err(Error::Usage(format!("{file} cannot be read again, so it cannot be watched")));
     }
     let WatchArgs { debounce, max_delay, interval, .. } = *args;
     let mut watch = Watch::new(Waits { debounce, max_delay, interval })?;
@@ -78,7 +77,7 @@ enum Round {
     /// Everything is as it is to be, or as it was left on purpose.
     Well(Report),
     /// Something failed; and what was done all the same, for the last good manifest.
-    Badly(anyhow::Error, Option<Report>),
+    Badly(Error, Option<Report>),
 }
 
 /// So long rounds can be disturbed, one after the other. Then what was read is used: no file changed
@@ -103,7 +102,7 @@ struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    fn new(args: &'a WatchArgs) -> anyhow::Result<Self> {
+    fn new(args: &'a WatchArgs) -> Result<Self> {
         let files = args.manifest.file.iter().map(std::path::absolute);
         let files = files.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -145,7 +144,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// `-f` → desired.
-    fn resolve(&mut self, watch: &mut Watch) -> anyhow::Result<Resolved> {
+    fn resolve(&mut self, watch: &mut Watch) -> Result<Resolved> {
         watch.set_interest(self.interest());
         let input = read_input(&self.args.manifest, self.trust)?;
         let manifest = manifest::parse(&input);
@@ -159,10 +158,10 @@ impl<'a> Rounds<'a> {
     }
 
     /// What the last good manifest asks for is put right, even while there is a bad one.
-    fn keep_the_last_good(&self, bad: Option<&Resolved>, error: anyhow::Error) -> Round {
+    fn keep_the_last_good(&self, bad: Option<&Resolved>, error: Error) -> Round {
         let is_another = |good: &&Resolved| bad.is_none_or(|bad| bad.desired != good.desired);
         // What stands in the way of one stands in the way of the other.
-        let is_of_no_use = matches!(Exit::of(&error), Exit::Locked | Exit::Unavailable);
+        let is_of_no_use = matches!(error.handling().exit, Exit::Locked | Exit::Unavailable);
         let kept = match self.good.as_ref().filter(is_another) {
             Some(good) if !is_of_no_use => self.carry_out(good).ok(),
             Some(_) | None => None,
@@ -171,7 +170,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Desired → bpffs, if there is anything to do.
-    fn carry_out(&self, resolved: &Resolved) -> anyhow::Result<Report> {
+    fn carry_out(&self, resolved: &Resolved) -> Result<Report> {
         let desired = &resolved.desired;
         if !self.is_first {
             let is_mounted = self.args.mount && mount_if_missing(&desired.bpffs)?;
@@ -235,7 +234,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// The end.
-    fn stop(self) -> anyhow::Result<Report> {
+    fn stop(self) -> Result<Report> {
         let Some(good) = self.good.filter(|_| self.args.unpin_on_exit) else {
             return Ok(Report::new("stopped; the pins stay"));
         };

@@ -1,90 +1,19 @@
 //! Errors → text and diagnostics: the chain of causes, then the way out.
 
-use std::fmt;
 use std::fmt::Write as _;
-use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::iter::successors;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
-use rustix::io::Errno;
 
 use super::build::blocked;
-use super::faults::{self, Faulty, Lines, Origin};
-use super::{Diagnostic, Lacks, LeftOut, Report, Severity, SourceLine};
-use crate::host::bpffs::OpenError;
+use super::faults::{self, Lines};
+use super::kernel::from_lack;
+use super::{Diagnostic, Report, Severity, SourceLine};
+use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Origin};
 use crate::host::execute::{Failed, Failure};
-use crate::host::kernel::{self, AttachError, LoadError};
-use crate::host::reader::SameElement;
-use crate::host::sources::SourceError;
-use crate::host::trust::Untrusted;
-use iterctl_core::feature::Feature;
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::Obstacle;
-
-const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
-
-/// A plan that cannot be carried out.
-#[derive(Debug)]
-pub struct Blocked {
-    /// Why.
-    pub obstacles: Vec<Obstacle>,
-    /// The bpffs.
-    pub bpffs: PathBuf,
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.obstacles.len() {
-            1 => write!(f, "nothing was changed: 1 thing is in the way"),
-            number => write!(f, "nothing was changed: {number} things are in the way"),
-        }
-    }
-}
-
-impl std::error::Error for Blocked {}
-
-/// A plan that was not carried out, and the text that its entries stand in.
-#[derive(Debug)]
-pub struct NotDone {
-    /// Why.
-    pub failure: Failure,
-    /// Where; nothing for entries that stand in no file.
-    pub sources: Arc<[Source]>,
-}
-
-impl fmt::Display for NotDone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.failure)
-    }
-}
-
-impl std::error::Error for NotDone {}
-
-/// What an iterator needs is not there: as [`Blocked`], where nothing was to be changed.
-#[derive(Debug)]
-pub struct Lacking(pub Vec<Obstacle>);
-
-impl fmt::Display for Lacking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "what the iterator needs is not there")
-    }
-}
-
-impl std::error::Error for Lacking {}
-
-/// Arguments that each look right and together make no sense.
-#[derive(Debug)]
-pub struct Usage(pub String);
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -93,21 +22,38 @@ const CAUSE: Style = Style::new().dimmed();
 const HINT: Style = AnsiColor::BrightCyan.on_default();
 
 /// Everything that an error has to say, for people; styled, and without a newline at the end.
-pub fn render(error: &anyhow::Error) -> String {
-    if let Some(faulty) = error.downcast_ref::<Faulty>() {
-        return render_faulty(faulty);
+pub fn render(error: &Error) -> String {
+    match error.without_context() {
+        Error::Faulty(faulty) => render_faulty(faulty),
+        Error::LeftOut(left_out) => {
+            let faults = left_out.faulty().as_ref().map(render_faulty);
+            let obstacles = left_out.obstacles.iter().map(|one| render_one(&of_obstacle(one)));
+            let errors = render_failed(&left_out.errors, &left_out.sources);
+            join(faults.into_iter().chain(obstacles).chain(errors))
+        }
+        Error::NotDone(not_done) => {
+            let NotDone { failure, sources } = &**not_done;
+            let errors = render_failed(&failure.errors, sources);
+            join(errors.into_iter().chain(beside_errors(failure).iter().map(render_one)))
+        }
+        Error::Blocked(_)
+        | Error::MissingNeeds(_)
+        | Error::MissingFeatures(_)
+        | Error::Usage(_)
+        | Error::Source(_)
+        | Error::Untrusted(_)
+        | Error::Account(_)
+        | Error::Open(_)
+        | Error::Mount(_)
+        | Error::Lock(_)
+        | Error::Walk(_)
+        | Error::Execute(_)
+        | Error::Read(_)
+        | Error::Watch(_)
+        | Error::Io(_)
+        | Error::Other(_)
+        | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
     }
-    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
-        let faults = left_out.faulty().as_ref().map(render_faulty);
-        let obstacles = left_out.obstacles.iter().map(|one| render_one(&of_obstacle(one)));
-        let errors = render_failed(&left_out.errors, &left_out.sources);
-        return join(faults.into_iter().chain(obstacles).chain(errors));
-    }
-    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
-        let errors = render_failed(&failure.errors, sources);
-        return join(errors.into_iter().chain(beside_errors(failure).iter().map(render_one)));
-    }
-    join(diagnostics(error).iter().map(render_one))
 }
 
 fn join(parts: impl Iterator<Item = String>) -> String {
@@ -166,34 +112,44 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
 }
 
 /// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
-pub fn diagnostics(error: &anyhow::Error) -> Vec<Diagnostic> {
-    if let Some(faulty) = error.downcast_ref::<Faulty>() {
-        return faults::diagnostics(faulty);
+pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
+    match error.without_context() {
+        Error::Faulty(faulty) => faults::diagnostics(faulty),
+        Error::Blocked(Blocked { obstacles, .. }) => {
+            let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
+            all.push(plain(Severity::Note, "nothing was changed".to_owned()));
+            all
+        }
+        Error::NotDone(not_done) => {
+            let NotDone { failure, sources } = &**not_done;
+            let lines = Lines::of(sources);
+            let errors = failure.errors.iter().map(|failed| of_failed(failed, &lines));
+            errors.chain(beside_errors(failure)).collect()
+        }
+        Error::LeftOut(left_out) => of_left_out(left_out),
+        Error::MissingNeeds(obstacles) => {
+            let diagnostic = |obstacle: &Obstacle| Diagnostic {
+                hint: obstacle.hint(),
+                ..plain(Severity::Error, obstacle.to_string())
+            };
+            obstacles.iter().map(diagnostic).collect()
+        }
+        Error::MissingFeatures(lacks) => lacks.iter().map(from_lack).collect(),
+        Error::Usage(_)
+        | Error::Source(_)
+        | Error::Untrusted(_)
+        | Error::Account(_)
+        | Error::Open(_)
+        | Error::Mount(_)
+        | Error::Lock(_)
+        | Error::Walk(_)
+        | Error::Execute(_)
+        | Error::Read(_)
+        | Error::Watch(_)
+        | Error::Io(_)
+        | Error::Other(_)
+        | Error::Context(..) => vec![of_chain(error)],
     }
-    if let Some(Blocked { obstacles, .. }) = error.downcast_ref::<Blocked>() {
-        let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
-        all.push(plain(Severity::Note, "nothing was changed".to_owned()));
-        return all;
-    }
-    if let Some(left_out) = error.downcast_ref::<LeftOut>() {
-        return of_left_out(left_out);
-    }
-    if let Some(Lacking(obstacles)) = error.downcast_ref::<Lacking>() {
-        let diagnostic = |obstacle: &Obstacle| Diagnostic {
-            hint: obstacle.hint(),
-            ..plain(Severity::Error, obstacle.to_string())
-        };
-        return obstacles.iter().map(diagnostic).collect();
-    }
-    if let Some(lacks) = error.downcast_ref::<Lacks>() {
-        return lacks.diagnostics();
-    }
-    if let Some(NotDone { failure, sources }) = error.downcast_ref::<NotDone>() {
-        let lines = Lines::of(sources);
-        let errors = failure.errors.iter().map(|failed| of_failed(failed, &lines));
-        return errors.chain(beside_errors(failure)).collect();
-    }
-    vec![of_chain(error)]
 }
 
 /// What became of a plan that failed, but for why.
@@ -221,7 +177,7 @@ fn of_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
 }
 
 /// Something that is untidy after a command that did its work.
-pub fn warning(error: &anyhow::Error) -> Diagnostic {
+pub fn warning(error: &impl Handled) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..of_chain(error) }
 }
 
@@ -244,7 +200,7 @@ pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
 
 /// The report of a command that ended in `error`. There are tools that show nothing of it but the
 /// comment, so that says the first reason, too.
-pub fn report(error: &anyhow::Error) -> Report {
+pub fn report(error: &Error) -> Report {
     let diagnostics = diagnostics(error);
     let errors: Vec<&Diagnostic> =
         diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
@@ -255,7 +211,7 @@ pub fn report(error: &anyhow::Error) -> Report {
         (_, [first, ..]) => format!("{error}; the first: {}", in_one_line(first)),
     };
     let mut report = Report { diagnostics, ..Report::new(comment) };
-    if let Some(Blocked { obstacles, bpffs }) = error.downcast_ref::<Blocked>() {
+    if let Error::Blocked(Blocked { obstacles, bpffs }) = error.without_context() {
         report.changes = blocked(obstacles, bpffs);
         report.summary.blocked = report.changes.len();
     }
@@ -289,12 +245,13 @@ pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
     })
 }
 
-fn of_chain(error: &anyhow::Error) -> Diagnostic {
+fn of_chain(error: &impl Handled) -> Diagnostic {
+    let causes = successors(error.source(), |cause| cause.source());
     Diagnostic {
         severity: Severity::Error,
         message: error.to_string(),
-        causes: error.chain().skip(1).map(ToString::to_string).collect(),
-        hint: error.chain().find_map(hint),
+        causes: causes.map(ToString::to_string).collect(),
+        hint: error.handling().hint,
         place: None,
         also: None,
     }
@@ -302,37 +259,6 @@ fn of_chain(error: &anyhow::Error) -> Diagnostic {
 
 pub(super) fn plain(severity: Severity, message: String) -> Diagnostic {
     Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None, also: None }
-}
-
-fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<OpenError>()
-        && let Some(hint) = error.hint()
-    {
-        return Some(hint);
-    }
-    if let Some(error) = cause.downcast_ref::<LoadError>() {
-        return error.hint();
-    }
-    if let Some(error) = cause.downcast_ref::<Untrusted>() {
-        return Some(error.hint());
-    }
-    if let Some(error) = cause.downcast_ref::<AttachError>() {
-        return error.hint();
-    }
-    if let Some(error) = cause.downcast_ref::<SourceError>()
-        && let Some(hint) = error.hint()
-    {
-        return Some(hint);
-    }
-    let error = cause.downcast_ref::<io::Error>()?;
-    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<SameElement>()) {
-        return Some(error.hint());
-    }
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return Some(kernel::permission_hint());
-    }
-    // Every other call that is used is older than the oldest kernel that this is made for.
-    (error.raw_os_error() == Some(ENOSYS)).then(|| Feature::Bpf.hint())
 }
 
 fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {

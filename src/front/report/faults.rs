@@ -1,89 +1,16 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine};
+use crate::front::errors::{Faulty, Origin};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::{Fault, Faults, Place, Warning};
 use iterctl_core::language::Language;
 use iterctl_core::manifest::Source;
-
-/// Entries with faults, and where they were written.
-#[derive(Debug)]
-pub struct Faulty {
-    /// What is wrong.
-    pub faults: Faults,
-    /// Where.
-    pub origin: Origin,
-}
-
-/// Where entries were written.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// In these files, which places are shown in.
-    Manifest(Arc<[Source]>),
-    /// On the command line of `pin` or `read`. The manifest that is made of it is nobody's: no place
-    /// in it is shown.
-    CommandLine(Vec<Words>),
-}
-
-/// Words of the command line that are a part of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// The bytes of the manifest that was made of them.
-    pub span: Range<usize>,
-    /// The words.
-    pub text: String,
-}
-
-impl Origin {
-    /// The files; none where there are none.
-    pub fn sources(&self) -> &[Source] {
-        match self {
-            Self::Manifest(sources) => sources,
-            Self::CommandLine(_) => &[],
-        }
-    }
-
-    /// The same, shared.
-    pub fn shared_sources(&self) -> Arc<[Source]> {
-        match self {
-            Self::Manifest(sources) => Arc::clone(sources),
-            Self::CommandLine(_) => Arc::default(),
-        }
-    }
-
-    fn language(&self) -> Language {
-        match self {
-            Self::Manifest(_) => Language::Manifest,
-            Self::CommandLine(_) => Language::CommandLine,
-        }
-    }
-
-    /// The words of the command line that stand for a place.
-    fn words(&self, place: &Place) -> Option<&str> {
-        let Self::CommandLine(words) = self else { return None };
-        let holds = |span: &Range<usize>| span.start <= place.start && place.end <= span.end;
-        words.iter().find(|words| holds(&words.span)).map(|words| words.text.as_str())
-    }
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.origin, self.faults.iter().count()) {
-            (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
-            (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
-            (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
-        }
-    }
-}
-
-impl std::error::Error for Faulty {}
 
 /// How many lines apart two places of one file are shown together, with `...` between them.
 const NEAR: usize = 100;

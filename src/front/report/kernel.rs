@@ -1,6 +1,4 @@
-//! What a kernel has and lacks → rows, a table for people, and the error of a kernel that lacks too much.
-
-use std::fmt;
+//! What a kernel has and lacks → rows, a table for people, and errors.
 
 use anstyle::{AnsiColor, Style};
 use schemars::JsonSchema;
@@ -159,30 +157,14 @@ pub(super) fn render(kernel: &KernelReport) -> String {
     text
 }
 
-/// What a kernel lacks of what is needed.
-#[derive(Debug)]
-pub struct Lacks(pub Vec<Lack>);
-
-impl Lacks {
-    pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
-        let diagnostic = |lack: &Lack| {
-            let message = match lack.path() {
-                Some(path) => format!("`{path}`: {}", lack.message()),
-                None => lack.message(),
-            };
-            Diagnostic { hint: Some(lack.hint()), ..plain(Severity::Error, message) }
-        };
-        self.0.iter().map(diagnostic).collect()
-    }
+/// One feature that is needed and that the kernel lacks.
+pub(super) fn from_lack(lack: &Lack) -> Diagnostic {
+    let message = match lack.path() {
+        Some(path) => format!("`{path}`: {}", lack.message()),
+        None => lack.message(),
+    };
+    Diagnostic { hint: Some(lack.hint()), ..plain(Severity::Error, message) }
 }
-
-impl fmt::Display for Lacks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this kernel lacks required features")
-    }
-}
-
-impl std::error::Error for Lacks {}
 
 #[cfg(test)]
 mod tests {

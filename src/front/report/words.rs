@@ -1,6 +1,8 @@
 //! The words of comments: how many there are of what.
 
-use super::{Action, Change, LeftOut, Report, Summary};
+use super::left_out::rows;
+use super::{Action, Change, Report, Summary};
+use crate::front::errors::LeftOut;
 
 /// What was done to bring pins about.
 pub fn applied(summary: Summary) -> String {
@@ -41,7 +43,7 @@ pub fn count_changes(summary: Summary, words: [&str; 4]) -> String {
 
 /// Adds the entries that were left out to a report of the others.
 pub fn add_left_out(report: &mut Report, left_out: &LeftOut) {
-    report.changes.extend(left_out.rows());
+    report.changes.extend(rows(left_out));
     report.changes.sort_by(Change::by_path);
     let is_blocked = |change: &&Change| change.action == Action::Blocked;
     report.summary.blocked = report.changes.iter().filter(is_blocked).count();

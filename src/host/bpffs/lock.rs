@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{self, FlockOperation};
 use rustix::io::Errno;
 
-use super::Bpffs;
+use super::{Bpffs, OpenError};
 
 /// How long to wait before trying again. flock(2) has no timeout of its own.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -22,7 +22,18 @@ pub struct Lock<'a> {
     bpffs: &'a Bpffs,
 }
 
-/// Somebody else holds the lock.
+/// The lock could not be taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process holds it.
+    Locked(Locked),
+    /// The bpffs is no longer at its path.
+    Gone(OpenError),
+    /// The lock of the bpffs at this path cannot be asked for.
+    Failed(PathBuf, io::Error),
+}
+
+/// Another process holds the lock.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Locked {
     /// The bpffs.
@@ -37,14 +48,14 @@ impl Bpffs {
     /// Takes the lock, waiting up to `timeout` for it.
     ///
     /// # Errors
-    /// [`Locked`] where the time is up; [`OpenError::Gone`](super::OpenError::Gone); else the kernel's.
-    pub fn lock(&self, timeout: Duration) -> anyhow::Result<Lock<'_>> {
+    /// [`LockError::Locked`] if the time is up; [`LockError::Gone`] if it was taken on a bpffs that is hidden by now.
+    pub fn lock(&self, timeout: Duration) -> Result<Lock<'_>, LockError> {
         let start = Instant::now();
         loop {
             match fs::flock(&self.root, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
                     let lock = Lock { bpffs: self };
-                    self.check_in_place()?;
+                    self.check_in_place().map_err(LockError::Gone)?;
                     return Ok(lock);
                 }
                 Err(Errno::INTR) => {}
@@ -53,13 +64,9 @@ impl Bpffs {
                 }
                 Err(Errno::WOULDBLOCK) => {
                     let (bpffs, holder) = (self.path.clone(), self.holder());
-                    return Err(Locked { bpffs, waited: timeout, holder }.into());
+                    return Err(LockError::Locked(Locked { bpffs, waited: timeout, holder }));
                 }
-                Err(error) => {
-                    let path = self.path.display();
-                    let error = anyhow::Error::from(io::Error::from(error));
-                    return Err(error.context(format!("failed to lock {path}")));
-                }
+                Err(error) => return Err(LockError::Failed(self.path.clone(), error.into())),
             }
         }
     }
@@ -93,6 +100,26 @@ impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // Where this fails, the end of the process gives the lock back.
         let _ = fs::flock(&self.bpffs.root, FlockOperation::Unlock);
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(error) => write!(f, "{error}"),
+            Self::Gone(error) => write!(f, "{error}"),
+            Self::Failed(path, _) => write!(f, "failed to lock {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Locked(error) => error.source(),
+            Self::Gone(error) => error.source(),
+            Self::Failed(_, error) => Some(error),
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags, fstat, statx};
 use rustix::io::Errno;
@@ -51,6 +52,15 @@ impl PinFile<'_> {
     pub fn name(&self) -> &CStr {
         &self.name
     }
+}
+
+/// Something below the root could not be looked at.
+#[derive(Debug)]
+pub enum WalkError {
+    /// The directory at this path cannot be read.
+    Read(PathBuf, io::Error),
+    /// The pin at this path cannot be looked at.
+    Look(PinPath, io::Error),
 }
 
 /// So many entries of a directory are looked at one after the other.
@@ -100,11 +110,11 @@ impl Bpffs {
     /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
     ///
     /// # Errors
-    /// The kernel's, and those of `look`.
+    /// If a directory cannot be read, or if `look` fails.
     pub fn walk<T: Send>(
         &self,
-        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
-    ) -> anyhow::Result<Vec<(PinPath, T)>> {
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+    ) -> Result<Vec<(PinPath, T)>, WalkError> {
         let mut all = Vec::new();
         let mut level: Vec<Option<PinPath>> = vec![None];
         while !level.is_empty() {
@@ -130,8 +140,8 @@ impl Bpffs {
         &self,
         path: Option<&PinPath>,
         few: usize,
-        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>> + Sync,
-    ) -> anyhow::Result<Vec<Visited<T>>> {
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+    ) -> Result<Vec<Visited<T>>, WalkError> {
         let Some(directory) = self.read(path)? else { return Ok(Vec::new()) };
         let visit = |name: &CString| self.visit(&directory, name, &look);
         threads::map(&directory.names, few, visit)
@@ -141,7 +151,7 @@ impl Bpffs {
     }
 
     /// Opens a directory and reads the names in it; `None` where it has gone.
-    fn read<'a>(&self, path: Option<&'a PinPath>) -> anyhow::Result<Option<Directory<'a>>> {
+    fn read<'a>(&self, path: Option<&'a PinPath>) -> Result<Option<Directory<'a>>, WalkError> {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
         let open = || {
             let fd = match open_directory(&self.root, below_root, OFlags::RDONLY) {
@@ -163,8 +173,8 @@ impl Bpffs {
         &self,
         directory: &Directory<'_>,
         name: &CStr,
-        look: impl Fn(&PinPath, Found<'_>) -> anyhow::Result<Option<T>>,
-    ) -> anyhow::Result<Option<Visited<T>>> {
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>>,
+    ) -> Result<Option<Visited<T>>, WalkError> {
         let parent = directory.path;
         let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
             return Ok(None);
@@ -175,14 +185,13 @@ impl Bpffs {
         if parent.is_none() && is_of_an_apply(name, &found) {
             return Ok(None);
         }
-        let kept = look(&path, found)?;
+        let kept = look(found).map_err(|error| WalkError::Look(path.clone(), error))?;
         Ok(Some(Visited { path, is_directory, kept }))
     }
 
-    fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> anyhow::Error {
+    fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> WalkError {
         let path = directory.map_or(Path::new(""), |path| path.as_path());
-        let path = self.path.join(path);
-        anyhow::Error::from(error).context(format!("failed to read {}", Escaped::new(&path)))
+        WalkError::Read(self.path.join(path), error)
     }
 }
 
@@ -252,5 +261,22 @@ impl<'a> Found<'a> {
             | FileType::BlockDevice
             | FileType::Unknown => Self::Pin(pin(meta)?),
         })
+    }
+}
+
+impl fmt::Display for WalkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, _) => write!(f, "failed to read {}", Escaped::new(path)),
+            Self::Look(path, _) => write!(f, "failed to look at the pin `{path}`"),
+        }
+    }
+}
+
+impl std::error::Error for WalkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(_, error) | Self::Look(_, error) => Some(error),
+        }
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use anyhow::{Context as _, anyhow, bail};
-
 use super::Failed;
+use super::error::{Context as _, Error};
 use super::prepare::StagedPins;
 use crate::host::bpffs::{Bpffs, File, Staged, Staging};
 use crate::host::kernel::IteratorLink;
@@ -59,8 +58,8 @@ pub(super) fn commit<T>(
     mut staged: StagedPins,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
-    verify: impl FnOnce() -> anyhow::Result<T>,
-) -> Result<T, (Failed, Vec<anyhow::Error>)> {
+    verify: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, (Failed, Vec<Error>)> {
     let mut done = Vec::new();
     let result = plan
         .steps
@@ -108,7 +107,7 @@ fn take(
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
     done: &mut Vec<Undo>,
-) -> anyhow::Result<()> {
+) -> Result<(), Error> {
     match step {
         Step::Unpin { path, have, .. } => {
             let old = staging.fresh();
@@ -190,8 +189,8 @@ fn make_directory(
 }
 
 /// The new pin of a path.
-fn take_new(path: &PinPath, staged: &mut StagedPins) -> anyhow::Result<(Staged, LinkId)> {
-    staged.remove(path).ok_or_else(|| anyhow!("its new pin is not staged"))
+fn take_new(path: &PinPath, staged: &mut StagedPins) -> Result<(Staged, LinkId), Error> {
+    staged.remove(path).ok_or_else(|| Error::unexpected("its new pin is not staged"))
 }
 
 /// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16
@@ -204,7 +203,7 @@ fn put_over(
     old: LinkId,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
-) -> anyhow::Result<Staged> {
+) -> Result<Staged, Error> {
     let file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
     let link = open_link(&file, old)?;
     let kept = staging.fresh();
@@ -215,27 +214,31 @@ fn put_over(
 }
 
 /// Whether what is staged is a pin of that link.
-fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> anyhow::Result<()> {
+fn expect_staged(staging: &Staging<'_>, staged: &Staged, link: LinkId) -> Result<(), Error> {
     open_link(&staging.file(staged)?, link).map(|_| ())
 }
 
 /// The link of that id, if that is what the file is a pin of.
-fn open_link(file: &File, expected: LinkId) -> anyhow::Result<IteratorLink> {
+fn open_link(file: &File, expected: LinkId) -> Result<IteratorLink, Error> {
     if !file.is_file() {
-        bail!("something that is no pin has come there since it was looked at");
+        return Err(Error::unexpected(
+            "something that is no pin has come there since it was looked at",
+        ));
     }
     match IteratorLink::open(&file.proc_path()).context("failed to open its pin")? {
         Ok(link) if link.id() == expected => Ok(link),
-        Ok(_) => Err(anyhow!("another process has replaced it meanwhile")),
-        Err(kind) => Err(anyhow!("{kind} has come there since it was looked at")),
+        Ok(_) => Err(Error::unexpected("another process has replaced it meanwhile")),
+        Err(kind) => {
+            Err(Error::Unexpected(format!("{kind} has come there since it was looked at")))
+        }
     }
 }
 
-fn changed_since(error: io::Error, path: &PinPath) -> anyhow::Error {
+fn changed_since(error: io::Error, path: &PinPath) -> Error {
     if error.kind() == io::ErrorKind::AlreadyExists {
-        anyhow!("something has come to `{path}` since it was looked at")
+        Error::Unexpected(format!("something has come to `{path}` since it was looked at"))
     } else if error.kind() == io::ErrorKind::NotFound {
-        anyhow!("`{path}` has gone since it was looked at")
+        Error::Unexpected(format!("`{path}` has gone since it was looked at"))
     } else {
         error.into()
     }
@@ -246,7 +249,7 @@ fn is_not_empty_or_gone(error: &io::Error) -> bool {
 }
 
 /// Takes everything back, the last first. Gives what could not be.
-fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<anyhow::Error> {
+fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<Error> {
     let (mut left, mut in_use) = (Vec::new(), BTreeSet::new());
     for undo in done.iter().rev() {
         if let Err(error) = take_back(undo, &in_use, bpffs, staging) {
@@ -263,7 +266,7 @@ fn take_back(
     in_use: &BTreeSet<PinPath>,
     bpffs: &Bpffs,
     staging: &mut Staging<'_>,
-) -> anyhow::Result<()> {
+) -> Result<(), Error> {
     match undo {
         Undo::PutBack(path, staged) => {
             staging.publish(staged, path).with_context(|| format!("failed to put `{path}` back"))
@@ -283,7 +286,7 @@ fn take_back(
         },
         Undo::SetMeta(path, link, meta) => bpffs
             .file(path)
-            .map_err(anyhow::Error::from)
+            .map_err(Error::from)
             .and_then(|mut file| {
                 open_link(&file, *link)?;
                 Ok(file.set_meta(*meta)?)
@@ -299,7 +302,7 @@ fn exchange_back(
     staged: &Staged,
     new: LinkId,
     staging: &Staging<'_>,
-) -> anyhow::Result<()> {
+) -> Result<(), Error> {
     match staging.exchange(staged, path) {
         // Somebody has removed the new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -320,7 +323,7 @@ fn put_back_over(
     new: LinkId,
     bpffs: &Bpffs,
     staging: &Staging<'_>,
-) -> anyhow::Result<()> {
+) -> Result<(), Error> {
     match bpffs.file(path) {
         Ok(file) => {
             open_link(&file, new)?;
@@ -338,7 +341,7 @@ fn take_away(
     staged: &Staged,
     new: LinkId,
     staging: &Staging<'_>,
-) -> anyhow::Result<()> {
+) -> Result<(), Error> {
     match staging.withdraw(path, staged) {
         // Somebody has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context as _, anyhow};
 use rustix::process::geteuid;
 
+use super::error::{Context as _, Error};
 use super::{Failed, Load, parameter};
 use crate::host::bpffs::{Bpffs, Kept, Staged, Staging};
 use crate::host::kernel::{IteratorLink, LoadError, Loaded, pin_map};
@@ -116,7 +116,7 @@ fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Ma
                 made.failed.push(Failed {
                     paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
                     place: pins.first().map(|wanted| wanted.pin.keys.obj.clone()),
-                    error: anyhow::Error::from(error).context(what),
+                    error: Error::from(error).context(what),
                 });
                 return made;
             }
@@ -154,13 +154,12 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
 }
 
 /// The key that an error of loading is about, if one is known: else it is the object.
-fn key_to_load<'a>(error: &anyhow::Error, pin: &'a DesiredPin) -> &'a Place {
+fn key_to_load<'a>(error: &Error, pin: &'a DesiredPin) -> &'a Place {
     let obj = &pin.keys.obj;
-    if let Some(
-        LoadError::MapDiffers { map, .. }
+    if let Error::Load(error) = error
+        && let LoadError::MapDiffers { map, .. }
         | LoadError::GivenMap { map, .. }
-        | LoadError::MapRefused { map, .. },
-    ) = error.downcast_ref()
+        | LoadError::MapRefused { map, .. } = &**error
     {
         return pin.keys.maps.get(map).unwrap_or(obj);
     }
@@ -173,7 +172,7 @@ fn attach_and_pin(
     staging: &Staging<'_>,
 ) -> Result<LinkId, Failed> {
     let Wanted { path, pin, param, .. } = wanted;
-    let failed = |what: &str, place: &Place, error: anyhow::Error| Failed {
+    let failed = |what: &str, place: &Place, error: Error| Failed {
         paths: vec![(*path).clone()],
         place: Some(place.clone()),
         error: error.context(format!("failed to {what} `{path}`")),
@@ -188,7 +187,7 @@ fn attach_and_pin(
     Ok(made.id)
 }
 
-fn pin(link: &IteratorLink, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyhow::Result<()> {
+fn pin(link: &IteratorLink, wanted: &Wanted<'_>, staging: &Staging<'_>) -> Result<(), Error> {
     let name = &wanted.name;
     link.pin(&staging.pin_path(name)).context("failed to pin it on bpffs")?;
     let Meta { mode, .. } = wanted.pin.meta;
@@ -202,7 +201,9 @@ fn pin(link: &IteratorLink, wanted: &Wanted<'_>, staging: &Staging<'_>) -> anyho
     if !is_open_to_its_maker {
         IteratorLink::open(&file.proc_path())
             .with_context(|| format!("a pin of mode {mode} cannot be opened again"))?
-            .map_err(|kind| anyhow!("{kind} has come there since it was pinned"))?;
+            .map_err(|kind| {
+                Error::Unexpected(format!("{kind} has come there since it was pinned"))
+            })?;
     }
     Ok(())
 }

@@ -6,14 +6,15 @@
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
+use self::users::CountError;
 use super::ffi::link::link_info;
 use super::ffi::{self, MapInfo, ProgInfo};
 use super::stamp;
@@ -29,6 +30,19 @@ pub(super) struct Holders {
     pub(super) programs: BTreeMap<ProgramId, ScannedProgram>,
 }
 
+/// The holders could not all be found.
+#[derive(Debug)]
+pub(super) enum HoldersError {
+    /// The programs cannot be listed.
+    Programs(io::Error),
+    /// The elements of a map of maps cannot be read.
+    InnerMaps(libbpf_rs::Error),
+    /// The links cannot be listed.
+    Links(io::Error),
+    /// The users cannot be counted.
+    Users(CountError),
+}
+
 /// A link that is going away is waited for so often, and so long each time.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -38,16 +52,16 @@ const PAUSE: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 /// The kernel's. Then nothing is known of any holder.
-pub(super) fn find(maps: &BTreeSet<MapId>, outer: &[MapId]) -> anyhow::Result<Holders> {
+pub(super) fn find(maps: &BTreeSet<MapId>, outer: &[MapId]) -> Result<Holders, HoldersError> {
     let mut holders = Holders::default();
-    holders.add_programs(maps).context("failed to look at all programs")?;
+    holders.add_programs(maps).map_err(HoldersError::Programs)?;
     for map in outer {
-        let inner = inner_maps(*map).context("failed to look into a map of maps")?;
+        let inner = inner_maps(*map).map_err(HoldersError::InnerMaps)?;
         holders.add(maps, inner, Holder::Map);
     }
-    let links = holders.add_links(maps).context("failed to look at all links")?;
+    let links = holders.add_links(maps).map_err(HoldersError::Links)?;
     // Links are counted first: one that goes before the users are counted is not taken for another user.
-    let users = users::count(maps).context("failed to count the users of all maps")?;
+    let users = users::count(maps).map_err(HoldersError::Users)?;
     let others = |id: &MapId| {
         let walking = links.get(id).copied().unwrap_or_default();
         users.get(id).is_some_and(|number| *number > walking)
@@ -130,7 +144,7 @@ impl Holders {
 }
 
 /// The ids of the maps in a map of maps. A lookup returns them. It is no user of them.
-fn inner_maps(outer: MapId) -> anyhow::Result<Vec<MapId>> {
+fn inner_maps(outer: MapId) -> libbpf_rs::Result<Vec<MapId>> {
     let map = match MapHandle::from_map_id(outer.0) {
         Err(error) if error.kind() == libbpf_rs::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
@@ -152,5 +166,17 @@ fn unless_gone(opened: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
         Ok(fd) => Ok(Some(fd)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// With the cause, for it becomes a part of a sentence.
+impl fmt::Display for HoldersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Programs(error) => write!(f, "failed to look at all programs: {error}"),
+            Self::InnerMaps(error) => write!(f, "failed to look into a map of maps: {error:#}"),
+            Self::Links(error) => write!(f, "failed to look at all links: {error}"),
+            Self::Users(error) => write!(f, "failed to count the users of all maps: {error}"),
+        }
     }
 }

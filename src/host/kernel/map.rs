@@ -91,7 +91,7 @@ fn find_by_name(names: &BTreeMap<&str, &MapRef>, found: &mut FoundMaps) {
                     .collect(),
             ),
             (ids, Err(why)) => {
-                ScannedMap::Settled(Err(MapProblem::Unsettled(ids.to_vec(), format!("{why:#}"))))
+                ScannedMap::Settled(Err(MapProblem::Unsettled(ids.to_vec(), why.to_string())))
             }
         };
         found.maps.insert(map.clone(), scanned);

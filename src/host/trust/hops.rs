@@ -52,20 +52,19 @@ pub(super) fn open_in(
 /// Opens what a path leads to, whoever could have changed it. `file` is how errors call it.
 pub(super) fn open_any(start: BorrowedFd<'_>, path: &Path, file: &Path) -> Result<Opened, Refused> {
     let unreachable = |errno: Errno| unreachable(file, errno);
+    let special = || Err(Refused::Special(file.to_path_buf()));
     let follow = |flags: OFlags| flags.difference(OFlags::NOFOLLOW);
     let found = openat(start, path, follow(LOOK), Mode::empty()).map_err(unreachable)?;
     match kind(&fstat(&found).map_err(unreachable)?) {
-        FileType::Directory => {
-            Ok(Opened::Directory(Directory { fd: found, at: file.to_path_buf() }))
-        }
-        FileType::RegularFile => {
+        Kind::Directory => Ok(Opened::Directory(Directory { fd: found, at: file.to_path_buf() })),
+        Kind::File => {
             let opened = openat(start, path, follow(READ), Mode::empty()).map_err(unreachable)?;
             match kind(&fstat(&opened).map_err(unreachable)?) {
-                FileType::RegularFile => Ok(Opened::File(opened.into())),
-                _ => Err(Refused::Special(file.to_path_buf())),
+                Kind::File => Ok(Opened::File(opened.into())),
+                Kind::Directory | Kind::Link | Kind::Special => special(),
             }
         }
-        _ => Err(Refused::Special(file.to_path_buf())),
+        Kind::Link | Kind::Special => special(),
     }
 }
 
@@ -109,21 +108,21 @@ impl<'a> Walk<'a> {
             let found = openat(&self.here.fd, &name, LOOK, Mode::empty());
             let found = found.map_err(|errno| unreachable(&at, errno))?;
             match kind(&fstat(&found).map_err(|errno| unreachable(&at, errno))?) {
-                FileType::Symlink => {
+                Kind::Link => {
                     self.check(&found, &at)?;
                     if let Some(opened) = self.follow(&name, &found, at)? {
                         return Ok(opened);
                     }
                 }
-                FileType::Directory => {
+                Kind::Directory => {
                     self.check(&found, &at)?;
                     self.here = Directory { fd: found, at };
                 }
-                FileType::RegularFile if self.ahead.is_empty() => {
+                Kind::File if self.ahead.is_empty() => {
                     return self.read(&name, READ, &at);
                 }
-                FileType::RegularFile => return Err(unreachable(&at, Errno::NOTDIR)),
-                _ => return Err(Refused::Special(at)),
+                Kind::File => return Err(unreachable(&at, Errno::NOTDIR)),
+                Kind::Special => return Err(Refused::Special(at)),
             }
         }
         Ok(Opened::Directory(self.here))
@@ -167,7 +166,7 @@ impl<'a> Walk<'a> {
         let found = openat(&self.here.fd, name, follow(LOOK), Mode::empty());
         let found = found.map_err(|errno| unreachable(&at, errno))?;
         match kind(&fstat(&found).map_err(|errno| unreachable(&at, errno))?) {
-            FileType::Directory => {
+            Kind::Directory => {
                 let mut below = self.check(&found, &at)?;
                 self.here = Directory { fd: found, at };
                 let mut above = parent(&self.here)?;
@@ -179,11 +178,9 @@ impl<'a> Walk<'a> {
                     (above, below) = (parent(&above)?, stat);
                 }
             }
-            FileType::RegularFile if self.ahead.is_empty() => {
-                self.read(name, follow(READ), &at).map(Some)
-            }
-            FileType::RegularFile => Err(unreachable(&at, Errno::NOTDIR)),
-            _ => Err(Refused::Special(at)),
+            Kind::File if self.ahead.is_empty() => self.read(name, follow(READ), &at).map(Some),
+            Kind::File => Err(unreachable(&at, Errno::NOTDIR)),
+            Kind::Link | Kind::Special => Err(Refused::Special(at)),
         }
     }
 
@@ -191,8 +188,8 @@ impl<'a> Walk<'a> {
         let opened = openat(&self.here.fd, name, flags, Mode::empty());
         let opened = opened.map_err(|errno| unreachable(at, errno))?;
         match kind(&self.check(&opened, at)?) {
-            FileType::RegularFile => Ok(Opened::File(opened.into())),
-            _ => Err(Refused::Special(at.to_path_buf())),
+            Kind::File => Ok(Opened::File(opened.into())),
+            Kind::Directory | Kind::Link | Kind::Special => Err(Refused::Special(at.to_path_buf())),
         }
     }
 
@@ -213,7 +210,7 @@ impl<'a> Walk<'a> {
     }
 
     fn writer(&self, found: &OwnedFd, stat: &Stat) -> io::Result<Option<Writer>> {
-        if kind(stat).is_dir() {
+        if matches!(kind(stat), Kind::Directory) {
             return self.trusted.writer(found, stat);
         }
         // With fs.protected_hardlinks = 0, every user can give every file a second name in /tmp and its like.
@@ -221,7 +218,7 @@ impl<'a> Walk<'a> {
             return Ok(Some(Writer::Link));
         }
         // The mode of a symbolic link says nothing.
-        if kind(stat).is_symlink() {
+        if matches!(kind(stat), Kind::Link) {
             return Ok(self.trusted.owner(stat));
         }
         self.trusted.writer(found, stat)
@@ -249,8 +246,26 @@ fn is_public(directory: &Stat) -> bool {
     directory.st_mode & 0o002 != 0
 }
 
-fn kind(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
+/// What there is at a name.
+enum Kind {
+    Directory,
+    Link,
+    File,
+    /// A FIFO, a socket or a device.
+    Special,
+}
+
+fn kind(stat: &Stat) -> Kind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        FileType::RegularFile => Kind::File,
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Kind::Special,
+    }
 }
 
 fn unreachable(at: &Path, errno: Errno) -> Refused {

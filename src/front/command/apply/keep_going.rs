@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use super::CarryOut;
 use crate::front::command::resolve::Resolved;
+use crate::front::errors::{Error, LeftOut, Result};
 use crate::front::report::words::applied;
-use crate::front::report::{Action, Blocked, Change, LeftOut, NotDone, Report};
+use crate::front::report::{Action, Change, Report};
+use crate::host::execute::Failure;
 use iterctl_core::pin_path::PinPath;
 
 /// What was done, and what was not.
@@ -44,7 +46,7 @@ pub(super) fn carry_out_others(
     mut resolved: Resolved,
     mut left_out: LeftOut,
     carry_out: CarryOut<'_>,
-) -> anyhow::Result<Outcome> {
+) -> Result<Outcome> {
     loop {
         match carry_out(&resolved) {
             Ok(report) => return Ok(Outcome { report, left_out }),
@@ -61,26 +63,42 @@ pub(super) fn carry_out_others(
 ///
 /// # Errors
 /// The error itself, where it concerns more than single entries.
-fn leave_out(error: anyhow::Error, left_out: &mut LeftOut) -> anyhow::Result<BTreeSet<PinPath>> {
-    let error = match error.downcast::<Blocked>() {
-        Ok(Blocked { obstacles, bpffs }) => {
-            let paths: Option<_> = obstacles.iter().map(|one| one.path().cloned()).collect();
-            return match paths {
-                Some(paths) => {
-                    left_out.obstacles.extend(obstacles);
-                    Ok(paths)
-                }
-                None => Err(Blocked { obstacles, bpffs }.into()),
-            };
+fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> {
+    match error {
+        Error::Blocked(blocked) => {
+            let paths: Option<_> =
+                blocked.obstacles.iter().map(|one| one.path().cloned()).collect();
+            let Some(paths) = paths else { return Err(blocked.into()) };
+            left_out.obstacles.extend(blocked.obstacles);
+            Ok(paths)
         }
-        Err(error) => error,
-    };
-    let NotDone { failure, sources } = error.downcast()?;
-    let concerns_all = failure.errors.iter().any(|failed| failed.paths.is_empty());
-    if concerns_all || !failure.left.is_empty() {
-        return Err(NotDone { failure, sources }.into());
+        Error::NotDone(not_done) => {
+            let Failure { errors, left, .. } = &not_done.failure;
+            let concerns_all = errors.iter().any(|failed| failed.paths.is_empty());
+            if concerns_all || !left.is_empty() {
+                return Err(Error::NotDone(not_done));
+            }
+            let paths = errors.iter().flat_map(|failed| failed.paths.iter().cloned()).collect();
+            left_out.errors.extend(not_done.failure.errors);
+            Ok(paths)
+        }
+        Error::Faulty(_)
+        | Error::LeftOut(_)
+        | Error::MissingNeeds(_)
+        | Error::MissingFeatures(_)
+        | Error::Usage(_)
+        | Error::Source(_)
+        | Error::Untrusted(_)
+        | Error::Account(_)
+        | Error::Open(_)
+        | Error::Mount(_)
+        | Error::Lock(_)
+        | Error::Walk(_)
+        | Error::Execute(_)
+        | Error::Read(_)
+        | Error::Watch(_)
+        | Error::Io(_)
+        | Error::Other(_)
+        | Error::Context(..) => Err(error),
     }
-    let paths = failure.errors.iter().flat_map(|failed| failed.paths.iter().cloned()).collect();
-    left_out.errors.extend(failure.errors);
-    Ok(paths)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use humantime::format_duration;
 
 use super::keep_going::Outcome;
 use crate::front::command::{Progress, Say};
-use crate::front::report::{Blocked, Faulty, NotDone, error};
-use crate::host::bpffs::OpenError;
+use crate::front::errors::{Error, Result};
+use crate::front::report::error;
+use crate::host::bpffs::{LockError, OpenError};
+use crate::host::execute::{self, Failure};
 use crate::host::watch::{Ended, Interest, Service, Waits, Watch, Woken};
 use iterctl_core::fault::{Fault, ObjectFault, Problem};
 use iterctl_core::observed::MapProblem;
@@ -31,7 +32,7 @@ pub(super) struct Attempt {
     /// until the next try.
     pub(super) names: BTreeSet<PathBuf>,
     /// What it came to.
-    pub(super) came_to: anyhow::Result<Outcome>,
+    pub(super) came_to: Result<Outcome>,
 }
 
 /// Tries again until it goes well, fails for something that waiting does not mend, or the time is up. `objects`
@@ -44,7 +45,7 @@ pub(super) fn wait(
     objects: &BTreeSet<PathBuf>,
     attempt: impl Fn() -> Attempt,
     say: Say<'_>,
-) -> anyhow::Result<Outcome> {
+) -> Result<Outcome> {
     let Attempt { mut names, came_to: mut tried } = attempt();
     if !is_waited_for(&tried) {
         return tried;
@@ -68,7 +69,7 @@ pub(super) fn wait(
         let (directories, inputs) = (BTreeSet::new(), objects.clone());
         watch.set_interest(Interest { directories, inputs, others: names });
         if watch.next(&mut silent) == Woken::Stop {
-            bail!("told to stop while waiting");
+            return Err(Error::other("told to stop while waiting"));
         }
         let before = tried;
         Attempt { names, came_to: tried } = attempt();
@@ -85,7 +86,7 @@ pub(super) fn wait(
 }
 
 /// What is waited for, the first of it.
-fn missing(result: &anyhow::Result<Outcome>) -> String {
+fn missing(result: &Result<Outcome>) -> String {
     match result {
         Ok(Outcome { left_out, .. }) => error::first_reason(&error::of_left_out(left_out)),
         Err(failed) => error::first_reason(&error::diagnostics(failed)),
@@ -93,35 +94,64 @@ fn missing(result: &anyhow::Result<Outcome>) -> String {
 }
 
 /// Whether the next try may come to more.
-fn is_waited_for(result: &anyhow::Result<Outcome>) -> bool {
+fn is_waited_for(result: &Result<Outcome>) -> bool {
     match result {
         Ok(Outcome { left_out, .. }) => {
             left_out.faults.values().flatten().any(is_missing_object)
                 || left_out.obstacles.iter().any(is_missing)
-                || left_out.errors.iter().any(|failed| is_to_come(&failed.error))
+                || left_out.errors.iter().any(|failed| is_step_to_come(&failed.error))
         }
         Err(error) => is_to_come(error),
     }
 }
 
-/// Whether it failed only for what somebody else may bring yet.
-fn is_to_come(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        if let Some(error) = cause.downcast_ref::<OpenError>() {
-            match error {
-                OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => true,
-                OpenError::Unusable(..) => false,
-            }
-        } else if let Some(faulty) = cause.downcast_ref::<Faulty>() {
-            faulty.faults.iter().all(is_missing_object)
-        } else if let Some(Blocked { obstacles, .. }) = cause.downcast_ref() {
-            obstacles.iter().all(is_missing)
-        } else if let Some(NotDone { failure, .. }) = cause.downcast_ref() {
-            failure.left.is_empty() && failure.errors.iter().all(|failed| is_to_come(&failed.error))
-        } else {
-            false
+/// Whether it failed only for what another process may bring later.
+fn is_to_come(error: &Error) -> bool {
+    match error {
+        Error::Faulty(faulty) => faulty.faults.iter().all(is_missing_object),
+        Error::Blocked(blocked) => blocked.obstacles.iter().all(is_missing),
+        Error::NotDone(not_done) => {
+            let Failure { left, errors, .. } = &not_done.failure;
+            left.is_empty() && errors.iter().all(|failed| is_step_to_come(&failed.error))
         }
-    })
+        Error::Open(error) | Error::Lock(LockError::Gone(error)) => is_bpffs_to_come(error),
+        Error::Execute(error) => is_step_to_come(error),
+        Error::Context(_, error) => is_to_come(error),
+        Error::LeftOut(_)
+        | Error::MissingNeeds(_)
+        | Error::MissingFeatures(_)
+        | Error::Usage(_)
+        | Error::Source(_)
+        | Error::Untrusted(_)
+        | Error::Account(_)
+        | Error::Mount(_)
+        | Error::Lock(LockError::Locked(_) | LockError::Failed(..))
+        | Error::Walk(_)
+        | Error::Read(_)
+        | Error::Watch(_)
+        | Error::Io(_)
+        | Error::Other(_) => false,
+    }
+}
+
+/// The same of a step of the transaction.
+fn is_step_to_come(error: &execute::Error) -> bool {
+    match error {
+        execute::Error::Open(error) => is_bpffs_to_come(error),
+        execute::Error::Context(_, error) => is_step_to_come(error),
+        execute::Error::Load(_)
+        | execute::Error::Attach(_)
+        | execute::Error::Walk(_)
+        | execute::Error::Unexpected(_)
+        | execute::Error::Io(_) => false,
+    }
+}
+
+fn is_bpffs_to_come(error: &OpenError) -> bool {
+    match error {
+        OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => true,
+        OpenError::Unusable(..) => false,
+    }
 }
 
 fn is_missing_object(fault: &Fault) -> bool {

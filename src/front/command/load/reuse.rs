@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::Context as _;
-
+use crate::host::execute;
 use crate::host::kernel::{Loaded, reopen};
 use iterctl_core::desired::{Desired, Program};
 use iterctl_core::ids::{MapId, ProgramId};
@@ -41,15 +40,17 @@ impl<'a> LoadedAlready<'a> {
         &self,
         program: &Program,
         walked: &BTreeSet<&str>,
-    ) -> anyhow::Result<Option<Loaded>> {
+    ) -> Result<Option<Loaded>, execute::Error> {
         let Some((id, stamp)) = self.0.get(program) else { return Ok(None) };
         // A map that nothing needed was not created.
         if !walked.iter().all(|name| stamp.own_maps.contains_key(*name)) {
             return Ok(None);
         }
         let own_maps = stamp.own_maps.iter().map(|(name, id)| (name.clone(), MapId(*id)));
-        reopen(*id, own_maps.collect())
-            .with_context(|| format!("failed to open the loaded program {}", id.0))
+        reopen(*id, own_maps.collect()).map_err(|error| {
+            let what = format!("failed to open the loaded program {}", id.0);
+            execute::Error::from(error).context(what)
+        })
     }
 }
 

@@ -10,13 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use libbpf_rs::btf::types::{Func, MemberAttr, Struct};
 use libbpf_rs::btf::{Btf, BtfType};
 use libbpf_sys as sys;
@@ -33,18 +33,29 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The iterator writes so many bytes of each map: its id and the number of its users, each as 64 bits.
 const RECORD: usize = 16;
 
+/// The users could not be counted.
+#[derive(Debug)]
+pub(in crate::host::kernel) enum CountError {
+    /// The kernel's BTF cannot be read.
+    Btf(libbpf_rs::Error),
+    /// The kernel's BTF does not say where the number is.
+    Layout,
+    /// The iterator cannot be loaded, attached or run.
+    Io(io::Error),
+}
+
 /// Counts the users of each of these maps.
 ///
 /// # Errors
 /// The kernel's, and if its BTF does not say where the number is.
-pub(super) fn count(maps: &BTreeSet<MapId>) -> anyhow::Result<BTreeMap<MapId, u64>> {
+pub(super) fn count(maps: &BTreeSet<MapId>) -> Result<BTreeMap<MapId, u64>, CountError> {
     let link = attach()?;
     let mut fewest: BTreeMap<MapId, u64> = BTreeMap::new();
     for time in 0..TIMES {
         if time > 0 {
             thread::sleep(PAUSE);
         }
-        let counted = run(&link)?;
+        let counted = run(&link).map_err(CountError::Io)?;
         for (id, number) in counted.into_iter().filter(|(id, _)| maps.contains(id)) {
             let least = fewest.entry(id).or_insert(number);
             *least = number.min(*least);
@@ -53,12 +64,12 @@ pub(super) fn count(maps: &BTreeSet<MapId>) -> anyhow::Result<BTreeMap<MapId, u6
     Ok(fewest)
 }
 
-fn attach() -> anyhow::Result<OwnedFd> {
+fn attach() -> Result<OwnedFd, CountError> {
     let (btf, _) = log::collect(Btf::from_vmlinux);
-    let layout = Layout::of(&btf.context("failed to read the kernel's BTF")?)
-        .context("the kernel's BTF does not say where it is")?;
-    let program = load_instructions(layout.function, c"iterctl_users", &instructions(&layout))?;
-    Ok(attach_iter(program.as_fd(), Attach::Plain)?)
+    let layout = Layout::of(&btf.map_err(CountError::Btf)?).ok_or(CountError::Layout)?;
+    load_instructions(layout.function, c"iterctl_users", &instructions(&layout))
+        .and_then(|program| attach_iter(program.as_fd(), Attach::Plain))
+        .map_err(CountError::Io)
 }
 
 fn run(link: &OwnedFd) -> io::Result<Vec<(MapId, u64)>> {
@@ -156,4 +167,15 @@ fn instruction(code: u32, to: u8, from: u8, off: i16, imm: i32) -> sys::bpf_insn
     instruction.set_dst_reg(to);
     instruction.set_src_reg(from);
     instruction
+}
+
+/// With the cause, for it becomes a part of a sentence.
+impl fmt::Display for CountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Btf(error) => write!(f, "failed to read the kernel's BTF: {error:#}"),
+            Self::Layout => write!(f, "the kernel's BTF does not say where it is"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
 }

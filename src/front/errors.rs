@@ -1,0 +1,151 @@
+//! Everything that a command can fail with: one closed enum. The [`Handling`] of all cases is one match, so a new
+//! error does not compile before its hint and its exit status are decided.
+//!
+//! In: the errors of the host, each a type of its own. Out: their chain of causes, as of any
+//! [error](std::error::Error), and how each is handled.
+
+mod cases;
+mod from;
+mod handling;
+mod origin;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+pub use cases::{Blocked, Faulty, LeftOut, NotDone};
+pub use from::Context;
+pub use handling::{Handled, Handling};
+pub use origin::{Origin, Words};
+
+use crate::host::accounts::LookupError;
+use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::execute;
+use crate::host::reader::ReadError;
+use crate::host::sources::SourceError;
+use crate::host::trust::Untrusted;
+use crate::host::watch::WatchError;
+use iterctl_core::feature::Lack;
+use iterctl_core::plan::Obstacle;
+
+/// What the functions of the front return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A command failed.
+#[derive(Debug)]
+pub enum Error {
+    /// Entries of the manifest, or the one of the command line, have faults.
+    Faulty(Faulty),
+    /// The plan has obstacles.
+    Blocked(Blocked),
+    /// The plan was not carried out.
+    NotDone(Box<NotDone>),
+    /// `--keep-going` skipped entries.
+    LeftOut(Box<LeftOut>),
+    /// The iterator that `read` runs needs what is not there. Nothing was to be changed, so nothing is
+    /// [`Blocked`](Self::Blocked).
+    MissingNeeds(Vec<Obstacle>),
+    /// The kernel lacks features that the manifest needs.
+    MissingFeatures(Vec<Lack>),
+    /// The arguments each look right, but make no sense together.
+    Usage(String),
+    /// A manifest cannot be read.
+    Source(SourceError),
+    /// Another user could have changed an object.
+    Untrusted(Untrusted),
+    /// A user or a group cannot be looked up.
+    Account(LookupError),
+    /// The bpffs cannot be used.
+    Open(OpenError),
+    /// No bpffs was mounted.
+    Mount(MountError),
+    /// The lock was not taken.
+    Lock(LockError),
+    /// The bpffs cannot be looked at.
+    Walk(WalkError),
+    /// A program that `read` runs cannot be loaded or attached.
+    Execute(execute::Error),
+    /// An iterator cannot be read to its end.
+    Read(ReadError),
+    /// It is not possible to wait for what happens.
+    Watch(WatchError),
+    /// A system call failed.
+    Io(io::Error),
+    /// Anything else, in words.
+    Other(String),
+    /// What was tried, and why it failed, which decides how it is handled.
+    Context(String, Box<Error>),
+}
+
+impl Error {
+    /// Something that is only told in words.
+    pub fn other(words: impl Into<String>) -> Self {
+        Self::Other(words.into())
+    }
+
+    /// Adds what was tried.
+    pub fn context(self, what: impl Into<String>) -> Self {
+        Self::Context(what.into(), Box::new(self))
+    }
+
+    /// The case itself, whatever was tried: never [`Error::Context`].
+    pub fn without_context(&self) -> &Self {
+        let mut case = self;
+        while let Self::Context(_, error) = case {
+            case = error;
+        }
+        case
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faulty(faulty) => write!(f, "{faulty}"),
+            Self::Blocked(blocked) => write!(f, "{blocked}"),
+            Self::NotDone(not_done) => write!(f, "{}", not_done.failure),
+            Self::LeftOut(_) => f.write_str("some entries failed, and were left out"),
+            Self::MissingNeeds(_) => f.write_str("what the iterator needs is not there"),
+            Self::MissingFeatures(_) => f.write_str("this kernel lacks required features"),
+            Self::Source(error) => write!(f, "{error}"),
+            Self::Untrusted(error) => write!(f, "{error}"),
+            Self::Account(error) => write!(f, "{error}"),
+            Self::Open(error) => write!(f, "{error}"),
+            Self::Mount(error) => write!(f, "{error}"),
+            Self::Lock(error) => write!(f, "{error}"),
+            Self::Walk(error) => write!(f, "{error}"),
+            Self::Execute(error) => write!(f, "{error}"),
+            Self::Read(error) => write!(f, "{error}"),
+            Self::Watch(error) => write!(f, "{error}"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Source(error) => error.source(),
+            Self::Untrusted(error) => error.source(),
+            Self::Account(error) => error.source(),
+            Self::Open(error) => error.source(),
+            Self::Mount(error) => error.source(),
+            Self::Lock(error) => error.source(),
+            Self::Walk(error) => error.source(),
+            Self::Execute(error) => error.source(),
+            Self::Read(error) => error.source(),
+            Self::Watch(error) => error.source(),
+            Self::Io(error) => error.source(),
+            Self::Context(_, error) => Some(&**error),
+            Self::Faulty(_)
+            | Self::Blocked(_)
+            | Self::NotDone(_)
+            | Self::LeftOut(_)
+            | Self::MissingNeeds(_)
+            | Self::MissingFeatures(_)
+            | Self::Usage(_)
+            | Self::Other(_) => None,
+        }
+    }
+}

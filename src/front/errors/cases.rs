@@ -1,0 +1,88 @@
+//! The cases of [`Error`](super::Error) with several reasons: each holds what its report needs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Origin;
+use crate::host::execute::{Failed, Failure};
+use iterctl_core::fault::{Fault, Faults};
+use iterctl_core::manifest::Source;
+use iterctl_core::pin_path::PinPath;
+use iterctl_core::plan::Obstacle;
+
+/// Entries have faults.
+#[derive(Debug)]
+pub struct Faulty {
+    /// The faults, with their places in the text of `origin`.
+    pub faults: Faults,
+    /// The text of the entries.
+    pub origin: Origin,
+}
+
+/// A plan cannot be carried out.
+#[derive(Debug)]
+pub struct Blocked {
+    /// Everything that is in the way; at least one.
+    pub obstacles: Vec<Obstacle>,
+    /// The directory that the obstacles' paths are below.
+    pub bpffs: PathBuf,
+}
+
+/// A plan was not carried out.
+#[derive(Debug)]
+pub struct NotDone {
+    /// Everything that went wrong, and what could not be undone.
+    pub failure: Failure,
+    /// The text that the entries stand in; nothing for entries that stand in no file.
+    pub sources: Arc<[Source]>,
+}
+
+/// Entries are left out, so that the others are carried out (`--keep-going`).
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// Faults in the manifest and the objects, by the paths of the pins.
+    pub faults: BTreeMap<PinPath, Vec<Fault>>,
+    /// The directory that the pins' paths are below.
+    pub bpffs: PathBuf,
+    /// The text that the faults stand in.
+    pub sources: Arc<[Source]>,
+    /// Obstacles on bpffs, and among what the entries name.
+    pub obstacles: Vec<Obstacle>,
+    /// Entries that could not be carried out.
+    pub errors: Vec<Failed>,
+}
+
+impl LeftOut {
+    /// Whether every entry was carried out.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty() && self.obstacles.is_empty() && self.errors.is_empty()
+    }
+
+    /// The faults, with the text that they stand in.
+    pub fn faulty(&self) -> Option<Faulty> {
+        let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
+        let origin = || Origin::Manifest(Arc::clone(&self.sources));
+        (!faults.is_empty()).then(|| Faulty { faults: Faults::new(faults), origin: origin() })
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.origin, self.faults.iter().count()) {
+            (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
+            (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
+            (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
+        }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.obstacles.len() {
+            1 => write!(f, "nothing was changed: 1 thing is in the way"),
+            number => write!(f, "nothing was changed: {number} things are in the way"),
+        }
+    }
+}

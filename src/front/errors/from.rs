@@ -1,0 +1,67 @@
+//! Errors of the host, and of the front → [`Error`].
+
+use std::io;
+
+use super::{Blocked, Error, Faulty, LeftOut, NotDone, Result};
+use crate::host::accounts::LookupError;
+use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::execute;
+use crate::host::kernel::AttachError;
+use crate::host::reader::ReadError;
+use crate::host::sources::SourceError;
+use crate::host::trust::Untrusted;
+use crate::host::watch::WatchError;
+
+macro_rules! from {
+    ($($error:ty => $case:path,)*) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                $case(error.into())
+            }
+        })*
+    };
+}
+
+from! {
+    Faulty => Error::Faulty,
+    Blocked => Error::Blocked,
+    NotDone => Error::NotDone,
+    LeftOut => Error::LeftOut,
+    SourceError => Error::Source,
+    Untrusted => Error::Untrusted,
+    LookupError => Error::Account,
+    OpenError => Error::Open,
+    MountError => Error::Mount,
+    LockError => Error::Lock,
+    WalkError => Error::Walk,
+    execute::Error => Error::Execute,
+    AttachError => Error::Execute,
+    ReadError => Error::Read,
+    WatchError => Error::Watch,
+    io::Error => Error::Io,
+}
+
+/// Adds what was tried to the error of a result.
+pub trait Context<T> {
+    /// Adds these words.
+    ///
+    /// # Errors
+    /// The same, in its context.
+    fn context(self, what: &str) -> Result<T>;
+
+    /// Adds words that are made only if it failed.
+    ///
+    /// # Errors
+    /// The same, in its context.
+    fn with_context(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context(self, what: &str) -> Result<T> {
+        self.map_err(|error| error.into().context(what))
+    }
+
+    fn with_context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| error.into().context(what()))
+    }
+}

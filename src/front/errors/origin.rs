@@ -1,0 +1,60 @@
+//! The text of entries: files, or the command line.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use iterctl_core::fault::Place;
+use iterctl_core::language::Language;
+use iterctl_core::manifest::Source;
+
+/// Where entries were written.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In these files, which places are shown in.
+    Manifest(Arc<[Source]>),
+    /// On the command line of `pin` or `read`. The user has not written the manifest that is made of it: no place
+    /// in it is shown.
+    CommandLine(Vec<Words>),
+}
+
+/// Words of the command line that are a part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The bytes of the manifest that was made of them.
+    pub span: Range<usize>,
+    /// The words as they were given.
+    pub text: String,
+}
+
+impl Origin {
+    /// The files, if there are any.
+    pub fn sources(&self) -> &[Source] {
+        match self {
+            Self::Manifest(sources) => sources,
+            Self::CommandLine(_) => &[],
+        }
+    }
+
+    /// The same, shared.
+    pub fn shared_sources(&self) -> Arc<[Source]> {
+        match self {
+            Self::Manifest(sources) => Arc::clone(sources),
+            Self::CommandLine(_) => Arc::default(),
+        }
+    }
+
+    /// Whether faults speak of TOML or of arguments.
+    pub fn language(&self) -> Language {
+        match self {
+            Self::Manifest(_) => Language::Manifest,
+            Self::CommandLine(_) => Language::CommandLine,
+        }
+    }
+
+    /// The words of the command line that stand for a place.
+    pub fn words(&self, place: &Place) -> Option<&str> {
+        let Self::CommandLine(words) = self else { return None };
+        let holds = |span: &Range<usize>| span.start <= place.start && place.end <= span.end;
+        words.iter().find(|words| holds(&words.span)).map(|words| words.text.as_str())
+    }
+}
