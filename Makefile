@@ -1,27 +1,27 @@
-# What cargo does not do: the packages, the BPF objects, the demo. `make` alone says what there is.
+# Everything that cargo does not do: packages, BPF objects, the demo. `make` alone lists the targets.
 .NOTPARALLEL:
 .PHONY: help deps deps-packages deps-system deps-boot objects build static deb rpm demo test test-system test-boot test-kernels ruff \
 	torture fuzz mutants bench fmt clippy doc clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-# cargo, with root's rights for the test binaries alone.
+# cargo, with root's rights for the test binaries only.
 SUDO_RUNNER := --config "target.'cfg(unix)'.runner = ['sudo', '-E']"
 CARGO_AS_ROOT := cargo $(if $(SUDO),$(SUDO_RUNNER))
 
 CLANG ?= clang
 BPF_CFLAGS := -g -O2 -Wall -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
-# `bpf` is of this machine's byte order.
+# The target `bpf` has this machine's byte order.
 OTHER_ENDIAN := bpfeb
 SOURCES := $(wildcard examples/*/*.bpf.c tests/objects/*.bpf.c)
 OBJECTS := $(SOURCES:.c=.o)
 
-# Of the distribution's Python, whatever else is on PATH: deps-system installs its venv module.
+# Uses the distribution's Python, whatever else is on PATH: deps-system installs its venv module.
 VENV := target/system-venv
 
-# The sanitizer and its runtime come with the stable release of rustc; only the flag that asks for it is
-# said to be nightly's, which RUSTC_BOOTSTRAP=1 allows. libbpf is C: clang compiles it with the same
-# sanitizer and with libFuzzer's counters. libelf and zlib are the system's: what they do is seen only as
-# far as it goes through libc.
+# The sanitizer and its runtime come with the stable release of rustc. Only the flag that enables it is
+# reserved for nightly, which RUSTC_BOOTSTRAP=1 overrides. libbpf is C: clang compiles it with the same
+# sanitizer and with libFuzzer's counters. libelf and zlib are the system's: the sanitizer sees only what
+# they do through libc.
 FUZZ := CC=$(CLANG) CFLAGS="-g -O1 -fsanitize=address,fuzzer-no-link" RUSTC_BOOTSTRAP=1 cargo fuzz
 FUZZ_TARGETS := manifest stamp object
 FUZZ_SECONDS ?= 60
@@ -69,7 +69,7 @@ else
 	$(CARGO_AS_ROOT) test --locked --tests -- --ignored
 endif
 
-test-system: deps-system objects deb rpm $(VENV)/ready ## test what is around the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
+test-system: deps-system objects deb rpm $(VENV)/ready ## test what surrounds the program: units, packages, Ansible, Salt, Puppet, Kubernetes (needs root)
 	cargo install --debug --locked --path . --root target/installed
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest tests/system \
 		--ignore=tests/system/test_boot.py
@@ -96,7 +96,7 @@ torture: deps objects ## break inputs, kill applies, fail every call, disturb wa
 	ITERCTL_SOAK=3600 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored --nocapture soak
 	$(MAKE) fuzz FUZZ_SECONDS=120
 
-fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, three minutes
+fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer (three minutes)
 	@command -v c++ > /dev/null || { set -ex; $(SUDO) apt-get update; \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++; }
 	cargo fuzz --version || cargo install cargo-fuzz --locked
@@ -108,7 +108,7 @@ fuzz:     deps objects ## feed manifests, stamps and objects to libFuzzer, three
 	for file in $(OBJECTS); do seed object $$file; done
 	set -e; for target in $(FUZZ_TARGETS); do $(FUZZ) run $$target -- $(FUZZ_LIMITS); done
 
-mutants:  ## break the core, one place at a time, and tell what no test notices (hours; MUTANTS=core/src/plan for a part)
+mutants:  ## break the core, one place at a time, and list what no test notices (hours; MUTANTS=core/src/plan for a part)
 	cargo mutants --version || cargo install cargo-mutants --locked
 	mkdir -p target
 	$(if $(wildcard /dev/shm),TMPDIR=/dev/shm) CARGO_PROFILE_DEV_DEBUG=none cargo mutants --package iterctl-core \
@@ -151,7 +151,7 @@ tests/objects/no_btf.bpf.o: BPF_CFLAGS := $(filter-out -g,$(BPF_CFLAGS))
 tests/objects/unoptimised.bpf.o: tests/objects/no_core.bpf.c
 tests/objects/unoptimised.bpf.o: BPF_CFLAGS := $(subst -O2,-O0,$(BPF_CFLAGS))
 
-# A command or a file that shows that a package is there, and the package.
+# For each package, a command or a file that shows that it is installed, and the package.
 define need
 set -eu; PATH="$$PATH:/usr/sbin"; missing=; \
 need() { command -v "$$1" > /dev/null || [ -e "$$1" ] || missing="$$missing $$2"; }
@@ -170,7 +170,7 @@ need bpftool bpftool; \
 need strace strace
 endef
 
-# The first six build libelf.
+# The first six are needed to build libelf.
 define needed_for_packages
 need autoreconf autoconf; \
 need automake automake; \
@@ -193,7 +193,7 @@ $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y \
 	--no-install-recommends $$($(package_names))
 endef
 
-# Ubuntu 24.04 has no package `bpftool`, only the name: there it is among the kernel's tools.
+# Ubuntu 24.04 has no package `bpftool`, only the name: there it is part of the kernel's tools.
 define package_names
 apt-cache show bpftool 2> /dev/null | grep -q . && echo $$missing || \
 echo $$missing | sed 's/bpftool/linux-tools-common linux-tools-generic/'

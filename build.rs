@@ -1,4 +1,4 @@
-//! With the feature `vendored`, links libgcc's unwinder statically too, so that libc is all that is needed.
+//! With the feature `vendored`, also links libgcc's unwinder statically, so that only libc is needed.
 
 use std::path::PathBuf;
 use std::{env, fs, io};
@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
     if env::var_os("CARGO_FEATURE_VENDORED").is_none() || !is_glibc {
         return Ok(());
     }
-    // Rust's std asks for `-lgcc_s`, which gcc has as a shared library only, and heeds no `-static-libgcc`
+    // Rust's std asks for `-lgcc_s`, which gcc has only as a shared library, and ignores `-static-libgcc`
     // (rustc 1.95). A linker script of that name, found first, takes the same functions from libgcc_eh.a.
     let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(folder.join("libgcc_s.so"), "INPUT(-l:libgcc_eh.a)\n")?;

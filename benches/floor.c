@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What no program can do without: the calls of bpf(2) that pin iterators, or that look at them, and
- * next to nothing else.
+ * The minimum that every program needs: the calls of bpf(2) that pin iterators, or that look at them,
+ * and almost nothing else.
  *
  * floor pin SCRIPT: does what the lines say.
  *	load FILE	loads a program that relocate.c has written

@@ -1,10 +1,10 @@
-//! How long pinning takes, beside a loop of bpftool and beside what no program can do without:
-//! `make bench`.
+//! How long pinning takes, compared with a loop of bpftool and with the system calls that no program can
+//! avoid: `make bench`.
 //!
 //! Every case has a bpffs of its own. The table goes to standard output and, with a plot, into
-//! docs/performance.md. Figures are set beside their targets, and never asserted: they depend on the
-//! machine. Where `ITERCTL_QUICK` is set, everything is run twice only, to see that it works, and the
-//! page and its plot are written to target/tmp/.
+//! docs/performance.md. Times are shown next to their targets, but not asserted: they depend on the
+//! machine. If `ITERCTL_QUICK` is set, everything is run only twice, to see that it works, and the page and
+//! its plot are written to target/tmp/.
 
 #[path = "shared/own_bpffs.rs"]
 mod own_bpffs;

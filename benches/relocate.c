@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * relocate OBJECT FILE: loads the only program of an object with libbpf, and writes it as libbpf gave
- * it to the kernel. It may have no other map than .rodata.
+ * relocate OBJECT FILE: loads the only program of an object with libbpf, and writes it in the form that
+ * libbpf passed to the kernel. The object must have no map except .rodata.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ int main(int argc, char **argv)
 	if (bpf_program__expected_attach_type(program) != BPF_TRACE_ITER)
 		die("the program is no iterator");
 
-	/* The kernel knows what it is attached to; libbpf does not tell. */
+	/* The kernel knows what the program is attached to; libbpf does not say. */
 	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) || !info.attach_btf_id)
 		die("the kernel does not tell what the program is attached to");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program as it is given to the kernel, in a file: this header, its instructions, its BTF, and the
- * content of its .rodata. Where an instruction takes the address of .rodata, floor.c puts in the map.
+ * A program in the form that is passed to the kernel, in a file: this header, its instructions, its BTF,
+ * and the content of its .rodata. If an instruction takes the address of .rodata, floor.c inserts the map.
  */
 #include <linux/types.h>
 

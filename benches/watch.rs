@@ -1,7 +1,7 @@
 //! How long it takes from the last event until the pin is in place: `make bench`.
 //!
-//! It runs `watch` on a bpffs of its own, in a mount namespace of its own, and looks at the pin until
-//! it is another one. It prints a table and asserts nothing.
+//! It runs `watch` on a bpffs of its own, in a mount namespace of its own, and checks the pin until its
+//! link has changed. It prints a table and asserts nothing.
 
 #[path = "shared/own_bpffs.rs"]
 mod own_bpffs;
@@ -25,13 +25,13 @@ const ROUNDS: usize = 30;
 /// The default of `--debounce`.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// How often the pin is looked at.
+/// How often the pin is checked.
 const LOOK: Duration = Duration::from_micros(50);
 
-/// So long after a round, the next look, which its own changes have caused, is over, too.
+/// The time after a round in which the next check, caused by that round's own changes, finishes too.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// By then it has happened, or never will.
+/// If something has not happened by then, it never will.
 const NEVER: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
@@ -71,11 +71,11 @@ fn percentile(ascending: &[Duration], percent: usize) -> Duration {
     ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// `watch`, and what it watches.
+/// `watch`, and the files that it watches.
 struct Bench {
     folder: PathBuf,
     child: Child,
-    /// What it says.
+    /// Its reports.
     reports: Lines<BufReader<ChildStdout>>,
 }
 
@@ -132,7 +132,7 @@ impl Bench {
         Ok(Case { name, target: Duration::from_millis(target), times })
     }
 
-    /// How long after the change the pin is another one.
+    /// How long after the change the pin has another link.
     fn time(
         &mut self,
         path: &str,
@@ -170,7 +170,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // Where it has ended, all is well.
+        // This fails only if it has already ended, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every step of iterctl on this machine. `make demo` builds what it needs and runs it, from the
-# top folder. Needs root (or sudo). It cleans up after itself, however it ends.
+# Shows every step of iterctl on this machine. `make demo` builds what it needs and runs it, from the top
+# folder. Needs root (or sudo). It always cleans up, however it ends.
 set -eu
 
 bpffs=/sys/fs/bpf

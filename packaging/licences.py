@@ -1,4 +1,6 @@
-"""Prints the licences of all that is linked into iterctl with the feature `vendored`: for the packages."""
+"""Prints the licences of everything that is linked into iterctl with the feature `vendored`: for the
+packages.
+"""
 
 import json
 import subprocess
@@ -6,12 +8,12 @@ import sys
 from pathlib import Path
 
 TEXTS = ("LICENSE*", "LICENCE*", "COPYING*", "COPYRIGHT*", "NOTICE*", "UNLICENSE*")
-# The C sources that libbpf-sys brings.
+# The C sources that come with libbpf-sys.
 VENDORED = ("libbpf", "elfutils", "zlib")
 
 
 def linked_crates():
-    """What cargo knows of every crate that is linked, but for iterctl itself, sorted by name and version."""
+    """Cargo's data on every crate that is linked, except iterctl itself, sorted by name and version."""
     rustc = subprocess.run(["rustc", "-vV"], check=True, text=True, stdout=subprocess.PIPE)
     host = next(line.removeprefix("host: ") for line in rustc.stdout.splitlines() if "host: " in line)
     cargo = ["cargo", "metadata", "--locked", "--format-version=1", "--features=vendored"]
@@ -27,7 +29,7 @@ def linked_crates():
             if is_linked and not runs_in_rustc(crates[crate]) and crate not in found:
                 found.add(crate)
                 rest.append(crate)
-    # What comes from no registry is iterctl's own.
+    # Packages that come from no registry are iterctl's own.
     others = (crates[crate] for crate in found if crates[crate]["source"])
     return sorted(others, key=lambda crate: (crate["name"], crate["version"]))
 
@@ -37,7 +39,7 @@ def runs_in_rustc(crate):
 
 
 def sources(crate):
-    """The folders that may hold licences, each with the name of what it holds."""
+    """The folders that may hold licences, each with the name of the library in it."""
     folder = Path(crate["manifest_path"]).parent
     name = f"{crate['name']} {crate['version']}"
     yield name, folder

@@ -1,17 +1,18 @@
 #!/bin/sh
-# Makes a package of the program that `make static` has built, in target/packages: `package.sh deb`, or rpm.
+# Makes a package of the program that `make static` has built, in target/packages: `package.sh deb` or
+# `package.sh rpm`.
 set -eu
 cd "$(dirname "$0")/.."
 
-# The time in everything that has one, so that the same commit gives the same package. Not for cargo build: the
-# C libraries would be built anew with each commit.
+# The time of everything that has one, so that the same commit gives the same package. It is not set for
+# cargo build, which would compile the C libraries again for each commit.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> /dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 
 need() {
 	case $(cargo "$1" --version 2> /dev/null || :) in
 	*"$2") ;;
-	# Built without optimization: that takes half the time, and they have little to do.
+	# These tools are built without optimization: that takes half the time, and they have little to do.
 	*) cargo install --debug --locked "cargo-$1@$2" ;;
 	esac
 }
@@ -28,7 +29,7 @@ deb)
 rpm)
 	need generate-rpm 0.21.1
 	rm -f "$packages"/*.rpm
-	# Its own search for what the program needs: rpm's would depend on the machine.
+	# cargo-generate-rpm looks for dependencies itself: rpm's own search would depend on the machine.
 	cargo generate-rpm --auto-req builtin --output "$packages"
 	;;
 esac

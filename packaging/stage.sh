@@ -1,7 +1,8 @@
 #!/bin/sh
-# Puts into target/package what the packages hold beside files of the repository: man pages, completions,
-# licences, examples without objects, integrations, Debian's changelog, and the program without its symbols for the rpm
-# (cargo-deb strips by itself). Needs the program that `make static` builds, and SOURCE_DATE_EPOCH.
+# Puts into target/package the contents of the packages that are not files of the repository: man pages,
+# completions, licences, examples without objects, integrations, Debian's changelog, and the program without
+# its symbols for the rpm (cargo-deb strips the program itself). Needs the program that `make static`
+# builds, and SOURCE_DATE_EPOCH.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ mkdir -p "$stage/completions"
 strip -o "$stage/iterctl" "$program"
 
 "$program" man --dir "$stage/man"
-# Debian and rpm want them compressed; without a name and a time inside, the same pages are the same bytes.
+# Debian and rpm want them compressed. Without a name and a time inside, the same pages have the same bytes.
 gzip -9n "$stage"/man/*
 
 for shell in bash zsh fish; do

@@ -1,4 +1,4 @@
-//! What is found of each program that an iterator needs: of compiled objects, without a kernel.
+//! What is found about the needs of each iterator in compiled objects, without a kernel.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ fn check(object: &str, program: &str, expected: &Needs) {
     assert_eq!(needs, Some(expected), "{object} {program}: {:?}", anatomy.programs.keys());
 }
 
-/// An iterator that reads what CO-RE has found, and prints.
+/// The needs of an iterator that reads a field through CO-RE, and prints.
 fn printer(program: &str) -> Needs {
     Needs {
         programs: names(program),
@@ -45,14 +45,14 @@ fn printer(program: &str) -> Needs {
     }
 }
 
-/// The same, and it uses these maps itself.
+/// The same for one that also uses these maps itself.
 fn user(program: &str, maps: &str, helpers: &[u32]) -> Needs {
     let printer = printer(program);
     let helpers = printer.helpers.iter().chain(helpers).copied().collect();
     Needs { maps: names(maps), held: names(maps), helpers, ..printer }
 }
 
-/// Names with blanks between.
+/// Names from a text that separates them by blanks.
 fn names(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
@@ -75,7 +75,7 @@ fn a_program_alone_needs_its_constants() {
 }
 
 #[test]
-fn what_only_a_sibling_uses_is_not_needed() {
+fn parts_that_only_a_sibling_uses_are_not_needed() {
     for object in
         ["beside_maps", "beside_arena", "beside_struct_ops", "behind_struct_ops", "sibling"]
     {
@@ -97,7 +97,7 @@ fn maps_that_a_program_uses_are_needed_and_held() {
     let kinds = "percpu_array percpu_hash lru lru_percpu allocated_late untyped";
     check("map_kinds", "dump", &user("dump", kinds, &[LOOKUP, UPDATE]));
     check("other_maps", "in_trie", &user("in_trie", "trie", &[LOOKUP, UPDATE]));
-    // It is walked, and no program refers to it.
+    // The map is walked, but no program refers to it.
     check("own_map", "dump", &printer("dump"));
 }
 
@@ -111,7 +111,7 @@ fn maps_in_the_slots_of_a_map_are_needed_and_not_held() {
 }
 
 #[test]
-fn what_is_called_where_a_program_throws_is_needed_and_not_held() {
+fn exception_callbacks_are_needed_and_not_held() {
     let throwing = Needs {
         maps: names("thrown"),
         sections: names(".rodata .bss"),
@@ -133,7 +133,7 @@ fn programs_in_the_slots_of_a_map_are_needed() {
     );
 }
 
-/// `outer` calls `inner` without a relocation: both are in the section `.text`.
+/// `outer` calls `inner` without a relocation, because both are in the section `.text`.
 #[test]
 fn subprograms_are_followed_by_relocation_and_without() {
     let called = user("called", "of_global of_static", &[LOOKUP]);
@@ -156,20 +156,20 @@ fn a_subprogram_whose_address_is_taken_is_followed() {
 }
 
 #[test]
-fn sections_with_variables_are_needed_where_they_are_used() {
+fn sections_with_variables_are_needed_if_used() {
     let all = ".data .bss .rodata .data.other .bss.other .rodata.other";
     check("variables", "all", &Needs { sections: names(all), ..printer("all") });
     check("rodata", "dump", &printer("dump"));
 }
 
 #[test]
-fn externs_are_told_from_those_of_other_programs() {
+fn externs_of_other_programs_are_listed_separately() {
     let all = "runqueues schedule bpf_rcu_read_lock bpf_rcu_read_unlock iterctl_has_no_such_function \
                iterctl_has_no_such_symbol";
     let with = |program: &str, externs: &str| {
         let externs = names(externs);
         let other_externs = names(all).difference(&externs).cloned().collect();
-        // Texts that are printed with `%s` have a section of their own.
+        // Strings that are printed with `%s` are in a section of their own.
         let sections = names(".rodata .rodata.str1.1");
         Needs { sections, externs, other_externs, ..printer(program) }
     };
@@ -198,7 +198,7 @@ fn externs_are_told_from_those_of_other_programs() {
 }
 
 #[test]
-fn kinds_of_core_relocations_are_told_apart() {
+fn kinds_of_core_relocations_are_distinguished() {
     for (program, kind) in [
         ("fields", None),
         ("bits", None),
@@ -218,7 +218,7 @@ fn helpers_are_listed() {
     check("probe_read", "dump", &Needs { helpers, ..printer("dump") });
 }
 
-/// Whether it reads structures of the kernel without CO-RE.
+/// Whether the program reads structures of the kernel without CO-RE.
 #[track_caller]
 fn has_fixed_layout(object: &str, program: &str, expected: bool) {
     let without = Needs { core: BTreeSet::new(), ..printer(program) };
@@ -229,10 +229,10 @@ fn has_fixed_layout(object: &str, program: &str, expected: bool) {
 fn reads_at_fixed_offsets_are_seen() {
     has_fixed_layout("fixed_layout", "dump", true);
     has_fixed_layout("fixed_elem", "map_id", true);
-    // It reads nothing but its context.
+    // This program reads only its context.
     has_fixed_layout("no_core", "dump", false);
     has_fixed_layout("no_btf", "dump", false);
-    // Keys and values are not the kernel's.
+    // Keys and values do not belong to the kernel.
     has_fixed_layout("fixed_elem", "element", false);
     check("elem", "dump_elem", &printer("dump_elem"));
 }
@@ -289,7 +289,7 @@ fn a_map_loses_its_slots_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_map_keeps_its_slots_where_another_loses_them() {
+fn a_map_keeps_its_slots_when_another_loses_them() {
     let bytes = bytes("maps_in_maps");
     let before = anatomy(&bytes).expect("it is whole");
     for (name, program) in &before.programs {
@@ -303,7 +303,7 @@ fn a_map_keeps_its_slots_where_another_loses_them() {
     }
 }
 
-/// The object as `llvm-strip` without `-g` leaves it: its table of symbols is of no type.
+/// The object as `llvm-strip` without `-g` leaves it: its symbol table has another type.
 fn stripped(object: &str) -> Vec<u8> {
     let mut bytes = bytes(object);
     let header: &FileHeader64<Endianness> =
@@ -321,7 +321,7 @@ fn stripped(object: &str) -> Vec<u8> {
     bytes
 }
 
-/// What `check` says of an object that has no symbols.
+/// The output of `check` for an object without symbols.
 #[track_caller]
 fn has_no_symbols(bytes: &[u8]) {
     assert_eq!(anatomy(bytes), Err(Malformed::NoSymbols));
@@ -351,7 +351,7 @@ fn an_object_without_symbols_says_so() {
     has_no_symbols(&stripped("subprograms"));
 }
 
-/// The real tool, which comes with the compiler that the objects need.
+/// Uses the real tool, which comes with the compiler that the objects need.
 #[test]
 fn llvm_strip_removes_the_symbols_and_with_g_only_debug_information() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -360,7 +360,7 @@ fn llvm_strip_removes_the_symbols_and_with_g_only_debug_information() {
         let mut command = Command::new("llvm-strip");
         match command.args(options).arg(path(object)).arg("-o").arg(&to).status() {
             Ok(status) => assert!(status.success(), "llvm-strip {options:?}"),
-            // Not every installation of clang has it without a version in its name.
+            // Some installations of clang have it only with a version in its name.
             Err(_) => return None,
         }
         Some(fs::read(to).expect("it has been written"))
@@ -372,7 +372,7 @@ fn llvm_strip_removes_the_symbols_and_with_g_only_debug_information() {
 }
 
 #[test]
-fn no_part_of_an_object_is_taken_for_the_whole() {
+fn a_truncated_object_is_never_accepted() {
     let bytes = bytes("subprograms");
     for end in 0..bytes.len() {
         match anatomy(&bytes[..end]) {

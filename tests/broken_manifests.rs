@@ -1,5 +1,5 @@
-//! Manifests and stamps that somebody has broken are refused with faults that have a place; nothing
-//! panics, and nothing takes long.
+//! Broken manifests and stamps are refused with faults that have a place; nothing panics, and nothing takes
+//! long.
 //!
 //! `ITERCTL_MUTATIONS` says how many are tried; a few thousand if it is not set.
 
@@ -18,10 +18,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// By far more than any of these small texts needs.
+/// Much longer than any of these small texts needs.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What a manifest is made of, and what breaks it.
+/// Parts of manifests, and parts that break them.
 const PIECES: &[&str] = &[
     "[[iter]]\n",
     "[iter]\n",
@@ -81,7 +81,7 @@ fn good_manifests() -> Vec<String> {
     texts
 }
 
-/// Puts pieces into a text, each at a place of its own, some in the place of what is there.
+/// Puts pieces into a text, each at a place of its own; some replace what is there.
 fn broken(base: &str, pieces: &[(Index, &str, usize)]) -> String {
     let mut characters: Vec<char> = base.chars().collect();
     for (place, piece, removed) in pieces {
@@ -105,7 +105,7 @@ fn run(test: impl Fn(&str) -> Result<(), TestCaseError>) {
 }
 
 #[test]
-fn broken_manifests_have_faults_with_places_or_are_understood() {
+fn broken_manifests_are_read_or_have_faults_with_places() {
     let facts = manifest::facts();
     run(|text| in_time(|| manifest::read(text, &facts)));
 }
@@ -117,7 +117,7 @@ fn forged_stamps_are_refused_or_read() {
     let good = good.replace("SHA", &"0".repeat(64));
     assert!(Stamp::from_bytes(good.as_bytes()).is_ok(), "what is broken here was good before");
     run(|text| {
-        // The pieces of a manifest break JSON as well as any.
+        // The pieces of a manifest break JSON just as well.
         let forged = format!("{}{text}", good.get(..text.len() % good.len()).unwrap_or(&good));
         in_time(|| stamp::read(forged.as_bytes()))
     });
@@ -130,9 +130,10 @@ fn in_time(read: impl FnOnce()) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What grows with the square of a manifest's length is not noticed in short ones: this took minutes.
+/// Work that grows with the square of a manifest's length is not noticed with short ones: this took
+/// minutes.
 #[test]
-fn a_flood_of_faults_is_shown_in_seconds() {
+fn many_faults_are_shown_in_seconds() {
     let entry = |path: &str| format!("[[iter]]\nobj = \"a.o\"\npath = \"{path}\"\nmode = \"x\"\n");
     let dots: String = (0..2_500).map(|number| entry(&format!("a.b/{number}"))).collect();
     let start = Instant::now();
@@ -141,9 +142,10 @@ fn a_flood_of_faults_is_shown_in_seconds() {
     assert!(start.elapsed() < 10 * LONGEST, "it took {:?}", start.elapsed());
 }
 
-/// Of each line, one error is told: this took seconds where they were all on one, or in keys of too many parts.
+/// Only one error of each line is reported. This took seconds if they were all on one line, or in keys of
+/// too many parts.
 #[test]
-fn a_flood_of_syntax_errors_is_shown_at_once() {
+fn many_syntax_errors_are_shown_at_once() {
     let start = Instant::now();
     manifest::read(&format!("a = [{}", "= ".repeat(130_000)), &manifest::facts());
     manifest::read(&format!("[{}]\n", ["a"; 81].join(".")).repeat(1_590), &manifest::facts());

@@ -1,5 +1,5 @@
-//! Objects that are cut short, or have bits flipped, never crash what looks into them, and never hang
-//! it: libbpf parses them in this very process.
+//! Objects that are truncated, or have flipped bits, never crash or hang the code that inspects them:
+//! libbpf parses them in this process.
 //!
 //! `ITERCTL_MUTATIONS` says how many are tried of each object; a few hundred if it is not set.
 
@@ -19,18 +19,19 @@ use iterctl_core::fault::ObjectFault;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// No look into an object takes longer, by far: a hang shows as a failure and not as a timeout.
+/// Much longer than any inspection of an object takes, so that a hang is a failure and not a timeout.
 const LONGEST: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 enum Mutation {
-    /// Everything from this share of the length on is missing, in thousandths.
+    /// The object is cut at this share of its length, in thousandths.
     Cut(usize),
     /// Single bits are flipped: where, in millionths of the length, and which.
     Flip(Vec<(usize, u8)>),
     /// A number of four bytes is replaced: where, in millionths of the length, and by what.
     Number(usize, u32),
-    /// The same, but where libbpf trusts it: in which place, where there, in millionths of its length, and by what.
+    /// The same for a number that libbpf trusts: the index of the place, the position in it in millionths
+    /// of its length, and the new value.
     Trusted(usize, usize, u32),
     /// A run of bytes is copied elsewhere: from, to, length.
     Copy(usize, usize, usize),

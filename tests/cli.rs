@@ -1,10 +1,10 @@
 //! The binary: exact stdout, stderr and status of every case in `tests/cases`.
 //!
-//! A case is a folder: `cmd`, one line of arguments, which may begin with `NAME=value` for the
-//! environment; what is to come out, in `stdout`, `stderr` and `status`; perhaps a `stdin`; and the
-//! files that the command reads. It is run in a copy of its folder, beside a link `objects` to
-//! `tests/objects`. `SNAPSHOTS=overwrite cargo test --test cli` writes what came out into the
-//! folders; the diff is to be reviewed. No case needs root or asks the kernel.
+//! A case is a folder: `cmd`, one line of arguments, which may begin with `NAME=value` for the environment;
+//! the expected output in `stdout`, `stderr` and `status`; optionally a `stdin`; and the files that the
+//! command reads. It is run in a copy of its folder, next to a link `objects` to `tests/objects`.
+//! `SNAPSHOTS=overwrite cargo test --test cli` writes the actual output into the folders; review the diff.
+//! No case needs root or asks the kernel.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ use snapbox::{Assert, Data, Redactions};
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 #[test]
-fn every_case_comes_out_as_written() {
+fn every_case_prints_the_expected_output() {
     let cases = cases();
     assert!(!cases.is_empty(), "no cases in {TESTS}/cases");
     let assert = Assert::new().action_env(DEFAULT_ACTION_ENV);
@@ -43,7 +43,8 @@ fn an_object_with_the_right_digest_is_accepted() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// Neither can be in a folder of `tests/cases`: git keeps no FIFOs, and no 64 MiB here.
+/// These objects cannot be in a folder of `tests/cases`: git stores no FIFOs, and a file of 64 MiB is too
+/// large.
 #[test]
 fn an_object_that_is_huge_or_never_ends_is_refused_at_once() {
     let folder = DirRoot::mutable_temp().expect("a temporary folder can be made");
@@ -80,7 +81,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// Runs one case; gives what is not as written, each with its diff.
+/// Runs one case; returns every output that differs from the expected one, with its diff.
 fn check(assert: &Assert, case: &Path) -> Vec<String> {
     let name = case.file_name().and_then(OsStr::to_str).expect("names of cases are ASCII");
     let cmd = fs::read_to_string(case.join("cmd"));
@@ -100,7 +101,7 @@ fn check(assert: &Assert, case: &Path) -> Vec<String> {
     [("stdout", stdout), ("stderr", stderr), ("status", format!("{status}\n"))]
         .into_iter()
         .filter_map(|(file, found)| {
-            // As it is: without `raw()`, `...` in an expected file would match anything.
+            // Compared literally: without `raw()`, `...` in an expected file would match anything.
             let expected = Data::read_from(&case.join(file), None).raw();
             let found = Data::text(redactions.redact(&found));
             let title = format!("{name}: {}", cmd.trim_end());
@@ -109,7 +110,7 @@ fn check(assert: &Assert, case: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Runs the binary with nothing in its environment but what the line says.
+/// Runs the binary with only the environment in the line.
 fn run(folder: &Path, line: &str, stdin: Stdio) -> Output {
     let mut words = line.split_whitespace().peekable();
     let mut command = Command::new(env!("CARGO_BIN_EXE_iterctl"));
@@ -124,7 +125,7 @@ fn run(folder: &Path, line: &str, stdin: Stdio) -> Output {
     command.args(words).output().expect("the binary runs")
 }
 
-/// What is not the same on every machine, and, so that it can be seen, the escape character.
+/// Replaces what differs between machines, and makes the escape character visible.
 fn redactions(folder: &Path) -> Redactions {
     let mut redactions = Redactions::new();
     redactions

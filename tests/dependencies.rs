@@ -1,10 +1,10 @@
-//! What Cargo.toml says of the dependencies, held against what cargo knows of them.
+//! Compares Cargo.toml's statements about the dependencies with cargo's data on them.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-/// What cargo prints with these arguments.
+/// The output of cargo with these arguments.
 #[track_caller]
 fn cargo(arguments: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
@@ -14,7 +14,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(run.stdout).expect("cargo prints UTF-8")
 }
 
-/// Every package that this machine builds, also those of the tests. The others need not be downloaded.
+/// Every package that this machine builds, including those of the tests. All others need not be downloaded.
 #[track_caller]
 fn packages() -> Vec<Value> {
     let about = cargo(&["--version", "--verbose"]);
@@ -25,7 +25,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().expect("there are packages").clone()
 }
 
-/// Those of this workspace come from no registry.
+/// Packages of this workspace come from no registry.
 fn is_own(package: &Value) -> bool {
     package["source"].is_null()
 }
@@ -37,7 +37,7 @@ fn rust_version(package: &Value) -> Option<[u32; 3]> {
     Some([part(), part(), part()])
 }
 
-/// clippy's `incompatible_msrv` holds what our own code uses against the same version.
+/// clippy's `incompatible_msrv` checks the code of this workspace against the same version.
 #[test]
 fn no_dependency_needs_a_newer_rust_than_rust_version_says() {
     let packages = packages();
@@ -49,7 +49,8 @@ fn no_dependency_needs_a_newer_rust_than_rust_version_says() {
     assert_eq!(newer, [] as [String; 0], "raise `rust-version`, or take an older release");
 }
 
-/// Cargo takes `9.0.0-rc.7` for "this or a later one, also a release", so each would have to be tried.
+/// Cargo reads `9.0.0-rc.7` as "this or a later version, releases included", so each would have to be
+/// tested.
 #[test]
 fn a_release_candidate_has_an_exact_version() {
     let packages = packages();

@@ -1,5 +1,5 @@
-//! Objects that were made to crash what reads them, or to keep it busy, are refused before libbpf sees them, in
-//! little time and memory, for the reason.
+//! Objects that are made to crash the code that reads them, or to keep it busy, are refused before libbpf
+//! sees them, with little time and memory, and for the right reason.
 
 mod broken {
     pub(crate) mod build;
@@ -15,19 +15,20 @@ use broken::object;
 use iterctl::host::object::facts_of;
 use rustix::time::{ClockId, clock_gettime};
 
-/// A build for debugging takes ten times as long for each byte.
+/// A debug build takes ten times as long for each byte.
 const IS_SLOW: bool = cfg!(debug_assertions);
 
-/// Bytes of what is to be large: objects of more than 64 MiB are not read at all.
+/// Bytes of large test objects: objects of more than 64 MiB are not read at all.
 const LARGE: usize = if IS_SLOW { 4 << 20 } else { 60 << 20 };
 
-/// Of a processor: other tests run at the same time.
+/// Processor time: other tests run at the same time.
 const LONGEST: Duration = Duration::from_secs(if IS_SLOW { 10 } else { 2 });
 
-/// In kB, of all memory that the process ever had at once.
+/// Peak memory of the process, in kB.
 const MOST_MEMORY: u64 = 1_500_000;
 
-/// Goes as far as the kernel is not asked, and checks what is said against the object; nothing where it can be used.
+/// Prepares the object as far as no kernel is needed, and checks the reason why it is refused; an empty
+/// reason means that it can be used.
 #[track_caller]
 fn check(object: &Object, expected: &str) {
     check_bytes(&object.to_bytes(), expected);
@@ -114,7 +115,7 @@ fn array(btf: &mut Btf, number: u32) -> u32 {
 }
 
 #[test]
-fn what_is_built_is_read_where_nothing_is_wrong_with_it() {
+fn valid_built_objects_are_read() {
     check(&Object::with_iterator(&PROGRAM), "");
     let pointer = |btf: &mut Btf| {
         let array = array(btf, 2);
@@ -128,7 +129,7 @@ fn what_is_built_is_read_where_nothing_is_wrong_with_it() {
 
 #[test]
 fn type_that_never_ends_is_refused() {
-    // `skip_mods_and_typedefs()` would go round for ever.
+    // `skip_mods_and_typedefs()` would loop for ever.
     check(&with_map(|btf| btf.add("round", 8, 0, 1, &[])), "a type that holds itself: `round`");
     let two = |btf: &mut Btf| {
         btf.add("", 9, 0, 2, &[]);
@@ -138,10 +139,10 @@ fn type_that_never_ends_is_refused() {
     let returns_nothing_known = |btf: &mut Btf| btf.add("", 13, 0, 1_000_000, &[]);
     let nothing_known = "its BTF names type 1000000, which is not there";
     check(&with_map(returns_nothing_known), nothing_known);
-    // `btf__align_of()` would call itself for ever.
+    // `btf__align_of()` would recurse for ever.
     let itself = |btf: &mut Btf| btf.add("s", 4, 1, 4, &[0, 1, 0]);
     check(&with_configuration(1, itself), "a type that holds itself: `s`");
-    // It would call itself two to the power of 60 times.
+    // It would recurse two to the power of 60 times.
     let tree = |btf: &mut Btf| {
         let mut id = character(btf);
         for _ in 0..60 {
@@ -153,7 +154,7 @@ fn type_that_never_ends_is_refused() {
 }
 
 #[test]
-fn list_behind_a_pointer_is_no_type_without_end() {
+fn list_through_a_pointer_is_no_endless_type() {
     let mut btf = Btf::default();
     btf.add("list", 4, 1, 8, &[0, 2, 0]);
     btf.add("", 2, 0, 1, &[]);
@@ -163,7 +164,7 @@ fn list_behind_a_pointer_is_no_type_without_end() {
 #[test]
 fn configuration_that_does_not_fit_is_refused() {
     let expected = "its extern `CONFIG_X` is no value";
-    // libbpf takes it for a number of an error, and that for an object: found by libFuzzer.
+    // libbpf mistakes it for an error code, and that for an object: found by libFuzzer.
     check(&with_configuration(1, |btf| array(btf, 0xff00_0001)), expected);
     // Their offsets would not fit into 32 bits.
     check(&with_configuration(3, |btf| array(btf, 0x7fff_ffff)), expected);
@@ -171,8 +172,8 @@ fn configuration_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn what_is_no_variable_is_refused_in_a_section() {
-    // libbpf writes a linkage behind each, here behind the end of all types.
+fn section_with_something_other_than_variables_is_refused() {
+    // libbpf writes a linkage after each variable, here after the end of all types.
     let mut btf = Btf::default();
     let kind = character(&mut btf);
     let variable = btf.add("x", 14, 0, kind, &[2]);
@@ -184,8 +185,8 @@ fn what_is_no_variable_is_refused_in_a_section() {
 }
 
 #[test]
-fn instruction_of_which_half_is_missing_is_refused() {
-    // libbpf would write behind the code, as a variable's offset.
+fn half_instruction_is_refused() {
+    // libbpf would write after the end of the code, as the offset of a variable.
     let mut object = Object::with_iterator(&[&PROGRAM[8..], &LOAD_64[..]].concat());
     let data = object.add(Section::new(".data", PROGBITS, 3, vec![0; 8]));
     object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 8));
@@ -195,7 +196,7 @@ fn instruction_of_which_half_is_missing_is_refused() {
 
 #[test]
 fn core_relocation_within_an_instruction_is_refused() {
-    // libbpf would lose 168 bytes: found by libFuzzer.
+    // libbpf would leak 168 bytes: found by libFuzzer.
     let object = |place: u32| {
         let mut btf = Btf::default();
         let kind = btf.add("s", 4, 0, 4, &[]);
@@ -235,7 +236,7 @@ fn struct_ops_beyond_their_section_are_refused() {
 #[test]
 fn relocation_beyond_its_section_is_refused() {
     let expected = "something in its section `.maps` lies beyond";
-    // libbpf would make room for as many slots as fit before it.
+    // libbpf would allocate as many slots as fit before it.
     for place in [0xffff_ff00, u64::MAX - 7] {
         let mut object = with_map(|btf| {
             let array = array(btf, 3);
@@ -256,7 +257,7 @@ fn relocation_beyond_its_section_is_refused() {
 }
 
 #[test]
-fn bytes_that_are_told_of_twice_are_refused() {
+fn overlapping_bytes_are_refused() {
     let mut object = Object::with_iterator(&PROGRAM);
     let first = object.add(Section::new(".data.0", PROGBITS, 3, vec![1; LARGE / 2]));
     for number in 1..100 {
@@ -296,7 +297,7 @@ fn names_without_end_are_refused() {
     object.symbols.insert(0, Symbol::new(&"x".repeat(32 << 20), 0, 3, 0, 0));
     object.more = 100_000;
     check(&object, "its names are too long");
-    // 100,000 programs have a copy of their section's name each.
+    // There are 100,000 programs, each with a copy of its section's name.
     let mut object = Object::with_iterator(&PROGRAM);
     object.sections[0].name = format!("iter/task{}", "x".repeat(1 << 20));
     object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.repeat(60_000)));
@@ -305,7 +306,7 @@ fn names_without_end_are_refused() {
 }
 
 #[test]
-fn deep_calls_and_large_data_are_borne() {
+fn deep_calls_and_large_data_are_accepted() {
     // Each subprogram calls the next.
     let chain = |number: u64| {
         let mut object = Object::with_iterator(&[&call(-1)[..], &PROGRAM].concat());
@@ -339,16 +340,16 @@ fn deep_calls_and_large_data_are_borne() {
     check(&object, "");
 }
 
-/// A call of the function so many instructions after the next.
+/// A call of the function that begins this many instructions after the next one.
 fn call(offset: i32) -> [u8; 8] {
     let [a, b, c, d] = offset.to_le_bytes();
     [0x85, 0x10, 0, 0, a, b, c, d]
 }
 
 #[test]
-fn what_would_take_the_square_of_the_time_is_refused() {
+fn objects_that_need_quadratic_time_are_refused() {
     let expected = "which take too long to read";
-    // Sections of code, and symbols.
+    // Many sections of code, and many symbols.
     let mut object = Object::with_iterator(&PROGRAM);
     for _ in 0..60_000 {
         object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.to_vec()));
@@ -358,7 +359,7 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     check(&object, expected);
     object.more *= 2;
     check(&object, "symbols, and 1000000 are allowed");
-    // Externs, and types.
+    // Many externs, and many types.
     let mut btf = Btf::default();
     add_many(&mut btf, 900_000);
     let variable = btf.add("y", 14, 0, 1, &[2]);
@@ -367,7 +368,7 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     object.symbols.insert(0, Symbol::new("y", GLOBAL_UNTYPED, 0, 0, 0));
     object.more = 500_000;
     check(&object, expected);
-    // Variables, and symbols.
+    // Many variables, and many symbols.
     let mut btf = Btf::default();
     let kind = character(&mut btf);
     let variable = btf.add("x", 14, 0, kind, &[1]);
@@ -378,7 +379,7 @@ fn what_would_take_the_square_of_the_time_is_refused() {
     object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 0));
     object.more = 900_000;
     check(&object, expected);
-    // Programs, and what they share.
+    // Many programs, and much code that they share.
     let mut object = Object::with_iterator(&[&call(-1)[..], &PROGRAM].concat());
     let code = [&call(-1)[..], &PROGRAM].concat();
     let section = object.add(Section::new("iter/tcp", PROGBITS, CODE, code.repeat(50_000)));
@@ -397,7 +398,8 @@ fn what_would_take_the_square_of_the_time_is_refused() {
 
 #[test]
 fn objects_of_this_size_are_read_in_time() {
-    // More than any real one has: 500 programs that share 10,000 instructions, 5,000 symbols, 100,000 types.
+    // More than any real object has: 500 programs that share 10,000 instructions, 5,000 symbols, 100,000
+    // types.
     let mut btf = Btf::default();
     add_many(&mut btf, if IS_SLOW { 10_000 } else { 100_000 });
     let mut object = with_btf(&btf);

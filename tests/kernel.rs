@@ -1,4 +1,4 @@
-//! The real kernel: the binary, run by root, on a bpffs that each test has for itself.
+//! The real kernel: root runs the binary on a bpffs that each test mounts for itself.
 //!
 //! Every test mounts its bpffs in a mount namespace of its own (`kernel::support::sandbox`), so that they
 //! run side by side and the machine's /sys/fs/bpf is never touched. They need root, so they are
@@ -8,11 +8,11 @@
 #[macro_use]
 extern crate kernel_test;
 
-/// Not at the root, so that the modules are looked for in `tests/kernel/`; and `cfg(test)`, so that
-/// clippy takes the helpers for tests too.
+/// The attribute is not at the root, so that the modules are looked for in `tests/kernel/`; `cfg(test)`
+/// lets clippy treat the helpers as tests too.
 #[cfg(test)]
 mod kernel {
-    // To the tests they are `super::sandbox` and so on.
+    // The tests use them as `super::sandbox` and so on.
     use support::{attempts, bpf, needs, sandbox, strace, walked};
 
     mod support;

@@ -1,7 +1,9 @@
-//! The arrows of the drawing in src/lib.rs: main → front → host → core, and no circle between the modules of a part.
+//! Checks the arrows of the drawing in src/lib.rs: main → front → host → core, and no circle between the
+//! modules of a part.
 //!
-//! The core is a crate of its own, so cargo holds its arrow. The others are looked for in the sources: every path
-//! that begins with `crate::`, in code and in `use`. Tests may use more: `#[cfg(test)]` comes last in a file.
+//! The core is a crate of its own, so cargo enforces its arrow. The others are looked for in the sources:
+//! every path that begins with `crate::`, in code and in `use`. Tests may use more: `#[cfg(test)]` comes
+//! last in a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// Who uses whom.
+/// Which module uses which.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -22,7 +24,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The code of a file: comments may name anything.
+/// The code of a file without comments, which may name anything.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("the source can be read");
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
@@ -37,7 +39,7 @@ fn module(folder: &Path, path: &Path) -> String {
     first.as_os_str().to_string_lossy().into_owned()
 }
 
-/// The modules that `crate::PREFIX` is followed by, also in groups: `crate::host::{bpffs, kernel}`.
+/// The modules that follow `crate::PREFIX`, also in groups: `crate::host::{bpffs, kernel}`.
 fn named(code: &str, prefix: &str) -> BTreeSet<String> {
     let path = Regex::new(&format!(r"crate::{prefix}([a-z_]+|\{{[^;]*;)")).expect("a pattern");
     let word = Regex::new("[a-z_]+").expect("a pattern");
@@ -71,7 +73,7 @@ fn arrows(folder: &Path, prefix: &str) -> Arrows {
     arrows
 }
 
-/// Modules that lead back to themselves, each with the way.
+/// Modules that lead back to themselves, each with the path.
 fn circles(arrows: &Arrows) -> Vec<String> {
     let mut circles = Vec::new();
     for start in arrows.keys() {

@@ -1,6 +1,6 @@
-//! The schemas in `schemas/`: as the types give them, fit for editors, and true.
+//! The schemas in `schemas/`: they match the types, work in editors, and are true.
 //!
-//! `SNAPSHOTS=overwrite cargo test --test schemas` writes them; the diff is to be reviewed.
+//! `SNAPSHOTS=overwrite cargo test --test schemas` writes them; review the diff.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MANIFEST: &str = "schemas/manifest.json";
 
 #[test]
-fn schemas_are_written_as_the_types_give_them() {
+fn schemas_match_the_types() {
     check_written("schemas/report.json", &schema::report());
     check_written(MANIFEST, &schema::manifest());
 }
@@ -49,7 +49,7 @@ fn check_written(file: &str, schema: &Schema) {
 }
 
 #[test]
-fn editors_are_told_what_every_key_is_for() {
+fn every_key_has_a_description_for_editors() {
     let schema = schema::manifest().to_value();
     let definitions = schema["$defs"].as_object().expect("the schema has definitions");
     let names: Vec<&String> = definitions.keys().collect();
@@ -200,12 +200,12 @@ fn an_editor_marks_nothing_that_check_accepts() {
 }
 
 #[test]
-fn what_is_printed_as_json_is_a_report() {
+fn json_output_is_a_report() {
     let schema = schema::report().to_value();
     let mut number = 0;
     for file in files(&Path::new(ROOT).join("tests/cases"), "stdout") {
         let text = fs::read_to_string(&file).expect("an answer can be read");
-        // Versions are another document.
+        // Versions have another document.
         if text.starts_with('{') && !text.starts_with("{\"version\"") {
             let report = serde_json::from_str(&text).expect("what begins as JSON is JSON");
             assert!(accepts(&schema, &report), "{}: the schema refuses it", file.display());
@@ -216,7 +216,7 @@ fn what_is_printed_as_json_is_a_report() {
 }
 
 #[test]
-fn what_is_no_report_is_refused() {
+fn other_json_is_not_accepted_as_a_report() {
     let schema = schema::report().to_value();
     let good = serde_json::to_value(Report::new("done")).expect("a report is JSON");
     assert!(accepts(&schema, &good));
@@ -231,7 +231,7 @@ fn what_is_no_report_is_refused() {
 fn parse(text: &str) -> manifest::Manifest {
     let name = "iters.toml".to_owned();
     let source = Source { name, text: text.to_owned(), base: PathBuf::from("/m") };
-    // Where a set is written, it is to be looked at.
+    // If a set is written, it must be read.
     let set = (!text.starts_with("set")).then(|| "observe".to_owned());
     manifest::parse(&Input { sources: Arc::new([source]), set, ..Input::default() })
 }
@@ -240,7 +240,7 @@ fn toml(text: &str) -> Value {
     toml::from_str(text).expect("it is TOML")
 }
 
-/// All files below a folder that are called so, or have that extension.
+/// All files below a folder that have this name or extension.
 fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder can be read") {
@@ -255,10 +255,11 @@ fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Whether `value` is as a whole schema says.
+/// Whether `value` matches a complete schema.
 ///
-/// Only what schemars makes of this project's types is understood, and anything else is a panic: a
-/// crate that understands all of JSON Schema is not small (`jsonschema` 0.61 brings 54 others).
+/// Only the parts of JSON Schema that schemars generates for this project's types are supported, and
+/// anything else is a panic: a crate that supports all of it is not small (`jsonschema` 0.61 brings 54
+/// others).
 fn accepts(schema: &Value, value: &Value) -> bool {
     Validator { root: schema }.accepts(schema, value)
 }

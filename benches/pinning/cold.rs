@@ -1,4 +1,4 @@
-//! Nothing is pinned, and everything is to be.
+//! Nothing is pinned yet, and all entries are to be pinned.
 
 use super::plot::{self, Curve};
 use super::scene::{APPLY, Entry, FLOOR, LOOP, Scene, entries, entries_over_maps};
@@ -6,9 +6,9 @@ use super::table::{Row, ms};
 use super::timing;
 use super::tools::Tools;
 
-/// What other cases go on from.
+/// Results that other cases use.
 pub(super) struct Cold {
-    /// What one `bpftool iter pin` takes, in milliseconds.
+    /// The time of one `bpftool iter pin`, in milliseconds.
     pub(super) one_bpftool: f64,
     pub(super) curves: Vec<Curve>,
 }
@@ -85,7 +85,7 @@ fn curves(tools: &Tools, one: &Medians) -> anyhow::Result<Vec<Curve>> {
         floor.push(count, medians.floor);
         bpftool.push(count, medians.bpftool);
     }
-    // A thousand calls of bpftool would take longer than all else together.
+    // A thousand calls of bpftool would take longer than everything else together.
     for (count, runs) in [(1_000, 15), (10_000, 6)] {
         let scene = Scene::new(tools, &entries(count, 1))?;
         let measures = [tools.measure(APPLY, runs), tools.measure(FLOOR, runs)];

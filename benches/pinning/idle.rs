@@ -14,7 +14,8 @@ use super::scene::{Scene, entries};
 use super::table::Row;
 use super::tools::Tools;
 
-/// So long after the first round, the next look, which its own changes have caused, is over, too.
+/// The time after the first round in which the next check, caused by that round's own changes, finishes
+/// too.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Much less than its `--interval`.
@@ -36,11 +37,11 @@ pub(super) fn measure(tools: &Tools) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// The binary, watching.
+/// The binary, running `watch`.
 struct Watching(Child);
 
 impl Watching {
-    /// Begins, and waits for the end of the first round.
+    /// Starts it, and waits for the end of the first round.
     fn start(scene: &Scene) -> anyhow::Result<Self> {
         let child = Command::new("./iterctl")
             .args(["-j", "watch", "-f", "iters.toml"])
@@ -71,7 +72,7 @@ impl Watching {
         Ok(sum)
     }
 
-    /// In megabytes.
+    /// Its memory in megabytes.
     fn memory(&self) -> anyhow::Result<f64> {
         Ok(field(&self.proc().join("status"), "VmRSS:")? as f64 * 1024.0 / 1e6)
     }
@@ -79,7 +80,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        // Where it has ended, all is well.
+        // This fails only if it has already ended, which is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

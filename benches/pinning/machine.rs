@@ -1,4 +1,4 @@
-//! Where, when and with what it was measured.
+//! The date, the machine and the versions of the measurement.
 
 use std::env;
 use std::fs;
@@ -24,7 +24,7 @@ pub(super) fn describe() -> anyhow::Result<String> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // Where rustup has it is not on root's PATH, but cargo says where it is itself.
+    // rustup's folder is not on root's PATH, but cargo gives the path of its own binary.
     let rustc = env::var_os("CARGO").map_or("rustc".into(), |cargo| {
         PathBuf::from(cargo).with_file_name("rustc").into_os_string()
     });
@@ -34,7 +34,7 @@ pub(super) fn describe() -> anyhow::Result<String> {
     Ok(format!(
         "- {model}, {cores} cores, {kind}; load average at the start {load}\n\
          - Linux {}\n- {}\n- {}\n- {}\n- {}\n",
-        // The rest names a build.
+        // The rest of the release identifies a build.
         kernel.trim().split('-').next().unwrap_or_default(),
         lines(&iterctl),
         lines(&bpftool),
@@ -43,7 +43,7 @@ pub(super) fn describe() -> anyhow::Result<String> {
     ))
 }
 
-/// As 2026-11-23.
+/// The date in the form 2026-11-23.
 pub(super) fn today() -> anyhow::Result<String> {
     Ok(said(Command::new("date").arg("+%F"))?.trim().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The most memory that a command has: time(1) tells.
+//! The peak memory of a command, as measured by time(1).
 
 use std::fs;
 
@@ -30,7 +30,7 @@ pub(super) fn mb(megabytes: f64) -> String {
     format!("{megabytes:.1} MB")
 }
 
-/// The highest of some runs, in megabytes.
+/// The highest peak of some runs, in megabytes.
 fn peak(tools: &Tools, scene: &Scene, cold: bool) -> anyhow::Result<f64> {
     let mut highest = 0.0_f64;
     for _ in 0..tools.runs(5) {

@@ -1,4 +1,4 @@
-//! The section of docs/performance.md that is made: everything between two comments.
+//! The generated section of docs/performance.md: everything between two comments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ fn replace_section(text: &str, section: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{BEGIN}{section}{END}{after}"))
 }
 
-/// What the plot shows, in figures.
+/// The data of the plot, as figures.
 fn figures(curves: &[Curve]) -> String {
     let names: String = curves.iter().map(|curve| format!(" {} |", curve.name())).collect();
     let mut table = format!("| pins |{names}\n| ---: |{}\n", " ---: |".repeat(curves.len()));

@@ -1,4 +1,4 @@
-//! Time over the number of pins, as an SVG.
+//! Time against the number of pins, as an SVG.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -15,7 +15,7 @@ use super::table::thousands;
 const SIZE: (u32, u32) = (860, 520);
 const FONT: (&str, u32) = ("sans-serif", 15);
 
-/// How a curve is called and drawn. The colours are told apart also by who does not see them as most do.
+/// The label and the style of a curve. Colour-blind readers can tell the colours apart, too.
 pub(super) struct Look {
     name: &'static str,
     colour: RGBColor,
@@ -32,7 +32,7 @@ pub(super) const FLOOR_COLD: Look = Look { name: "floor, cold", colour: GREY, wi
 pub(super) const APPLY: Look = Look { name: "apply, nothing to do", colour: BLUE, width: 1 };
 pub(super) const FLOOR: Look = Look { name: "floor, nothing to do", colour: GREY, width: 1 };
 
-/// Medians in milliseconds, each of a number of pins.
+/// Medians in milliseconds, one for each number of pins.
 pub(super) struct Curve {
     look: Look,
     points: Vec<(usize, f64)>,
@@ -56,7 +56,7 @@ impl Curve {
     }
 }
 
-/// Every number of pins that any of them has.
+/// Every number of pins that any of the curves has.
 pub(super) fn counts(curves: &[Curve]) -> BTreeSet<usize> {
     curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0)).collect()
 }

@@ -1,4 +1,4 @@
-//! What a case needs: a bpffs of its own, and the same entries for iterctl, for bpftool and for the
+//! The setting of a case: a bpffs of its own, and the same entries for iterctl, for bpftool and for the
 //! floor.
 
 use std::collections::BTreeSet;
@@ -19,13 +19,13 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 /// Applies the entries.
 pub(super) const APPLY: &str = "./iterctl apply -f iters.toml";
 
-/// The loop: one bpftool after the other, as a boot script has it.
+/// The loop: one bpftool after the other, as in a boot script.
 pub(super) const LOOP: &str = "sh loop.sh";
 
-/// Pins the entries by the calls that are unavoidable.
+/// Pins the entries with only the unavoidable calls.
 pub(super) const FLOOR: &str = "./floor pin floor.txt";
 
-/// Looks at what is pinned in [`PINS`] by the calls that are unavoidable.
+/// Looks at what is pinned in [`PINS`] with only the unavoidable calls.
 pub(super) const FLOOR_LOOK: &str = "./floor look bpf/bench";
 
 /// Where the entries' pins are.
@@ -34,20 +34,20 @@ const PINS: &str = "bpf/bench";
 /// Removes the pins, and leaves their directories.
 const CLEAR: &str = "find bpf/bench -type f -delete";
 
-/// So many pins are in one directory.
+/// The number of pins in one directory.
 const IN_ONE_DIRECTORY: usize = 100;
 
 /// One iterator to pin.
 pub(super) struct Entry {
-    /// Without `.bpf.o`.
+    /// The name of the object, without `.bpf.o`.
     object: String,
-    /// Below the bpffs.
+    /// The path of the pin below the bpffs.
     path: String,
-    /// Below the bpffs.
+    /// The path of the map's pin below the bpffs.
     map: Option<String>,
 }
 
-/// Entries that share so many objects, which differ in a string that they print.
+/// Entries that share this number of objects, which differ in a string that they print.
 pub(super) fn entries(count: usize, objects: usize) -> Vec<Entry> {
     let object = |number: usize| format!("tasks{}", number * objects / count);
     let entry = |number| Entry { object: object(number), path: path("bench", number), map: None };
@@ -68,7 +68,7 @@ fn path(above: &str, number: usize) -> String {
     format!("{above}/d{}/p{number}", number / IN_ONE_DIRECTORY)
 }
 
-/// A folder with a bpffs, and in it files that say the same to each program.
+/// A folder with a bpffs and with files that ask each program for the same pins.
 pub(super) struct Scene {
     own: OwnBpffs,
     entries: usize,
@@ -113,7 +113,7 @@ impl Scene {
         pin.parent().map_or(Ok(()), fs::create_dir_all)
     }
 
-    /// Pins so many iterators that are foreign to iterctl.
+    /// Pins this number of iterators, which are foreign to iterctl.
     pub(super) fn pin_foreign(
         &self,
         count: usize,
@@ -128,7 +128,7 @@ impl Scene {
         self.run("./floor pin foreign.txt").map(drop)
     }
 
-    /// Runs a command, and gives its standard output.
+    /// Runs a command, and returns its standard output.
     pub(super) fn run(&self, command: &str) -> anyhow::Result<String> {
         let mut words = command.split_whitespace();
         let output = Command::new(words.next().context("no command")?)
@@ -141,7 +141,7 @@ impl Scene {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Takes the pins away, which is no part of what is measured.
+    /// Removes the pins, which is not part of the measurement.
     pub(super) fn clear(&self) -> anyhow::Result<()> {
         self.run(CLEAR).map(drop)
     }
@@ -191,7 +191,7 @@ fn bpftool(Entry { object, path, map }: &Entry) -> String {
     format!("bpftool iter pin {object}.bpf.o bpf/{path}{map}")
 }
 
-/// Entries of one object stand together, so each is loaded once.
+/// Entries of one object follow each other, so each object is loaded once.
 fn floor_script(entries: &[Entry]) -> String {
     let mut script = String::new();
     let mut loaded = None;
@@ -206,7 +206,7 @@ fn floor_script(entries: &[Entry]) -> String {
     script
 }
 
-/// An example's object: `map_elements`, or `tasks` with a number, which then is in what it prints.
+/// An example's object: `map_elements`, or `tasks` with a number, which then appears in its output.
 fn read_object(name: &str) -> anyhow::Result<Vec<u8>> {
     let Some(number) = name.strip_prefix("tasks") else {
         return read_example("map-elements/map_elements.bpf.o");

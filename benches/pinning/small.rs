@@ -1,4 +1,4 @@
-//! What needs no kernel: to check a manifest, to start.
+//! Tasks that need no kernel: to check a manifest, to start.
 
 use super::scene::{Scene, entries};
 use super::table::{Row, ms};

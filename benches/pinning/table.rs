@@ -1,6 +1,6 @@
-//! The table: what was measured, beside what it is to be.
+//! The table: the measured times, next to their targets.
 
-/// One line of it. A cell is empty where there is nothing to compare with.
+/// One line of the table. A cell is empty if there is nothing to compare with.
 pub(super) struct Row {
     case: String,
     iterctl: String,
@@ -9,7 +9,7 @@ pub(super) struct Row {
     targets: Vec<Target>,
 }
 
-/// What was to be, and what is.
+/// A target, and the measured value.
 struct Target {
     text: String,
     found: String,
@@ -39,18 +39,18 @@ impl Row {
         self
     }
 
-    /// That a ratio is no higher than this.
+    /// Adds the target that a ratio is at most this.
     pub(super) fn at_most(self, bound: f64, what: &str, ratio: f64) -> Self {
         self.target(&format!("≤ {bound} × {what}"), times(ratio), ratio <= bound)
     }
 
-    /// That something else takes so much longer.
+    /// Adds the target that something else takes at least this many times as long.
     pub(super) fn at_least(self, bound: f64, what: &str, ratio: f64) -> Self {
         self.target(&format!("≥ {bound} × faster than {what}"), times(ratio), ratio >= bound)
     }
 }
 
-/// The table in Markdown, with a line for each further target of a case.
+/// The table in Markdown, with an additional line for each further target of a case.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let mut table =
         String::from("| case | iterctl | `bpftool iter pin` | floor | target | found | met |\n");

@@ -1,4 +1,4 @@
-//! Times: hyperfine(1) takes them.
+//! Times, as measured by hyperfine(1).
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use libbpf_rs::btf::Btf;
 use serde_json::Value;
 use toml::de::DeTable;
 
-/// How often each command's turn comes.
+/// How often each command has its turn.
 const TURNS: usize = 3;
 
 /// Milliseconds, in ascending order.
@@ -29,15 +29,15 @@ impl Times {
     }
 }
 
-/// What is measured: a command, run without a shell, and how often.
+/// A measurement: a command, run without a shell, and how often.
 #[derive(Clone, Copy)]
 pub(super) struct Measure<'a> {
     pub(super) command: &'a str,
     pub(super) runs: usize,
 }
 
-/// The commands take turns, so that what else the machine does concerns them all alike. `prepare` is
-/// run before each run, and not measured.
+/// The commands take turns, so that other load on the machine affects them all alike. `prepare` runs before
+/// each run, and is not measured.
 pub(super) fn side_by_side<const N: usize>(
     folder: &Path,
     prepare: Option<&str>,
@@ -46,7 +46,7 @@ pub(super) fn side_by_side<const N: usize>(
     let mut milliseconds = [const { Vec::new() }; N];
     for turn in 0..TURNS {
         for (Measure { command, runs }, times) in measures.iter().zip(&mut milliseconds) {
-            // As many as are left, in equal parts.
+            // The runs that are left, in equal parts.
             let now = (runs - times.len()).div_ceil(TURNS - turn);
             if now > 0 {
                 times.extend(time(folder, prepare, command, now)?);

@@ -1,4 +1,4 @@
-//! The programs that are run: iterctl, and the C programs of this folder, compiled.
+//! The measured programs: iterctl, and the C programs of this folder, compiled.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,20 +10,20 @@ use super::timing::Measure;
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 
-/// A folder with all of them. It goes when this does.
+/// A folder with all of them. It is removed when this is dropped.
 pub(super) struct Tools {
     folder: TempDir,
     quick: bool,
 }
 
 impl Tools {
-    /// The name that each has in its folder and in every scene's.
+    /// The name of each in its folder and in every scene's.
     pub(super) const NAMES: [&str; 3] = ["iterctl", "floor", "relocate"];
 
     pub(super) fn build() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("iterctl-bench-").tempdir()?;
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_iterctl"), folder.path().join("iterctl"))?;
-        // Static: that it has to be linked when it starts is not unavoidable.
+        // Linked statically, because dynamic linking at each start is avoidable.
         compile(folder.path(), "floor", &["-O2", "-static"], &[])?;
         compile(folder.path(), "relocate", &["-O2"], &["-lbpf"])?;
         Ok(Self { folder, quick: std::env::var_os("ITERCTL_QUICK").is_some() })
@@ -33,17 +33,17 @@ impl Tools {
         self.folder.path()
     }
 
-    /// Whether it shall only be seen that everything works.
+    /// Whether the run only checks that everything works.
     pub(super) fn quick(&self) -> bool {
         self.quick
     }
 
-    /// To run a command so often.
+    /// A measurement of this many runs of a command.
     pub(super) fn measure<'a>(&self, command: &'a str, runs: usize) -> Measure<'a> {
         Measure { command, runs: self.runs(runs) }
     }
 
-    /// How often to run what is to be run so often.
+    /// The number of runs, which is `full` unless the run is quick.
     pub(super) fn runs(&self, full: usize) -> usize {
         if self.quick { 2 } else { full }
     }

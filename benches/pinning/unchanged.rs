@@ -1,4 +1,4 @@
-//! Everything is pinned already.
+//! Everything is already pinned.
 
 use super::plot::{self, Curve, Look};
 use super::scene::{APPLY, FLOOR_LOOK, Scene, entries};
@@ -9,10 +9,10 @@ use super::tools::Tools;
 const PLAN: &str = "./iterctl plan -f iters.toml";
 const LIST: &str = "./iterctl list --bpffs bpf";
 
-/// Pins of others.
+/// The number of foreign pins.
 const FOREIGN: usize = 20_000;
 
-/// 10,000 pins are to take so many times what one call of bpftool takes, on any machine.
+/// 10,000 pins may take at most this many times as long as one call of bpftool, on any machine.
 const LARGEST: f64 = 11.5;
 
 /// Medians, in milliseconds.
@@ -45,7 +45,7 @@ pub(super) fn measure(tools: &Tools, one_bpftool: f64) -> anyhow::Result<(Vec<Ro
 fn pinned(tools: &Tools, pins: usize) -> anyhow::Result<Scene> {
     let scene = Scene::new(tools, &entries(pins, 1))?;
     scene.run(APPLY)?;
-    // It fails where there is something to do.
+    // This fails if there is something to do.
     scene.run("./iterctl plan --detailed-exitcode -f iters.toml")?;
     Ok(scene)
 }
@@ -66,7 +66,7 @@ fn row_of_list(tools: &Tools, scene: &Scene, runs: usize) -> anyhow::Result<Row>
 fn rows(measured: &[Medians], one_bpftool: f64) -> Vec<Row> {
     let at_1_000 = measured.iter().find(|medians| medians.pins == 1_000);
     let mut rows = Vec::new();
-    // What ten pins take is for the plot.
+    // The time for ten pins is only for the plot.
     for Medians { pins, apply, plan, floor, parse } in measured.iter().filter(|it| it.pins != 10) {
         let smaller = at_1_000.map_or((f64::NAN, f64::NAN), |it| (it.apply, it.plan));
         for (command, took, smaller) in [("apply", apply, smaller.0), ("plan", plan, smaller.1)] {
@@ -91,7 +91,7 @@ fn rows(measured: &[Medians], one_bpftool: f64) -> Vec<Row> {
     rows
 }
 
-/// A thousand pins, and those of others in other directories, then in the same.
+/// A thousand pins, with foreign pins first in other directories, then in the same.
 fn beside_foreign_pins(tools: &Tools) -> anyhow::Result<Vec<Row>> {
     let other =
         foreign_rows(tools, "in other directories", "./floor fdinfo bpf/theirs", |number| {

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 
-/// The folder, and the bpffs at `bpf` in it. They go when it does.
+/// The folder, and the bpffs at `bpf` in it. Both are removed when this is dropped.
 pub(crate) struct OwnBpffs {
     folder: TempDir,
 }
@@ -36,12 +36,13 @@ impl OwnBpffs {
 
 impl Drop for OwnBpffs {
     fn drop(&mut self) {
-        // The folder cannot be removed before. If this fails, it goes with the mount namespace.
+        // The folder cannot be removed while it is mounted. If this fails, the mount disappears with the
+        // namespace.
         let _ = unmount(self.path().join("bpf"), UnmountFlags::DETACH);
     }
 }
 
-/// Nothing that is mounted here is mounted for anybody else.
+/// Mounts made from now on are not visible to other processes.
 fn enter_mount_namespace() -> rustix::io::Result<()> {
     unshare_mounts()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mode(u32);
 
-/// A text that is no mode.
+/// Text that is not a valid mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidMode;
 
@@ -61,7 +61,7 @@ impl Serialize for Mode {
     }
 }
 
-/// Who may use a pin or a directory.
+/// Mode and ownership of a pin or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Meta {
     /// Permission bits.

@@ -1,9 +1,9 @@
 //! An object's bytes → what each of its iterators uses: maps, data, other programs, externs. Pure.
 //!
-//! In: an ELF file. Out: for every iterator an account of what has to be loaded with it, and no more. libbpf
-//! finds the same out while it loads, and tells nobody; what it does with relocations is the model
-//! (`bpf_program__record_reloc()`, `bpf_object__reloc_code()` and `bpf_object__collect_map_relos()`,
-//! libbpf 1.7).
+//! In: an ELF file. Out: for every iterator, exactly what has to be loaded with it. libbpf finds the same
+//! out while it loads, but does not report it. This module follows what libbpf does with relocations
+//! (`bpf_program__record_reloc()`, `bpf_object__reloc_code()` and `bpf_object__collect_map_relos()`, libbpf
+//! 1.7).
 
 mod code;
 mod core_relo;
@@ -23,7 +23,7 @@ pub use self::edited::{with_weak_externs, without_slots};
 use self::layout::Layout;
 pub use self::unsound::Unsound;
 
-/// What an object says of itself before libbpf sees it.
+/// What an object declares, read before libbpf sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anatomy {
     /// Every iterator, by its name.
@@ -41,7 +41,7 @@ pub struct Needs {
     pub programs: BTreeSet<String>,
     /// The maps of `.maps` that these programs use, and the maps in the slots of those.
     pub maps: BTreeSet<String>,
-    /// Those of `maps` that the program itself refers to: they are in its `map_ids` once it is loaded.
+    /// The part of `maps` that the program itself refers to: they are in its `map_ids` once it is loaded.
     pub held: BTreeSet<String>,
     /// The sections with variables that these programs use: `.bss`, `.rodata`, `.data.counters`, …
     pub sections: BTreeSet<String>,
@@ -53,19 +53,19 @@ pub struct Needs {
     pub core: BTreeSet<CoreKind>,
     /// The helpers that these programs call, by number.
     pub helpers: BTreeSet<u32>,
-    /// Whether the program reads the kernel's memory through a pointer of its context, and has no CO-RE
-    /// relocation of a field: as far as that is told without running it.
+    /// Whether the program seems to read the kernel's memory through a pointer from its context, without
+    /// any CO-RE relocation of a field. This is judged from the code, which is not run.
     pub reads_fixed_layout: bool,
 }
 
-/// What a program takes from the kernel by its name.
+/// A function, variable or option of the kernel that a program uses by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extern {
     /// A function (`__ksym`).
     Function(String),
     /// A variable, or the address of any symbol (`__ksym`).
     Symbol(String),
-    /// An option of the kernel's configuration, or a value of libbpf's (`__kconfig`).
+    /// An option of the kernel's configuration, or a value that libbpf provides (`__kconfig`).
     Config(String),
 }
 
@@ -89,14 +89,14 @@ impl Anatomy {
     }
 }
 
-/// Why nothing can be said of a file.
+/// Why a file cannot be analysed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Not a relocatable ELF file of 64 bits that can be read; the reader's words.
+    /// Not a relocatable 64-bit ELF file that can be read; the ELF reader's message.
     Elf(String),
     /// No symbol table: `llvm-strip` without `-g` removes it.
     NoSymbols,
-    /// libbpf would not survive it.
+    /// libbpf would crash on it, hang, or use up all memory.
     Unsound(Unsound),
 }
 
@@ -110,10 +110,10 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Looks at the file.
+/// Analyses the bytes of an object file.
 ///
 /// # Errors
-/// Where it cannot be read, has no symbols, or must not reach libbpf.
+/// If the file cannot be read, has no symbols, or must not reach libbpf.
 pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
     sound::check(bytes)?;
     let layout = Layout::read(bytes)?;
@@ -130,7 +130,7 @@ pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
 /// What one iterator of the file needs; `None` if there is none of that name.
 ///
 /// # Errors
-/// As [`anatomy()`].
+/// The same as for [`anatomy()`].
 pub fn needs(bytes: &[u8], iterator: &str) -> Result<Option<Needs>, Malformed> {
     let layout = Layout::read(bytes)?;
     let core = core_relo::relocations(&layout);
@@ -138,12 +138,12 @@ pub fn needs(bytes: &[u8], iterator: &str) -> Result<Option<Needs>, Malformed> {
     Ok(entry.map(|entry| reach::needs(&layout, &core, entry)))
 }
 
-/// Whether the kernel takes a licence for compatible with the GPL (`license_is_gpl_compatible()` of
+/// Whether the kernel considers a licence GPL-compatible (`license_is_gpl_compatible()` of
 /// include/linux/license.h).
 pub fn is_gpl_compatible(licence: &str) -> bool {
     GPL_COMPATIBLE.contains(&licence)
 }
 
-/// The licences that the kernel takes for compatible with the GPL.
+/// The licences that the kernel considers GPL-compatible.
 pub const GPL_COMPATIBLE: [&str; 6] =
     ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];

@@ -1,8 +1,7 @@
 //! [`Manifest`] + [`Facts`] → [`Desired`], or all [`Faults`]. Pure.
 //!
-//! In: what is written, and what others have found out about the objects, users and groups that it
-//! names. Out: what every pin is to be, with nothing left to look up but the maps' ids, which only
-//! the kernel knows.
+//! In: the manifest, and facts about the objects, users and groups that it names. Out: what every pin must
+//! be. Only the ids of maps are left to look up, because only the kernel knows them.
 
 mod entry;
 mod param;
@@ -36,7 +35,7 @@ use crate::target::{Sleep, Target};
 /// What has been found out about the files and names of a manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Of every object, by absolute path.
+    /// Facts about every object, by absolute path.
     pub objects: BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>>,
     /// The uid of every named owner, if there is such a user.
     pub users: BTreeMap<String, Option<u32>>,
@@ -46,22 +45,22 @@ pub struct Facts {
     pub uid: u32,
     /// Its effective gid.
     pub gid: u32,
-    /// Where cgroup v2 is mounted, if it is and the manifest has to do with cgroups.
+    /// Where cgroup v2 is mounted, if it is and the manifest names cgroups.
     pub cgroup2: Option<PathBuf>,
 }
 
-/// What an object says of itself without being loaded.
+/// What is known of an object without loading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFacts {
-    /// Of the whole file.
+    /// The SHA-256 of the whole file.
     pub sha256: Sha256,
-    /// Its iterator programs, in the order in which they stand.
+    /// Its iterator programs, in the order of the file.
     pub iterators: Vec<Candidate>,
-    /// The maps that it defines, but for those that hold its variables.
+    /// The maps that it defines, except those that hold its variables.
     pub maps: Vec<ObjectMap>,
-    /// Its global variables, where it has BTF.
+    /// Its global variables, if it has BTF.
     pub globals: Vec<Global>,
-    /// What its programs take from the kernel.
+    /// The externs that its programs use.
     pub externs: Vec<Extern>,
     /// What each of its programs needs.
     pub anatomy: Anatomy,
@@ -72,33 +71,33 @@ pub struct ObjectFacts {
 pub struct ObjectMap {
     /// Its name there.
     pub name: String,
-    /// Whether its kind needs a number of entries, and the object leaves that to its loader.
+    /// Whether the map needs a number of entries, and the object leaves that to its loader.
     pub lacks_size: bool,
-    /// Whether it is declared with `LIBBPF_PIN_BY_NAME`: then it is the one that is pinned at its name.
+    /// Whether it is declared with `LIBBPF_PIN_BY_NAME`: then the map that is pinned at its name is used.
     pub is_pinned_by_name: bool,
 }
 
 /// What the manifest asks for, fully resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// Who owns the pins.
+    /// The set that owns the pins.
     pub set: Set,
     /// The bpffs, as an absolute path.
     pub bpffs: PathBuf,
     /// Every pin.
     pub pins: BTreeMap<PinPath, DesiredPin>,
-    /// Where entries are left out: what is there, is listed, and stays as it is.
+    /// The paths of entries that are left out: pins there count as listed, and stay as they are.
     pub left_out: BTreeSet<PinPath>,
-    /// What may be a mistake, and keeps nothing from being pinned.
+    /// Possible mistakes, which prevent nothing from being pinned.
     pub warnings: Vec<Warning>,
 }
 
-/// What can be resolved of a manifest, and the entries that cannot.
+/// The part of a manifest that can be resolved, and the faults of the other entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sound {
     /// The entries without a fault; the others are left out.
     pub desired: Desired,
-    /// What is wrong with those, by the paths of their pins.
+    /// The faults of the entries that are left out, by the paths of their pins.
     pub faults: BTreeMap<PinPath, Vec<Fault>>,
 }
 
@@ -107,22 +106,22 @@ pub struct Sound {
 pub struct Set {
     /// Its name.
     pub name: SetName,
-    /// Where the name is from.
+    /// How the name was chosen.
     pub naming: Naming,
     /// The `-f` arguments, absolute.
     pub source: Vec<String>,
 }
 
-/// Where a set's name is from.
+/// How a set's name was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// `set = "…"` or `--set`: the user's own word.
+    /// Written by the user: `set = "…"` or `--set`.
     Written,
-    /// The name of the file or the directory, which another manifest may share.
+    /// Taken from the name of the file or the directory, which another manifest may share.
     Taken,
 }
 
-/// One pin as it is to be.
+/// One pin as the manifest wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredPin {
     /// The program behind the link, shared by all entries that want the same.
@@ -135,22 +134,22 @@ pub struct DesiredPin {
     pub dir_mode: Mode,
     /// The entry's `path` in the manifest.
     pub place: Place,
-    /// Its other keys that an error can be about when the plan is carried out.
+    /// Its other keys that an error of the execution may refer to.
     pub keys: KeyPlaces,
 }
 
-/// Where keys of an entry stand.
+/// The places of an entry's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPlaces {
     /// `obj`.
     pub obj: Place,
     /// `map`, `cgroup` or `task`, if there is one.
     pub param: Option<Place>,
-    /// Every value of `maps` and every name in `max-entries`, by the object's map: none is in both.
+    /// Every value of `maps` and every name in `max-entries`, by the object's map: no map is in both.
     pub maps: BTreeMap<String, Place>,
 }
 
-/// A program that is to be loaded: equal ones are loaded once.
+/// A program to load. Equal ones are loaded once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Program {
     /// The absolute path of the object.
@@ -165,33 +164,34 @@ pub struct Program {
     pub sleep: Sleep,
     /// Initial values of its object's variables.
     pub globals: Globals,
-    /// Existing maps for its object's own ones, by the names of these: only for maps that are needed.
+    /// Existing maps that replace the object's own, by the names of the latter: only maps that the program
+    /// needs.
     pub maps: BTreeMap<String, MapRef>,
-    /// Those of `maps` that the program itself refers to: once loaded, it holds them.
+    /// The names in `maps` that the program itself refers to: once loaded, it holds these maps.
     pub held: BTreeSet<String>,
-    /// What it takes from the kernel and does not load without.
+    /// The externs without which it cannot be loaded.
     pub externs: BTreeSet<Extern>,
-    /// How many elements other maps of its object have room for, by their names.
+    /// The sizes of other maps of its object, in elements, by their names.
     pub max_entries: BTreeMap<String, NonZeroU32>,
 }
 
 /// Initial values of an object's variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Globals {
-    /// What goes where.
+    /// The bytes to write, and where.
     pub patches: Vec<Patch>,
-    /// The same as it is written in TOML; empty where nothing is.
+    /// The same as it is written in TOML; empty if nothing is written.
     pub text: String,
 }
 
 /// The parameter of an iterator link.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Param {
-    /// None: the target takes none, or everything is walked.
+    /// No parameter: the target takes none, or everything is walked.
     None,
     /// A map to walk.
     Map(MapRef),
-    /// A map of the object's own to walk, by its name there.
+    /// A map of the object's own to walk, by its name in the object.
     OwnMap(String),
     /// The one thread to walk.
     Thread(u32),
@@ -201,7 +201,7 @@ pub enum Param {
     Cgroup(CgroupRef, Order),
 }
 
-/// One of the names of a cgroup.
+/// A cgroup, as a manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CgroupRef {
     /// Its id: the inode number of its directory.
@@ -210,7 +210,7 @@ pub enum CgroupRef {
     Path(PathBuf),
 }
 
-/// One of the names of an existing map.
+/// An existing map, as a manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MapRef {
     /// The kernel's id.
@@ -232,14 +232,14 @@ impl fmt::Display for MapRef {
 }
 
 impl Globals {
-    /// The digest of what goes where; `None` where nothing does.
+    /// The digest of all patches; `None` if there are none.
     pub fn digest(&self) -> Option<Sha256> {
         if self.patches.is_empty() {
             return None;
         }
         let mut hasher = Hasher::new();
         for Patch { section, offset, bytes } in &self.patches {
-            // With their lengths, so that no two different lists look the same.
+            // Each part comes with its length, so that no two different lists have the same input.
             for part in [section.as_bytes(), &offset.to_le_bytes(), bytes] {
                 hasher.update(part.len().to_le_bytes());
                 hasher.update(part);
@@ -250,7 +250,7 @@ impl Globals {
 }
 
 impl Desired {
-    /// Leaves the entry of that path out.
+    /// Leaves out the entry of that path.
     pub fn leave_out(&mut self, path: PinPath) {
         self.pins.remove(&path);
         self.left_out.insert(path);
@@ -269,7 +269,7 @@ impl Desired {
         walked.chain(self.pins.values().flat_map(|pin| pin.program.maps.values())).collect()
     }
 
-    /// The directory of every cgroup that an entry names so, each once.
+    /// The directory of every cgroup that an entry names by path, each once.
     pub fn cgroups(&self) -> BTreeSet<&Path> {
         self.pins
             .values()
@@ -313,7 +313,7 @@ impl Order {
     }
 }
 
-/// As a manifest writes it.
+/// The name in a manifest.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -343,8 +343,8 @@ pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
 /// Resolves every entry that has no fault.
 ///
 /// # Errors
-/// Every fault that concerns more than one entry, or that leaves open which pin is meant: where it is
-/// not known what is listed, it is not known either what is not.
+/// Every fault that concerns more than one entry, or that hides which pin is meant: if it is unknown what
+/// is listed, it is also unknown what is no longer listed.
 pub fn resolve_sound(manifest: &Manifest, facts: &Facts) -> Result<Sound, Faults> {
     let (set, bpffs, entries) = resolve_entries(manifest, facts);
     let Entries { pins, faulty, faults, warnings } = entries;
@@ -358,15 +358,15 @@ fn resolve_entries(manifest: &Manifest, facts: &Facts) -> (Result<Set, Fault>, P
     let set = set::set(manifest, &mut faults);
     let before = faults.len();
     let bpffs = set::bpffs(manifest, &mut faults);
-    // Where it is written wrongly, no path can be said to be outside of it.
+    // If it is written wrongly, no path can be reported as outside of it.
     let bpffs_is_known =
         faults.len() == before && !manifest.files.iter().any(|file| file.document_is_incomplete);
     let entries = entry::entries(manifest, facts, (&bpffs, bpffs_is_known), faults);
     (set, bpffs, entries)
 }
 
-/// Resolves only who owns the pins and where they are: a desired that wants no pin at all. The
-/// entries' values are not looked at, so an object that is gone is no fault.
+/// Resolves only the set and the bpffs, for a result that wants no pin at all. The values of entries are
+/// not read, so a missing object is no fault.
 ///
 /// # Errors
 /// Every fault of the manifest's form, of its set's name and of its bpffs.

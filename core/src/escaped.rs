@@ -4,17 +4,17 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 
-/// A name, a path or any other text from outside: what is not UTF-8 is replaced, and control characters, which
+/// A name, a path or any other text from outside. Invalid UTF-8 is replaced, and control characters, which
 /// could forge lines or colours on a terminal, are escaped.
 pub struct Escaped<'a>(&'a OsStr);
 
 impl<'a> Escaped<'a> {
-    /// That text, which may be a string, a path or what the system calls a file.
+    /// Wraps a string, a path or a file name.
     pub fn new(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Self(text.as_ref())
     }
 
-    /// The text.
+    /// The escaped text.
     pub fn text(&self) -> Cow<'a, str> {
         let text = self.0.to_string_lossy();
         if !text.contains(char::is_control) {

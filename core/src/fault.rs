@@ -1,7 +1,7 @@
 //! What can be wrong with a manifest and the objects that it names. Pure.
 //!
-//! Every fault carries its data and, where there is one, the place in the manifest; how it looks is
-//! not told here.
+//! Every fault carries its data and, if there is one, its place in the manifest. How it is shown is decided
+//! elsewhere.
 
 mod command_line;
 mod object;
@@ -19,7 +19,8 @@ use crate::names::{InvalidMapName, InvalidSetName};
 use crate::pin_path::{InvalidPinPath, PinPath};
 use crate::target::{Sleep, Target};
 
-/// Where something stands: a source by its number in [`Input`](crate::manifest::Input), and bytes.
+/// A place in a source: the number of the source in [`Input`](crate::manifest::Input), and a range of
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Index of the source.
@@ -42,12 +43,12 @@ impl Place {
     }
 }
 
-/// One thing that is wrong, and where.
+/// One fault and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where; `None` where it concerns the manifest as a whole.
+    /// Its place; `None` if it concerns the manifest as a whole.
     pub place: Option<Place>,
-    /// What.
+    /// What is wrong.
     pub problem: Problem,
 }
 
@@ -58,7 +59,7 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     /// These faults, sorted by place.
     pub fn new(mut faults: Vec<Fault>) -> Self {
-        // What has no place of its own comes last.
+        // Faults without a place come last.
         faults.sort_by_key(|fault| (fault.place.is_none(), fault.place.clone()));
         Self(faults)
     }
@@ -87,13 +88,13 @@ pub enum Problem {
     Syntax(String),
     /// TOML, but an unknown key or a value of the wrong type.
     Shape(String),
-    /// More of them than are worth listing.
+    /// More faults of form than are worth listing.
     TooManyShapes,
     /// A key that every entry needs.
     MissingKey(&'static str),
     /// Not the name of a set.
     SetName(InvalidSetName),
-    /// The set's name was to come from the `-f` argument, which gives none.
+    /// The set's name would come from this `-f` argument, which has no usable name.
     NoSetName(String),
     /// Files of one call name different sets.
     SetsDiffer {
@@ -101,7 +102,7 @@ pub enum Problem {
         here: String,
         /// The name in an earlier file.
         first: String,
-        /// Where that is.
+        /// The place of that name.
         at: Option<Place>,
     },
     /// `bpffs` is not an absolute, normal path.
@@ -110,12 +111,12 @@ pub enum Problem {
     BpffsDiffers {
         /// The path in an earlier file.
         first: PathBuf,
-        /// Where that is.
+        /// The place of that path.
         at: Place,
     },
-    /// The path of a pin that bpffs could not take.
+    /// A pin path that bpffs cannot hold.
     PinPath {
-        /// The path, without the bpffs where that is written too.
+        /// The path, without the bpffs if that is written too.
         text: String,
         /// What is wrong with it.
         why: InvalidPinPath,
@@ -126,7 +127,7 @@ pub enum Problem {
     DuplicatePath {
         /// The path.
         path: PinPath,
-        /// Where it stands first.
+        /// Where it is written first.
         at: Place,
     },
     /// A path that is also the parent directory of another entry's.
@@ -135,7 +136,7 @@ pub enum Problem {
         path: PinPath,
         /// The path below it.
         below: PinPath,
-        /// Where that stands.
+        /// The place of that path.
         at: Place,
     },
     /// Not octal permission bits.
@@ -148,7 +149,7 @@ pub enum Problem {
     Sha256,
     /// The object is not the one that the manifest asks for.
     Sha256Differs {
-        /// The object's own.
+        /// The digest of the object.
         found: String,
     },
     /// The object cannot be used at all.
@@ -161,19 +162,19 @@ pub enum Problem {
     NoSuchProgram {
         /// The name as written.
         wanted: String,
-        /// Those that there are.
+        /// The iterators in the object.
         candidates: Vec<Candidate>,
     },
-    /// A target that is nearly the name of one that there is.
+    /// An unknown target whose name is close to a known one.
     MisspeltTarget {
         /// The target.
         target: Target,
-        /// The one that may be meant.
+        /// The known target that is probably meant.
         meant: &'static str,
     },
-    /// A program that may sleep, for a target that takes none.
+    /// A sleepable program for a target that takes none.
     SleepNotTaken(Target),
-    /// A map that is needed, and has no number of entries.
+    /// A map that is needed, but has no number of entries.
     MapWithoutSize(String),
     /// A map given to a target that takes none.
     MapNotTaken(Target),
@@ -190,7 +191,7 @@ pub enum Problem {
     },
     /// A cgroup without an order.
     OrderNeeded,
-    /// A cgroup that is named neither by `path` nor by `id`, or by both.
+    /// A cgroup named by neither `path` nor `id`, or by both.
     CgroupName {
         /// Where cgroup v2 is mounted, if it is.
         mount: Option<PathBuf>,
@@ -207,12 +208,12 @@ pub enum Problem {
     UnknownMap {
         /// The name as written.
         wanted: String,
-        /// Those that it defines.
+        /// The maps that it defines.
         known: Vec<String>,
     },
-    /// `own` where a map from elsewhere is to be named.
+    /// `own` in a place where an existing map must be named.
     OwnMapHere,
-    /// A size for a map for which an existing one stands.
+    /// A size for a map that an existing one replaces.
     SizeOfGivenMap {
         /// The object's map.
         map: String,
@@ -228,7 +229,7 @@ pub enum Problem {
     },
     /// Not a map's name.
     MapName(InvalidMapName),
-    /// Id 0, which the kernel never gives.
+    /// Id 0, which the kernel never uses.
     MapIdZero,
     /// An empty path, or one with a `..` or a NUL, in `map = { pinned = … }`.
     MapPath,
@@ -243,16 +244,16 @@ pub struct Candidate {
     pub target: Target,
     /// Whether it may sleep.
     pub sleep: Sleep,
-    /// The target whose context it takes, as its BTF says: `struct bpf_iter__task` is of `task`.
+    /// The target whose context it takes, from its BTF: `struct bpf_iter__task` belongs to `task`.
     pub context: Option<String>,
 }
 
-/// Something that may be a mistake, and where.
+/// A possible mistake and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Where.
+    /// Its place.
     pub place: Place,
-    /// What.
+    /// The possible mistake.
     pub concern: Concern,
 }
 
@@ -261,12 +262,12 @@ pub struct Warning {
 pub enum Concern {
     /// The program reads the kernel's structures, and has no CO-RE relocations.
     NoCore,
-    /// The program has calls of what only programs under the GPL may call, in an object under no such licence.
+    /// The program calls functions for GPL programs only, and its object has no GPL-compatible licence.
     NotGpl {
-        /// What the object declares, if it declares something.
+        /// The declared licence, if there is one.
         licence: Option<String>,
     },
-    /// The program takes the context of another target than it walks.
+    /// The program takes the context of another target than the one that it walks.
     OtherContext {
         /// The target whose context it takes.
         context: String,

@@ -1,7 +1,7 @@
-//! What kernels have and lack: one table, which `check --kernel` and the errors are made of. Pure.
+//! What kernels have and lack: one table, used by `check --kernel` and by the errors. Pure.
 //!
-//! In: a feature, or what a kernel has said of each. Out: its names, since when it is there, and what
-//! happens without it; of a desired, what it needs and that kernel lacks.
+//! In: a feature, or a kernel's answers about all of them. Out: its names, the first release that has it,
+//! and what happens without it; the features that a desired needs and a kernel lacks.
 
 mod lacking;
 mod unmet;
@@ -13,12 +13,12 @@ pub use unmet::Unmet;
 
 use crate::target::{KNOWN, Known, Target};
 
-/// Something that not every kernel has, and that iterctl uses.
+/// Something that iterctl uses and that not every kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// bpf(2) itself.
     Bpf,
-    /// The kernel's own types, which iterators are attached by.
+    /// The kernel's own types, which are needed to attach iterators.
     Btf,
     /// `BPF_PROG_BIND_MAP`.
     Stamps,
@@ -30,7 +30,7 @@ pub enum Feature {
     CgroupChildren,
     /// `SEC("iter.s/…")`.
     Sleepable,
-    /// `BPF_PROG_TYPE_SYSCALL`, which libbpf's generated loaders are of.
+    /// `BPF_PROG_TYPE_SYSCALL`, the type of libbpf's generated loaders.
     Loader,
     /// CO-RE in the kernel, which those loaders use.
     KernelCore,
@@ -49,33 +49,33 @@ pub enum Group {
     Base,
     /// What iterators walk.
     Targets,
-    /// What they are given.
+    /// The parameters of iterators.
     Parameters,
-    /// How programs get into the kernel.
+    /// How programs are loaded into the kernel.
     Loading,
-    /// How pins are changed and looked at.
+    /// How pins are changed and inspected.
     Pins,
 }
 
 /// What happens on a kernel without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
-    /// Nothing works. The way out.
+    /// Nothing works; the hint.
     Nothing(&'static str),
-    /// What asks for it is refused. What can be had all the same.
+    /// Entries that need it are refused; what works instead.
     Refused(&'static str),
-    /// The same, in another way. Which.
+    /// The same is done in another way, which is given.
     Otherwise(&'static str),
 }
 
-/// What a kernel says of a feature.
+/// What a kernel answers about a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is there.
     Present,
     /// It is not there.
     Absent,
-    /// It could not be asked, and why.
+    /// The kernel could not be asked; the reason.
     Unknown(String),
 }
 
@@ -86,7 +86,7 @@ pub struct Features {
     pub release: String,
     /// Every feature of the table, in its order.
     pub states: Vec<(Feature, State)>,
-    /// Targets that it has and the table does not.
+    /// Targets that the kernel has and the table lacks.
     pub others: Vec<Target>,
 }
 
@@ -110,7 +110,7 @@ const fn row(
 }
 
 impl Feature {
-    /// Every one, those of a group together.
+    /// All features; those of one group follow each other.
     pub fn all() -> impl Iterator<Item = Self> {
         let base = [Self::Bpf, Self::Btf, Self::Stamps];
         let others = [
@@ -230,7 +230,7 @@ impl Feature {
         }
     }
 
-    /// Its name for programs, the same in every version: of a target, the target's own.
+    /// Its name for programs, the same in every version; for a target, the name of the target.
     pub fn name(self) -> &'static str {
         self.row().name
     }
@@ -250,17 +250,17 @@ impl Feature {
         self.row().group
     }
 
-    /// What happens where it is lacking.
+    /// What happens on a kernel without it.
     pub fn without(self) -> Without {
         self.row().without
     }
 
-    /// What an error says of a kernel that lacks it.
+    /// The error for a kernel that lacks it.
     pub fn lacking(self) -> String {
         format!("this kernel has no {}", self.words())
     }
 
-    /// The way out of that error.
+    /// The hint for that error.
     pub fn hint(self) -> String {
         let since = self.since();
         match (self, self.without()) {
@@ -287,12 +287,12 @@ impl Group {
 }
 
 impl Features {
-    /// What the kernel says of one.
+    /// The kernel's answer about a feature.
     pub fn state(&self, feature: Feature) -> Option<&State> {
         self.states.iter().find(|(one, _)| *one == feature).map(|(_, state)| state)
     }
 
-    /// Whether the kernel says that it does not have it.
+    /// Whether the kernel answers that it does not have the feature.
     pub fn lacks(&self, feature: Feature) -> bool {
         self.state(feature) == Some(&State::Absent)
     }
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_different_and_fit_for_programs() {
+    fn names_are_unique_and_fit_for_programs() {
         let names: Vec<&str> = Feature::all().map(Feature::name).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
         let is_plain = |name: &str| {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_a_group_stand_together() {
+    fn features_of_a_group_follow_each_other() {
         let groups: Vec<Group> = Feature::all().map(Feature::group).collect();
         assert!(groups.is_sorted(), "{groups:?}");
     }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lacking_is_told_with_the_way_out() {
+    fn lacking_features_are_reported_with_a_hint() {
         let unix = KNOWN.iter().find(|known| known.name == "unix").expect("it is in the table");
         let unix = Feature::Target(unix);
         check(unix, "this kernel has no target `unix`", "`unix` is there since Linux 5.15");

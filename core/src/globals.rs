@@ -21,13 +21,13 @@ pub struct Global {
     pub name: String,
     /// The section that holds it: `.rodata`, `.data`, `.bss` or a named one such as `.data.counters`.
     pub section: String,
-    /// Where it begins in the section, in bytes.
+    /// Its offset in the section, in bytes.
     pub offset: usize,
-    /// What it is.
+    /// Its type.
     pub kind: Type,
 }
 
-/// What a variable, a member or an element is. Sizes are in bytes.
+/// The type of a variable, a member or an element. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
     /// An integer.
@@ -55,7 +55,7 @@ pub enum Type {
     },
     /// An array.
     Array {
-        /// What its elements are.
+        /// The type of its elements.
         element: Box<Type>,
         /// How many there are.
         length: usize,
@@ -69,7 +69,7 @@ pub enum Type {
     },
     /// Something whose value cannot be written: a pointer, a floating point number, …
     Other {
-        /// What it is called.
+        /// Its name in messages.
         what: String,
         /// Its size.
         size: usize,
@@ -83,7 +83,7 @@ pub struct Member {
     pub name: String,
     /// Where it begins, in bytes.
     pub offset: usize,
-    /// What it is.
+    /// Its type.
     pub kind: Type,
 }
 
@@ -92,17 +92,17 @@ pub struct Member {
 pub struct Patch {
     /// The section.
     pub section: String,
-    /// Where they begin.
+    /// The offset of the first byte.
     pub offset: usize,
-    /// What they are.
+    /// The bytes to write.
     pub bytes: Vec<u8>,
 }
 
-/// How many bytes may be put into one variable: an object may describe any array.
+/// Most bytes that may be written to one variable: an object may describe an array of any size.
 const MOST_BYTES: usize = 1 << 20;
 
-/// What has to be put where for `global` to have `value` when the program is loaded. Values that
-/// are the same bytes are the same patches.
+/// The patches that give `global` the value `value` when the program is loaded. Values with the same bytes
+/// have the same patches.
 ///
 /// # Errors
 /// Every part of the value that does not fit, with its place.
@@ -125,7 +125,7 @@ struct Encoder<'a> {
     section: &'a str,
     /// One past the variable's last byte.
     end: usize,
-    /// How many bytes more may be put.
+    /// How many more bytes may be written.
     room: usize,
     patches: Vec<Patch>,
     misfits: Vec<(Range<usize>, Misfit)>,
@@ -221,7 +221,7 @@ impl Encoder<'_> {
             let wanted = kind.to_string();
             return self.misfit(value, Misfit::Range { wanted, least, most });
         }
-        // Two's complement of the width; BPF objects are of the machine's own byte order here.
+        // Two's complement of the width, in the byte order of this machine, which BPF objects share here.
         let mut bytes = number.to_le_bytes();
         let Some(bytes) = bytes.get_mut(..size) else { return self.wrong_type(value) };
         if cfg!(target_endian = "big") {
@@ -270,15 +270,16 @@ impl Encoder<'_> {
         }
     }
 
-    /// Makes these bytes of the variable zero, and lends them. `None` where they cannot be had,
-    /// which has been complained about.
+    /// Adds zeros for these bytes of the variable, and returns them to be filled. `None` if they are out of
+    /// bounds or too many, which has been reported.
     fn zeros(&mut self, offset: usize, length: usize, value: &Spanned<Value>) -> Option<&mut [u8]> {
-        // The type is what the object's BTF says: the next variable must not pay for a lie.
+        // The type is what the object's BTF says: if that is wrong, the next variable must not be
+        // overwritten.
         let Some(end) = offset.checked_add(length).filter(|end| *end <= self.end) else {
             self.wrong_type(value);
             return None;
         };
-        // What is put into an array that was put before goes into the same patch.
+        // A value inside an array that was written before goes into the same patch.
         let covered = |last: &Patch| last.offset <= offset && end <= last.offset + last.bytes.len();
         if !self.patches.last().is_some_and(covered) {
             let Some(room) = self.room.checked_sub(length) else {
@@ -306,8 +307,8 @@ impl Encoder<'_> {
     }
 }
 
-/// The member of that name, and where it begins. As in C, the members of an anonymous member are
-/// the struct's own.
+/// The member of that name, and its offset. As in C, the members of an anonymous member are the struct's
+/// own.
 fn find<'a>(members: &'a [Member], name: &str) -> Option<(usize, &'a Type)> {
     members.iter().find_map(|member| match member.anonymous() {
         None => (member.name == name).then_some((member.offset, &member.kind)),
@@ -327,20 +328,20 @@ fn names(members: &[Member]) -> Vec<String> {
     members.iter().flat_map(of_member).collect()
 }
 
-/// The least and the greatest number of an integer of `size` bytes.
+/// The smallest and the largest number of an integer of `size` bytes.
 fn bounds(size: usize, signed: bool) -> (i128, i128) {
     match (size, signed) {
         (0, _) => (0, 0),
         (1..=15, true) => (-(1 << (8 * size - 1)), (1 << (8 * size - 1)) - 1),
         (1..=15, false) => (0, (1 << (8 * size)) - 1),
-        // No value is a greater number than this.
+        // A `Value` holds no larger number.
         (_, true) => (i128::MIN, i128::MAX),
         (_, false) => (0, i128::MAX),
     }
 }
 
 impl Member {
-    /// What an anonymous member holds; `None` where it has a name.
+    /// The members of an anonymous member; `None` if it has a name.
     fn anonymous(&self) -> Option<&[Self]> {
         match &self.kind {
             _ if !self.name.is_empty() => None,

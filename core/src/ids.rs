@@ -19,7 +19,7 @@ macro_rules! kernel_id {
 }
 
 kernel_id! {
-    /// The kernel's id of a BPF link: never given twice while the machine is up.
+    /// The kernel's id of a BPF link: never used twice until the machine reboots.
     LinkId;
     /// The kernel's id of a loaded program.
     ProgramId;

@@ -1,6 +1,6 @@
-//! In which language the user speaks. Pure.
+//! The language of messages: that of manifests or that of the command line. Pure.
 
-/// Where an entry was written, and so what the words for its faults are made of.
+/// Where an entry was written, which decides the words of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// A manifest: TOML keys.

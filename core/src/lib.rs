@@ -1,5 +1,5 @@
-//! What iterctl decides: no files, clock, environment, printing or libbpf. The same inputs give the same plan,
-//! byte for byte.
+//! The decisions of iterctl: no files, clock, environment, printing or libbpf. The same inputs give the same
+//! plan, byte for byte.
 //!
 //! ```text
 //!  texts ─► manifest ─► desired ─┐
@@ -10,14 +10,14 @@
 //! | module | in → out |
 //! | --- | --- |
 //! | [`names`], [`pin_path`], [`access`], [`ids`], [`target`], [`value`] | text, numbers and values that have been checked |
-//! | [`escaped`], [`language`] | text from outside → text for people; in which language they are spoken to |
+//! | [`escaped`], [`language`] | text from outside → text for people; the words of messages |
 //! | [`anatomy`] | the bytes of an object → what each of its programs needs |
 //! | [`globals`] | values of variables → bytes |
 //! | [`manifest`] | text → keys with their places |
-//! | [`desired`] | keys and facts → what every pin is to be, or all [faults](fault) |
-//! | [`feature`] | what kernels have and lack; what a desired needs of that |
-//! | [`stamp`] | what a loaded program says of itself ↔ JSON |
-//! | [`observed`] | what was found → what every pin is, and whose |
+//! | [`desired`] | keys and facts → what every pin must be, or all [faults](fault) |
+//! | [`feature`] | what kernels have and lack; what a desired needs and a kernel lacks |
+//! | [`stamp`] | the record that is bound to a loaded program ↔ JSON |
+//! | [`observed`] | what was found → what every pin is, and who owns it |
 //! | [`mod@plan`] | desired and observed → ordered steps with reasons |
 
 #![forbid(unsafe_code)]

@@ -1,7 +1,7 @@
 //! TOML text → [`Manifest`]: every key read, every fault of form collected with its place. Pure.
 //!
-//! In: the [`Input`], texts that somebody else has read. Out: what could be read of them, and what
-//! could not. What the values mean is decided in [`desired`](crate::desired).
+//! In: the [`Input`], texts that the caller has read. Out: what could be read from them, and the faults.
+//! What the values mean is decided in [`desired`](crate::desired).
 
 mod read;
 mod syntax;
@@ -20,13 +20,14 @@ use self::read::{Read as _, Reader};
 use crate::fault::Fault;
 use crate::value::{Entries, Value};
 
-/// So many faults of form are listed of one file.
+/// Most faults of form that are listed for one file.
 const MOST_FAULTS: usize = 50;
 
-/// What one call is given with `-f` and `--set`, read but not understood yet.
+/// The texts and names given with `-f` and `--set`, not parsed yet.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
-    /// Every file, in the order in which they are to be read. Shared with whatever shows places in them.
+    /// Every file, in the order in which they are to be read. Shared with the code that shows places in
+    /// them.
     pub sources: Arc<[Source]>,
     /// The `-f` arguments that led to them.
     pub arguments: Vec<Argument>,
@@ -37,9 +38,9 @@ pub struct Input {
 /// One file of a manifest.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What to call it in messages.
+    /// Its name in messages.
     pub name: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
     /// The absolute folder that relative `obj` paths start from.
     pub base: PathBuf,
@@ -52,7 +53,7 @@ pub enum Argument {
     File(PathBuf),
     /// A directory, as an absolute path.
     Directory(PathBuf),
-    /// A pipe or a device, as an absolute path: its name says nothing of what comes out of it.
+    /// A pipe or a device, as an absolute path: its name does not identify its contents.
     Stream(PathBuf),
     /// Standard input.
     Stdin,
@@ -60,7 +61,7 @@ pub enum Argument {
     CommandLine,
 }
 
-/// What could be read of the sources.
+/// The parsed sources, as far as they could be read.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     /// One for each source, in the same order.
@@ -69,7 +70,7 @@ pub struct Manifest {
     pub arguments: Vec<Argument>,
     /// The name given with `--set`.
     pub set: Option<String>,
-    /// What could not be read.
+    /// The faults of form.
     pub faults: Vec<Fault>,
 }
 
@@ -82,8 +83,8 @@ pub struct File {
     pub keys: wire::File,
     /// Whether a key of the document itself, such as `set`, could not be read.
     pub document_is_incomplete: bool,
-    /// Where the entries begin of which a key could not be read: what is missing there has been
-    /// complained about already.
+    /// The offsets of entries with a key that could not be read: a key that is missing there has been
+    /// reported already.
     pub incomplete: BTreeSet<usize>,
 }
 
@@ -173,7 +174,7 @@ fn parse_file(number: usize, source: &Source, faults: &mut Vec<Fault>) -> File {
     File { keys, document_is_incomplete: !is_complete, incomplete, ..file }
 }
 
-/// Reads a text that is nothing but a value, as behind `=`.
+/// Parses a text that is only a value, such as the part after `=`.
 pub fn parse_value(text: &str) -> Option<Value> {
     const KEY: &str = "value = ";
     let document = format!("{KEY}{text}");
@@ -182,7 +183,7 @@ pub fn parse_value(text: &str) -> Option<Value> {
     (value.span() == (KEY.len()..document.len())).then(|| value.into_inner())
 }
 
-/// Reads a document with any keys.
+/// Parses a document that may have any keys.
 pub(crate) fn parse_values(document: &str) -> Option<Entries<Value>> {
     let table = syntax::parse(0, document).ok()?;
     let item = Spanned::new(0..document.len(), DeValue::Table(table));
@@ -294,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn broken_toml_is_not_guessed_at() {
+    fn broken_toml_is_reported_without_guesses() {
         check("[[iter]\nobj = 5\n", &[("", "not TOML: unclosed array table, expected `]`")]);
     }
 
     #[test]
-    fn numbers_are_as_large_as_they_are_written() {
+    fn large_numbers_keep_their_value() {
         let file = check("[[iter]]\ncgroup.id = 0xffff_ffff_ffff_ffff\n", &[]);
         let cgroup = file.keys.iter[0].get_ref().cgroup.as_ref().expect("the entry has a cgroup");
         let id = cgroup.get_ref().id.as_ref().expect("and the cgroup an id");
@@ -318,11 +319,11 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn the_depth_of_nesting_is_limited() {
         let brackets = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         check(&format!("[[iter]]\nglobals.x = {}\n", brackets(80)), &[]);
         let nested = || {
-            // Keys of many parts, in values of keys of many parts: each part is a level.
+            // Keys of many parts, nested in values of such keys: each part is a level.
             let parts = ["a"; 79].join(".");
             let value = (0..78).fold("1".to_owned(), |inner, _| format!("{{ {parts} = {inner} }}"));
             let what = [("a", "nested more than 80 levels deep")];
@@ -331,13 +332,13 @@ mod tests {
             let what = "unknown key `a`, expected one of `set`, `bpffs`, `defaults`, `iter`";
             check(&format!("[{parts}]\n{parts} = {value}\n"), &[("a", what)]);
         };
-        // What the main thread has; a test has a quarter of that.
+        // The stack of a main thread; the thread of a test has a quarter of that.
         let thread = thread::Builder::new().stack_size(8 << 20).spawn(nested);
         thread.expect("a thread can be started").join().expect("the stack is large enough");
     }
 
     #[test]
-    fn a_flood_of_faults_is_cut_short() {
+    fn the_number_of_listed_faults_is_limited() {
         let text: String = (0..200).map(|number| format!("key{number} = 1\n")).collect();
         let input = Input {
             sources: Arc::new([Source { name: "x".to_owned(), text, base: PathBuf::new() }]),

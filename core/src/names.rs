@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct SetName(String);
 
-/// A text that is no set name.
+/// Text that is not a valid set name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSetName(pub String);
 
@@ -68,12 +68,12 @@ impl std::error::Error for InvalidSetName {}
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MapName(String);
 
-/// Why a text is no name of a loaded map.
+/// Why a text is not the name of a loaded map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidMapName {
-    /// Nothing there.
+    /// An empty text.
     Empty,
-    /// More than 15 bytes: what the kernel would have kept of it.
+    /// More than 15 bytes, of which the kernel would keep the first ones.
     TooLong {
         /// The first 15 bytes, cut at a character.
         kept: String,

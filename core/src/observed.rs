@@ -1,7 +1,7 @@
 //! What has been found on bpffs and in the kernel → [`Observed`]. Pure.
 //!
-//! In: a [`Scan`], raw, as the shell found it. Out: every path of the bpffs with what stands there,
-//! and for every pinned iterator whose it is.
+//! In: a [`Scan`], raw, as the shell found it. Out: what is at every path of the bpffs, and who owns each
+//! pinned iterator.
 
 mod same_name;
 
@@ -19,12 +19,12 @@ use crate::pin_path::PinPath;
 use crate::stamp::{InvalidStamp, Stamp};
 use crate::target::Target;
 
-/// What the shell found, not understood yet.
+/// What the shell found, not interpreted yet.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// Every directory and file of the bpffs but those whose names have a dot.
+    /// Every directory and file of the bpffs, except those with a dot in their names.
     pub nodes: Vec<(PinPath, ScannedNode)>,
-    /// Every program that is behind one of the links, or that holds one of several maps with one name.
+    /// Every program that is behind one of the links, or that holds one of several maps with the same name.
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, ScannedMap>,
@@ -50,7 +50,7 @@ pub struct Link {
     pub id: LinkId,
     /// Its program.
     pub program: ProgramId,
-    /// What it walks.
+    /// The target that it walks.
     pub target: Target,
     /// Its parameter.
     pub param: LinkParam,
@@ -81,21 +81,21 @@ pub enum LinkParam {
 pub struct ScannedProgram {
     /// The name that the kernel keeps: at most 15 bytes.
     pub name: String,
-    /// The values of the maps bound to it that look like a stamp's: none, one, or more where the
-    /// program's own data happens to have the same name.
+    /// The values of the maps bound to it that look like a stamp's: none, one, or more if the program's own
+    /// data happens to have the same name.
     pub stamps: Vec<Vec<u8>>,
     /// The maps that it holds.
     pub maps: BTreeSet<MapId>,
 }
 
-/// Something on bpffs that is no iterator.
+/// Something on bpffs that is not an iterator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A pinned map.
     Map,
     /// A pinned program.
     Program,
-    /// A pinned link of that type, as fdinfo names it.
+    /// A pinned link of this type, as fdinfo names it.
     Link(String),
     /// A symbolic link, which is never followed.
     Symlink,
@@ -106,30 +106,30 @@ pub enum Kind {
 /// Why a map cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MapProblem {
-    /// There is none.
+    /// There is no such map.
     Missing,
-    /// Several maps have that name: those that count, or all where none counts.
+    /// Several maps have that name: the ones that count, or all of them if none counts.
     Ambiguous(Vec<MapId>),
-    /// Several maps have that name, and it is not known what holds them, for this reason.
+    /// Several maps have that name, and what holds them is unknown, for this reason.
     Unsettled(Vec<MapId>, String),
     /// Something else is pinned there.
     NotAMap(Kind),
     /// This process may not look at it.
     NotPermitted,
-    /// The system's words.
+    /// It cannot be read; the system's message.
     Unreadable(String),
 }
 
 /// Why a cgroup cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CgroupProblem {
-    /// Nobody looked for it.
+    /// It was not looked up.
     NotLookedFor,
-    /// It is not there, or cannot be opened; the system's words.
+    /// It is not there, or cannot be opened; the system's message.
     Unusable(String),
-    /// Its directory would be outside of cgroup v2.
+    /// Its directory would be outside cgroup v2.
     Outside {
-        /// The system's words.
+        /// The system's message.
         why: String,
         /// Where cgroup v2 is mounted, if it is.
         mount: Option<PathBuf>,
@@ -143,7 +143,7 @@ pub struct Observed {
     pub nodes: BTreeMap<PinPath, Node>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
-    /// The id of every cgroup that was asked for, or the system's words on why it has none.
+    /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
 }
 
@@ -165,7 +165,7 @@ pub struct ObservedPin {
     pub link: Link,
     /// The program's name, as the kernel keeps it.
     pub program_name: Arc<str>,
-    /// Whose it is.
+    /// Who owns it.
     pub provenance: Provenance,
     /// The maps that the program holds.
     pub maps: Arc<BTreeSet<MapId>>,
@@ -173,15 +173,15 @@ pub struct ObservedPin {
     pub meta: Meta,
 }
 
-/// Whose a program is.
+/// Who owns a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Provenance {
-    /// A set's; all pins of one program share the stamp.
+    /// A set; all pins of one program share the stamp.
     Stamped(Arc<Stamp>),
-    /// Somebody's who does not use iterctl.
+    /// No stamp: another tool loaded it.
     #[default]
     Unstamped,
-    /// Somebody's who wrote something that is no stamp, or a stamp of a later version.
+    /// A stamp that cannot be read: it has another form, or is from a later version.
     Illegible(InvalidStamp),
 }
 
@@ -193,7 +193,7 @@ struct Program {
     maps: Arc<BTreeSet<MapId>>,
 }
 
-/// Understands what has been found, for a manifest of the set `set` where there is one.
+/// Interprets what has been found, for a manifest of the set `set` if there is one.
 pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let programs: BTreeMap<ProgramId, Program> = scan
         .programs
@@ -252,7 +252,7 @@ impl Provenance {
         }
     }
 
-    /// The set that owns the program, if one does.
+    /// The set that owns the program, if there is one.
     pub fn set(&self) -> Option<&SetName> {
         self.stamp().map(|stamp| &stamp.set)
     }
@@ -311,7 +311,7 @@ impl fmt::Display for MapProblem {
     }
 }
 
-/// "ids 7, 9".
+/// Displays as "ids 7, 9".
 struct Ids<'a>(&'a [MapId]);
 
 impl fmt::Display for Ids<'_> {
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_of_the_future_makes_a_pin_foreign() {
+    fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
         let path: PinPath = "a".parse().expect("a pin path");
         let meta = Meta { mode: crate::access::Mode::of_stat(0o600), uid: 0, gid: 0 };
         let link = Link {

@@ -1,5 +1,5 @@
-//! Pin paths: text from a manifest or a directory listing → a type that cannot hold anything that bpffs or this
-//! program would refuse later. Pure.
+//! Pin paths: text from a manifest or a directory listing → a type that holds only paths which bpffs and
+//! iterctl accept. Pure.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ pub const STAGING_PREFIX: &str = "iterctl-staging-";
 /// Directories with this prefix in a bpffs root hold maps that pinned iterators need.
 pub const KEPT_PREFIX: &str = "iterctl-kept-";
 
-/// The beginnings of paths that are not for pins.
+/// The first bytes of paths that are not for pins.
 const RESERVED: [&str; 2] = [STAGING_PREFIX, KEPT_PREFIX];
 
 /// `NAME_MAX` of Linux: bytes in one component of a path.
@@ -30,14 +30,14 @@ const PATH_MAX: usize = 4095;
 
 /// A pin's path below a bpffs root: relative, normal, without a dot in any component.
 ///
-/// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c answers `EPERM` to them.
+/// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c returns `EPERM` for them.
 #[derive(Clone, Debug, Eq)]
 pub struct PinPath(PathBuf);
 
-/// Why a text is no pin path.
+/// Why a text is not a pin path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidPinPath {
-    /// Nothing there.
+    /// An empty text.
     Empty,
     /// Two slashes in a row, or one at the end.
     EmptyComponent,
@@ -51,7 +51,7 @@ pub enum InvalidPinPath {
     TooLong(usize),
     /// A NUL byte or another control character.
     Control,
-    /// The first component is one that `apply` uses for its own staging directories.
+    /// The first component has a prefix that `apply` uses for its own directories.
     Reserved(&'static str),
 }
 
@@ -59,9 +59,9 @@ impl PinPath {
     /// The path of `name` in the directory `parent`; `None` stands for the bpffs root.
     ///
     /// # Errors
-    /// Where `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; where the
-    /// path is longer than the kernel takes: directories can be nested so deeply, one in the other, but
-    /// no manifest can name what is in there.
+    /// If `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; if the path is
+    /// longer than the kernel accepts: directories can be nested that deeply, but no manifest can name what
+    /// is in them.
     pub fn below(parent: Option<&Self>, name: &OsStr) -> Result<Self, InvalidPinPath> {
         check_component(name.as_bytes())?;
         let parent = parent.map_or(&[][..], Self::bytes);
@@ -84,7 +84,7 @@ impl PinPath {
         self.0.file_name().unwrap_or_default()
     }
 
-    /// The directory that holds this path; `None` where that is the bpffs root.
+    /// The directory that holds this path; `None` if that is the bpffs root.
     pub fn parent(&self) -> Option<Self> {
         match self.0.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.to_path_buf())),
@@ -92,7 +92,7 @@ impl PinPath {
         }
     }
 
-    /// All directories above this path, the nearest first, the bpffs root left out.
+    /// All directories above this path, the nearest first, without the bpffs root.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), Self::parent)
     }
@@ -124,7 +124,7 @@ impl FromStr for PinPath {
         if text.chars().any(char::is_control) {
             return Err(InvalidPinPath::Control);
         }
-        // Components that go somewhere else are worse than those that bpffs does not take.
+        // Components that lead elsewhere are reported before those that bpffs does not accept.
         let goes_elsewhere = |component: &&str| matches!(*component, "." | "..");
         if let Some(component) = text.split('/').find(goes_elsewhere) {
             return Err(InvalidPinPath::NotNormal(component.to_owned()));
@@ -139,8 +139,8 @@ impl FromStr for PinPath {
     }
 }
 
-/// Whether nothing about a path has to be looked at closely, as about nearly all: it is printable ASCII
-/// without a dot, and its components are neither empty nor too long.
+/// Whether a path needs no closer check, as nearly all do not: it is printable ASCII without a dot, and its
+/// components are neither empty nor too long.
 fn is_plain(text: &[u8]) -> bool {
     let mut length = 0;
     for byte in text {
@@ -173,13 +173,13 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// By component, as [`Path`] has it: a directory's entries stand together, right after it. As the paths
-/// are normal, their bytes can be compared, with the slash before all others; of 10,000 pins, taking
-/// the components apart each time was a tenth of all work (`perf`).
+/// By component, as [`Path`] does it: a directory's entries follow directly after it. As the paths are
+/// normal, their bytes can be compared, with the slash before all others; for 10,000 pins, splitting them
+/// into components each time was a tenth of all work (`perf`).
 impl Ord for PinPath {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.bytes(), other.bytes());
-        // What paths have in common is often long: eight bytes at a time.
+        // Paths often share a long prefix: compare eight bytes at a time.
         let (in_a, in_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
         let common = in_a.iter().zip(in_b).take_while(|(a, b)| a == b).count() * 8;
         let rest = a.iter().skip(common).zip(b.iter().skip(common));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn pin_paths_are_what_bpffs_takes() {
+    fn pin_paths_are_those_that_bpffs_accepts() {
         check("tasks", Ok(()));
         check("observe/tasks", Ok(()));
         check("a b/ü", Ok(()));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_ends_where_the_kernels_do() {
+    fn a_path_is_as_long_as_the_kernels_may_be() {
         let longest = "x/".repeat(2047) + "x";
         check(&longest, Ok(()));
         check(&(longest.clone() + "y"), Err(InvalidPinPath::TooLong(4096)));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_paths_need_no_closer_look() {
+    fn usual_paths_need_no_closer_check() {
         let longest = "x".repeat(NAME_MAX);
         for text in ["tasks", "observe/tasks", "a b/~/!0", &longest, &format!("a/{longest}/b")] {
             assert!(is_plain(text.as_bytes()), "{text}");
@@ -320,7 +320,7 @@ mod tests {
     fn paths_are_ordered_by_component() {
         let short =
             ["a", "a/b", "a/b/c", "a/bc", "a!", "a-b", "a b", "a0", "ab", "ab/c", "b", "ä", "ä/b"];
-        // What they have in common ends before, at and after eight bytes.
+        // The shared prefixes end before, at and after eight bytes.
         let long = ["in/six", "in/seven", "in/eight/"]
             .map(|common| short.map(|end| format!("{common}{end}")));
         let texts: Vec<String> =

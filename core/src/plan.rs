@@ -1,7 +1,10 @@
-//! [`Desired`](crate::desired::Desired) + [`Observed`](crate::observed::Observed) → [`Plan`]: the ordered changes, each with its reasons. Pure.
+//! [`Desired`] + [`Observed`] → [`Plan`]: the ordered changes, each with its reasons. Pure.
 //!
-//! A plan leaves nothing to decide: it says which link is to be where, which directories come and
-//! go, and in which order. The same inputs give the same plan, byte for byte.
+//! A plan leaves nothing to decide: it says which link goes to which path, which directories are made and
+//! removed, and in which order. The same inputs give the same plan, byte for byte.
+//!
+//! [`Desired`]: crate::desired::Desired
+//! [`Observed`]: crate::observed::Observed
 
 mod drift;
 mod obstacle;
@@ -21,19 +24,19 @@ use crate::names::SetName;
 use crate::observed::{CgroupProblem, Kind, LinkParam, MapProblem, ObservedPin};
 use crate::pin_path::PinPath;
 
-/// What may be done that is not done unasked.
+/// Actions that need explicit consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Of iterators that others have pinned.
+    /// For iterators that others have pinned.
     pub foreign: Foreign,
-    /// Of a manifest that lists nothing.
+    /// For a manifest that lists nothing.
     pub empty: Empty,
 }
 
-/// What to do with an iterator that somebody else has pinned where one is to be.
+/// What to do if a foreign iterator is pinned at a listed path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// Leave it alone and say so.
+    /// Leave it alone and report it.
     Refuse,
     /// Replace it (`--adopt`).
     Adopt,
@@ -42,7 +45,7 @@ pub enum Foreign {
 /// What to do with a manifest that lists nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Empty {
-    /// Take it for a mistake.
+    /// Treat it as a mistake.
     Refuse,
     /// Unpin the whole set (`--allow-empty`).
     Allow,
@@ -51,28 +54,27 @@ pub enum Empty {
 /// The ordered changes, and what stands in their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What to do, in this order: unpin, remove directories, make directories, then everything
-    /// that leaves a pin in place; each of these by path.
+    /// The changes, in this order: unpin, remove directories, make directories, then everything that leaves
+    /// a pin in place; each group by path.
     pub steps: Vec<Step>,
-    /// Why it cannot be done. Nothing is done while there is one.
+    /// Why the plan cannot be carried out. If there is any obstacle, nothing is done.
     pub obstacles: Vec<Obstacle>,
-    /// The pins that are as they are to be.
+    /// The pins that are already as desired.
     pub unchanged: BTreeMap<PinPath, ObservedPin>,
     /// The id of every existing map that the steps name.
     pub maps: BTreeMap<MapRef, MapId>,
 }
 
-/// A plan that only takes away: no step of it makes or changes a pin, so nothing has to be loaded for it.
+/// A plan that only removes: no step makes or changes a pin, so nothing has to be loaded for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal(Plan);
 
 /// The parameter of a link that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedParam {
-    /// This one.
+    /// A parameter that is known now.
     Link(LinkParam),
-    /// The map of that name which comes with the program's object: it has an id only when that is
-    /// loaded.
+    /// The map of that name in the program's object: it has an id only after the object is loaded.
     OwnMap(String),
 }
 
@@ -81,18 +83,18 @@ pub enum WantedParam {
 pub enum Step {
     /// Unpin this link.
     Unpin {
-        /// Where it is pinned.
+        /// The pin's path.
         path: PinPath,
-        /// What is there.
+        /// The pin to remove.
         have: ObservedPin,
-        /// Why.
+        /// Why it is removed.
         reason: UnpinReason,
     },
-    /// Remove a directory that the unpins before leave empty.
+    /// Remove a directory that the unpins before this step leave empty.
     RemoveDirectory {
         /// The directory.
         path: PinPath,
-        /// What it was like.
+        /// Its mode, owner and group.
         meta: Meta,
     },
     /// Make a directory.
@@ -102,75 +104,75 @@ pub enum Step {
         /// Its mode.
         mode: Mode,
     },
-    /// Pin an iterator where nothing is.
+    /// Pin an iterator at a free path.
     Pin {
-        /// Where.
+        /// The pin's path.
         path: PinPath,
-        /// What.
+        /// The desired pin.
         want: DesiredPin,
         /// Its parameter, resolved.
         param: WantedParam,
     },
-    /// Put another iterator in the place of one.
+    /// Replace an iterator by another one.
     Replace {
-        /// Where.
+        /// The pin's path.
         path: PinPath,
-        /// What.
+        /// The desired pin.
         want: DesiredPin,
         /// Its parameter, resolved.
         param: WantedParam,
-        /// What is there.
+        /// The pin to replace.
         have: ObservedPin,
-        /// Why.
+        /// Why it is replaced.
         drift: Vec<Drift>,
     },
-    /// Give a pin another mode, owner or group.
+    /// Change the mode, owner or group of a pin.
     SetMeta {
-        /// Where.
+        /// The pin's path.
         path: PinPath,
-        /// What it is to have.
+        /// The desired pin.
         want: DesiredPin,
-        /// What is there.
+        /// The pin to change.
         have: ObservedPin,
-        /// Why.
+        /// What differs.
         drift: Vec<Drift>,
     },
 }
 
-/// Why a pin goes.
+/// Why a pin is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnpinReason {
     /// The set's manifest does not list it.
     NoLongerListed,
-    /// Somebody asked for it.
+    /// The user asked for it.
     Asked,
 }
 
 /// Why a plan cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Somebody else has pinned an iterator there.
+    /// A foreign iterator is pinned there.
     Foreign {
-        /// Where.
+        /// The path.
         path: PinPath,
-        /// What is there.
+        /// The foreign pin.
         have: ObservedPin,
     },
-    /// Something that is no iterator is there.
+    /// Something that is not an iterator is there.
     NotAnIterator {
-        /// Where.
+        /// The path.
         path: PinPath,
         /// What is there.
         kind: Kind,
     },
     /// A directory is there, and unpinning what the set no longer lists does not empty it.
     Directory {
-        /// Where.
+        /// The path.
         path: PinPath,
     },
-    /// A parent of the path is no directory.
+    /// A parent of the path is not a directory.
     ParentNotADirectory {
-        /// Where something is to be pinned.
+        /// The path of the desired pin.
         path: PinPath,
         /// The parent.
         parent: PinPath,
@@ -181,9 +183,9 @@ pub enum Obstacle {
         path: PinPath,
         /// The map.
         map: MapRef,
-        /// The object's map that it is to stand for; `None` where it is only walked.
+        /// The object's map that it replaces; `None` if it is only walked.
         stands_for: Option<String>,
-        /// Why not.
+        /// Why it cannot be used.
         why: MapProblem,
     },
     /// The cgroup to walk from cannot be used.
@@ -192,16 +194,16 @@ pub enum Obstacle {
         path: PinPath,
         /// Its directory.
         cgroup: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         why: CgroupProblem,
     },
-    /// Pins of a set whose name was taken from a file come from another manifest.
+    /// The pins of a set whose name was taken from a file belong to another manifest.
     OtherSource {
         /// The set.
         set: SetName,
-        /// What this call was given.
+        /// The `-f` arguments of this call.
         ours: Vec<String>,
-        /// What the call was given that made the pins.
+        /// The `-f` arguments of the call that made the pins.
         theirs: Vec<String>,
     },
     /// The manifest lists nothing.
@@ -211,25 +213,25 @@ pub enum Obstacle {
     },
     /// Nothing is pinned there.
     NotPinned {
-        /// Where.
+        /// The path.
         path: PinPath,
     },
 }
 
 impl Plan {
-    /// Whether everything is as it is to be.
+    /// Whether nothing is left to do.
     pub fn is_done(&self) -> bool {
         self.steps.is_empty() && self.obstacles.is_empty()
     }
 }
 
 impl Removal {
-    /// What it does, and what stands in its way.
+    /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.0
     }
 
-    /// The same.
+    /// The plan, by value.
     pub fn into_plan(self) -> Plan {
         self.0
     }

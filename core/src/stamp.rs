@@ -1,8 +1,8 @@
-//! What a loaded program says of itself: to and from JSON. Pure.
+//! The record that is bound to a loaded program: to and from JSON. Pure.
 //!
-//! In: what apply knows when it loads a program. Out: the bytes of the map that is bound to it, and
-//! back. Anybody who may load programs can write such a map, so nothing in it is trusted to be well
-//! formed: what cannot be read makes the pin foreign.
+//! In: what apply knows when it loads a program. Out: the bytes of the map that is bound to it, and back.
+//! Every user who may load programs can write such a map, so its contents are not trusted: if they cannot
+//! be read, the pin is foreign.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::names::{SetName, Sha256};
 /// The variable of the stamp's map. bpftool shows variables with the prefix `bpf_metadata_`.
 pub const VARIABLE: &str = "bpf_metadata_iterctl";
 
-/// The version of the stamp's form. A later one is not read: its program is foreign to this version.
+/// The version of the stamp's format. A later one is not read: its program is foreign to this version.
 pub const FORMAT: u32 = 1;
 
 /// Stamps longer than this, in bytes, are not read.
@@ -27,7 +27,7 @@ pub const LONGEST: usize = 64 * 1024;
 /// The record, bound to a loaded program, of which set, object and configuration it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// [`FORMAT`].
+    /// Always [`FORMAT`].
     pub format: u32,
     /// The owner of the pins of this program.
     pub set: SetName,
@@ -42,8 +42,8 @@ pub struct Stamp {
     /// Initial values of the object's variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<StampedGlobals>,
-    /// The ids of the existing maps that the program was given, by the names of the object's maps
-    /// that they stand for.
+    /// The ids of the existing maps that the program was given, by the names of the object's maps that they
+    /// replace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub maps: BTreeMap<String, u32>,
     /// The sizes that other maps of the object were given, by their names.
@@ -59,20 +59,20 @@ pub struct Stamp {
 /// Initial values of variables: what was put where, as a digest, and as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StampedGlobals {
-    /// Of the patches.
+    /// The digest of the patches.
     pub sha256: Sha256,
-    /// An inline table of TOML.
+    /// As written: an inline table of TOML.
     pub toml: String,
 }
 
-/// Why a map's value is no stamp.
+/// Why a map's value is not a stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidStamp {
     /// Longer than [`LONGEST`].
     TooLong(usize),
     /// Not the JSON of a stamp.
     Unreadable(String),
-    /// Of another format.
+    /// A stamp of another format version.
     Format(u32),
 }
 
@@ -109,7 +109,7 @@ impl Stamp {
     /// The value of the stamp's map: JSON and a NUL byte, so that it reads as a C string.
     ///
     /// # Errors
-    /// Where the object's path is not UTF-8, which JSON cannot hold.
+    /// If the object's path is not UTF-8, which JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec(self)?;
         bytes.push(0);
@@ -119,9 +119,9 @@ impl Stamp {
     /// Reads the value of a stamp's map.
     ///
     /// # Errors
-    /// Where it is not a stamp of this [`FORMAT`].
+    /// If it is not a stamp of this [`FORMAT`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidStamp> {
-        // The format alone is read first: a later one may have any other keys.
+        // Only the format is read first: a later one may have any other keys.
         #[derive(Deserialize)]
         struct Format {
             format: u32,
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_survives_the_kernel() {
+    fn a_stamp_is_read_back_with_padding() {
         let mut bytes = stamp().to_bytes().expect("paths are UTF-8 here");
         assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()));
         bytes.extend([0; 9]);
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_as_long_as_one_may_be_is_read() {
+    fn the_longest_allowed_stamp_is_read() {
         let mut bytes = stamp().to_bytes().expect("paths are UTF-8 here");
         bytes.resize(LONGEST, 0);
         assert_eq!(Stamp::from_bytes(&bytes), Ok(stamp()));
     }
 
     #[test]
-    fn what_a_program_is_given_is_stamped() {
+    fn values_for_a_program_are_stamped() {
         let patch = Patch { section: ".rodata".to_owned(), offset: 4, bytes: vec![1] };
         let globals = Globals { patches: vec![patch], text: "{ s = \"a\\u0000b\" }".to_owned() };
         let pinned = MapRef::Pinned(PathBuf::from("/sys/fs/bpf/seen"));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_not_written() {
+    fn values_that_are_not_given_are_not_written() {
         let bare = Stamp { own_maps: BTreeMap::new(), ..stamp() };
         let bytes = bare.to_bytes().expect("paths are UTF-8 here");
         let json = String::from_utf8(bytes).expect("JSON");

@@ -1,7 +1,7 @@
-//! What Linux lets an iterator walk, since when, and with which parameter. Pure.
+//! The targets that Linux lets an iterator walk, since when, and with which parameter. Pure.
 //!
-//! In: the name behind `SEC("iter/…")`. Out: what is known of it. A target that is not in the table
-//! may still be one of a newer kernel: it is tried, and the kernel's answer is believed.
+//! In: the name after `SEC("iter/…")`. Out: what is known of it. A target that is not in the table may
+//! still belong to a newer kernel: it is tried, and the kernel decides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use strsim::damerau_levenshtein;
 
 use crate::escaped::Escaped;
 
-/// What the iterator walks: `task`, `bpf_map_elem`, `tcp`, … Thousands of pins share a name.
+/// A target that an iterator walks: `task`, `bpf_map_elem`, `tcp`, … Thousands of pins share a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target(Arc<str>);
 
@@ -79,7 +79,7 @@ const fn known(name: &'static str, since: &'static str, takes: Takes, sleeps: bo
     Known { name, since, takes, sleeps }
 }
 
-/// Names of so many letters are never near: `tcp` and `mcp` are nothing alike.
+/// Names of at most this many letters have no misspellings: `tcp` and `mcp` are unrelated.
 const SHORT: usize = 3;
 
 impl Target {
@@ -88,9 +88,9 @@ impl Target {
         Self(name.into())
     }
 
-    /// The target of an ELF section: `iter/task` and the sleepable `iter.s/task` give `task`.
-    /// libbpf's leading `?`, which only says that a program is not loaded by default, is no part of
-    /// it (`bpf_object__init_prog()`, libbpf 1.7).
+    /// The target of an ELF section: `task` for `iter/task` and the sleepable `iter.s/task`. libbpf's
+    /// leading `?`, which only says that a program is not loaded by default, is not part of the name
+    /// (`bpf_object__init_prog()`, libbpf 1.7).
     pub fn of_section(section: &str) -> Option<Self> {
         let section = section.strip_prefix('?').unwrap_or(section);
         let name = section.strip_prefix("iter/").or_else(|| section.strip_prefix("iter.s/"))?;
@@ -102,8 +102,8 @@ impl Target {
         &self.0
     }
 
-    /// The known target that it is a misspelling of: one letter is wrong, missing or too much, or two are
-    /// exchanged. A digit makes another name: `udp6` is none of `udp`.
+    /// The known target of which it is a misspelling: one letter is wrong, missing or extra, or two are
+    /// swapped. A digit makes another name: `udp6` is not a misspelling of `udp`.
     pub fn misspelt(&self) -> Option<&'static str> {
         let digits = |name: &str| -> String { name.chars().filter(char::is_ascii_digit).collect() };
         let is_near = |known: &&Known| {
@@ -115,20 +115,20 @@ impl Target {
         near.filter(|_| self.known().is_none())
     }
 
-    /// Whether it takes programs that may sleep; `None` for one that is not known. It is registered with
-    /// `BPF_ITER_RESCHED` then: see `bpf_iter_link_attach()` in kernel/bpf/bpf_iter.c.
+    /// Whether it takes programs that may sleep; `None` if the target is unknown. A target that does is
+    /// registered with `BPF_ITER_RESCHED`: see `bpf_iter_link_attach()` in kernel/bpf/bpf_iter.c.
     pub fn takes_sleepable(&self) -> Option<bool> {
         self.known().map(|known| known.sleeps)
     }
 
-    /// What is known of it; `None` for one that a newer kernel may have.
+    /// What is known of it; `None` if it is unknown, and may belong to a newer kernel.
     pub fn known(&self) -> Option<&'static Known> {
         KNOWN.iter().find(|known| known.name == &*self.0)
     }
 }
 
 impl Sleep {
-    /// Of a program in an ELF section that names a [target](Target::of_section).
+    /// Whether a program may sleep, from an ELF section that names a [target](Target::of_section).
     pub fn of_section(section: &str) -> Self {
         let section = section.strip_prefix('?').unwrap_or(section);
         if section.starts_with("iter.s/") { Self::Allowed } else { Self::Never }
@@ -162,21 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn names_do_nothing_to_a_terminal() {
+    fn names_are_escaped_for_a_terminal() {
         let target = Target::of_section("iter/ta\u{1b}[31m\nsk").expect("it is one");
         assert_eq!(target.to_string(), "ta\\u{1b}[31m\\nsk");
         assert_eq!(target.as_str(), "ta\u{1b}[31m\nsk");
     }
 
     #[test]
-    fn sections_say_who_may_sleep() {
+    fn sections_say_which_programs_may_sleep() {
         assert_eq!(Sleep::of_section("iter/task"), Sleep::Never);
         assert_eq!(Sleep::of_section("iter.s/task"), Sleep::Allowed);
         assert_eq!(Sleep::of_section("?iter.s/task"), Sleep::Allowed);
     }
 
     #[test]
-    fn misspelt_targets_are_told_from_new_ones() {
+    fn misspelt_targets_are_distinguished_from_new_ones() {
         let misspelt = |name: &str| Target::new(name).misspelt();
         assert_eq!(misspelt("tasks"), Some("task"));
         assert_eq!(misspelt("tsak"), Some("task"));

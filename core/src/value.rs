@@ -30,7 +30,7 @@ pub enum Value {
 pub struct Entries<T>(pub Vec<(Spanned<String>, Spanned<T>)>);
 
 impl Value {
-    /// What to call it in messages.
+    /// What messages call a value of this kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Boolean(_) => "a boolean",
@@ -106,7 +106,7 @@ pub fn quote_key(key: &str) -> String {
 /// A TOML basic string.
 pub fn quote(text: &str) -> String {
     let quoted = TomlStringBuilder::new(text).as_basic().to_toml_value();
-    // U+0080 to U+009F are control characters to a terminal, and characters like others to TOML.
+    // U+0080 to U+009F are control characters for a terminal, but normal characters for TOML.
     if !quoted.contains(char::is_control) {
         return quoted;
     }
@@ -165,7 +165,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused() {
+    fn texts_that_are_no_value_are_refused() {
         for toml in ["{ x = 1.5 }", "{ x = [nan] }", "{ x = 1979-05-27 }", "{ x.y = [07:32:00] }"] {
             assert_eq!(parse_value(toml), None, "{toml}");
         }
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_is_read_again(value in values()) {
+        fn written_values_are_read_back(value in values()) {
             let Value::Table(table) = entries(vec![("value".to_owned(), value)]) else {
                 return Ok(());
             };

@@ -1,5 +1,5 @@
-//! What holds of every plan, whatever is desired and whatever is there: it is carried out on a model
-//! of bpffs, and what comes of it is looked at.
+//! Properties of every plan, whatever is desired and whatever exists: the plan is carried out on a model of
+//! bpffs, and the result is checked.
 
 #[path = "plan_properties/model.rs"]
 mod model;
@@ -99,7 +99,7 @@ proptest! {
         let (desired, _, after) = carried_out(&world, foreign)?;
         for path in &desired.left_out {
             let before = world.observed.nodes.get(path);
-            // A directory there may go with the pins of the set that are in it.
+            // A directory there may be removed together with the set's pins in it.
             if !matches!(before, Some(Node::Directory(_))) {
                 prop_assert_eq!(after.get(path), before);
             }
@@ -110,7 +110,7 @@ proptest! {
     fn every_listed_pin_changes_in_one_step_or_none(world in worlds(), foreign in foreign()) {
         let (desired, plan, _) = carried_out(&world, foreign)?;
         for path in desired.pins.keys() {
-            // A directory that gives way to a pin is no change of that pin.
+            // A directory that is removed to make room for a pin is not a change of that pin.
             let steps = plan.steps.iter().filter(|step| step.path() == path);
             let changes = steps.filter(|step| !matches!(step, Step::RemoveDirectory { .. }));
             let unchanged = plan.unchanged.contains_key(path);
@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn unasked_no_step_touches_what_is_foreign(world in worlds()) {
+    fn without_consent_no_step_touches_foreign_pins(world in worlds()) {
         let World { desired, observed } = &world;
         for step in plan(desired, observed, policy(Foreign::Refuse)).steps {
             let there = observed.nodes.get(step.path());
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn adopting_settles_what_is_foreign_and_nothing_else(world in worlds()) {
+    fn adopting_removes_only_obstacles_of_foreign_pins(world in worlds()) {
         let World { desired, observed } = &world;
         let mut refused = plan(desired, observed, policy(Foreign::Refuse)).obstacles;
         refused.retain(|obstacle| !matches!(obstacle, Obstacle::Foreign { .. }));
@@ -207,14 +207,14 @@ proptest! {
     }
 
     #[test]
-    fn what_was_adopted_is_foreign_no_more(world in worlds()) {
+    fn adopted_pins_are_no_longer_foreign(world in worlds()) {
         let (desired, _, after) = carried_out(&world, Foreign::Adopt)?;
         let again = plan(&desired, &seen(after, &world), policy(Foreign::Refuse));
         prop_assert_eq!(again.obstacles, []);
     }
 
     #[test]
-    fn pinning_leaves_everything_that_is_not_listed(world in worlds(), foreign in foreign()) {
+    fn pinning_keeps_everything_that_is_not_listed(world in worlds(), foreign in foreign()) {
         let before = &world.observed.nodes;
         let pinned = |desired: &Desired, observed: &Observed| match desired.pins.is_empty() {
             true => Plan::default(),
@@ -236,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn unpinning_takes_what_was_asked_and_nothing_else(
+    fn unpinning_removes_the_requested_pins_and_nothing_else(
         world in worlds(),
         asked in path_sets(),
         foreign in foreign(),
@@ -258,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn every_path_that_is_asked_for_is_unpinned_or_in_the_way(
+    fn every_requested_path_is_unpinned_or_an_obstacle(
         world in worlds(),
         asked in path_sets(),
         foreign in foreign(),
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// Properties hold of everything where nothing ever happens: the worlds must make things happen.
+/// Properties hold trivially if nothing ever happens: the worlds must lead to every step.
 #[test]
 fn worlds_lead_to_every_step_and_every_obstacle() {
     let mut runner = TestRunner::deterministic();
@@ -335,7 +335,7 @@ fn seen(nodes: Nodes, world: &World) -> Observed {
     Observed { nodes, ..world.observed.clone() }
 }
 
-/// The world without the desired pins that something is in the way of, planned and carried out.
+/// Plans the world without the desired pins that have an obstacle, and carries the plan out.
 fn carried_out(world: &World, foreign: Foreign) -> Result<(Desired, Plan, Nodes), TestCaseError> {
     let (desired, plan) = feasible(world, foreign)?;
     let after = execute(&desired.set, &world.observed.nodes, &plan)?;
@@ -406,7 +406,7 @@ fn is_foreign(node: Option<&Node>, set: &SetName) -> bool {
     }
 }
 
-/// Unpins, removals from the bottom up, directories, the rest; each of these by path.
+/// The order of steps: unpins, removals from the bottom up, directories, the rest; each of these by path.
 fn place_in_order(step: &Step) -> (u8, Option<std::cmp::Reverse<&PinPath>>, Option<&PinPath>) {
     match step {
         Step::Unpin { path, .. } => (0, None, Some(path)),

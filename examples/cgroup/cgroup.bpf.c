@@ -29,7 +29,7 @@ struct bpf_iter__cgroup {
 SEC("iter/cgroup")
 int dump_cgroups(struct bpf_iter__cgroup *ctx)
 {
-	/* A second `ctx->cgroup` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->cgroup` would be a second load, which the verifier treats as unchecked. */
 	struct cgroup *cgroup = ctx->cgroup;
 	struct seq_file *seq = ctx->meta->seq;
 

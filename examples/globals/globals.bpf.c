@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One line for each task that its variables let through: thread id, process id, name. */
+/* One line for each task that the variables select: thread id, process id, name. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -23,7 +23,7 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } __attribute__((preserve_access_index));
 
-/* What a manifest may say in `globals`; as they stand here, they let all tasks through. */
+/* Variables for `globals` in a manifest; with these defaults, they select all tasks. */
 const volatile int min_pid = 0;
 const volatile _Bool only_processes = 0;
 const volatile char prefix[COMM_SIZE] = "";
@@ -44,7 +44,7 @@ static int has_prefix(const char *comm)
 SEC("iter/task")
 int dump_tasks(struct bpf_iter__task *ctx)
 {
-	/* A second `ctx->task` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->task` would be a second load, which the verifier treats as unchecked. */
 	struct task_struct *task = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
 	char comm[COMM_SIZE];

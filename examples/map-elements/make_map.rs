@@ -1,6 +1,6 @@
-//! Makes the hash map that the demo walks, and pins it: `make-map FILE [COUNT]`.
+//! Creates the hash map that the demo walks, and pins it: `make-map FILE [COUNT]`.
 //!
-//! Keys 1 to COUNT (default 5), each with its square as value.
+//! The keys are 1 to COUNT (default 5); each value is the square of its key.
 
 use anyhow::Context as _;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};

@@ -19,7 +19,7 @@ struct bpf_iter__bpf_map_elem {
 SEC("iter/bpf_map_elem")
 int dump_elements(struct bpf_iter__bpf_map_elem *ctx)
 {
-	/* A second `ctx->key` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->key` would be a second load, which the verifier treats as unchecked. */
 	struct seq_file *seq = ctx->meta->seq;
 	__u32 *key = ctx->key;
 	__u64 *value = ctx->value;

@@ -54,7 +54,7 @@ static unsigned long socket_inode(struct socket *socket)
 SEC("iter/netlink")
 int dump_netlink(struct bpf_iter__netlink *ctx)
 {
-	/* A second `ctx->sk` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->sk` would be a second load, which the verifier treats as unchecked. */
 	struct netlink_sock *sock = ctx->sk;
 	struct seq_file *seq = ctx->meta->seq;
 	unsigned long groups = 0;
@@ -63,7 +63,7 @@ int dump_netlink(struct bpf_iter__netlink *ctx)
 	if (!sock)
 		return 0;
 
-	/* Null where the socket joined no group; the read then leaves zero behind. */
+	/* Null if the socket joined no group; the read then leaves zero behind. */
 	bpf_probe_read_kernel(&groups, sizeof(groups), sock->groups);
 
 	if (ctx->meta->seq_num == 0)

@@ -42,7 +42,7 @@ struct bpf_iter__task_vma {
 SEC("iter/task_vma")
 int dump_mappings(struct bpf_iter__task_vma *ctx)
 {
-	/* A second `ctx->vma` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->vma` would be a second load, which the verifier treats as unchecked. */
 	struct vm_area_struct *vma = ctx->vma;
 	struct seq_file *seq = ctx->meta->seq;
 	char path[PATH_SIZE] = {};
@@ -56,7 +56,7 @@ int dump_mappings(struct bpf_iter__task_vma *ctx)
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "           start              end perm file\n");
 
-	/* Nothing for a mapping without a file, and for a path that is longer than this. */
+	/* Empty for a mapping without a file, and for a path that is longer than this. */
 	file = vma->vm_file;
 	if (file && bpf_d_path(&file->f_path, path, sizeof(path)) < 0)
 		path[0] = '\0';

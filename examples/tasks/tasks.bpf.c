@@ -24,7 +24,7 @@ struct bpf_iter__task {
 SEC("iter/task")
 int dump_tasks(struct bpf_iter__task *ctx)
 {
-	/* A second `ctx->task` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->task` would be a second load, which the verifier treats as unchecked. */
 	struct task_struct *task = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
 

@@ -34,7 +34,7 @@ struct bpf_iter__tcp {
 	__u32 uid;
 } __attribute__((preserve_access_index));
 
-/* By the numbers of include/net/tcp_states.h. */
+/* Indexed by the numbers of include/net/tcp_states.h. */
 static const char states[][16] = {
 	"?",
 	"ESTABLISHED",
@@ -54,7 +54,7 @@ static const char states[][16] = {
 SEC("iter/tcp")
 int dump_tcp(struct bpf_iter__tcp *ctx)
 {
-	/* A second `ctx->sk_common` would be a second load, which the verifier takes for unchecked. */
+	/* A second `ctx->sk_common` would be a second load, which the verifier treats as unchecked. */
 	struct sock_common *sk = ctx->sk_common;
 	struct seq_file *seq = ctx->meta->seq;
 	__u16 remote_port;

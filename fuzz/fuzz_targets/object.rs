@@ -1,4 +1,4 @@
-//! The bytes of an object → its programs, maps and variables, by way of libbpf.
+//! The bytes of an object → its programs, maps and variables, through libbpf.
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
@@ -10,8 +10,8 @@ mod places;
 
 fuzz_target!(|bytes: &[u8]| object::look(bytes));
 
-// Every other time, a number that libbpf trusts is changed, or one is put in its place that stands elsewhere in such a
-// place: a type, a symbol, an offset. Bytes at random are mostly code, and seldom a number that has a meaning.
+// Every other time, one of the numbers that libbpf trusts is changed, or replaced by one from a similar
+// place: a type, a symbol, an offset. Random bytes are mostly code, and rarely a number with a meaning.
 fuzz_mutator!(|bytes: &mut [u8], size: usize, most: usize, seed: u32| {
     let mut lots = Lots(u64::from(seed) | 1);
     let places = places::places(&bytes[..size]);
@@ -42,7 +42,7 @@ fuzz_mutator!(|bytes: &mut [u8], size: usize, most: usize, seed: u32| {
     size
 });
 
-/// Numbers by lot (xorshift).
+/// Random numbers (xorshift).
 struct Lots(u64);
 
 impl Lots {

@@ -1,4 +1,4 @@
-//! What is bound to a program → a stamp → what `list` shows.
+//! The bytes bound to a program → a stamp → the output of `list`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

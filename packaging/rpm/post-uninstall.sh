@@ -1,5 +1,6 @@
 if [ "$1" -ge 1 ]; then
-	# What iterctl.service has pinned needs nothing after an upgrade; a watch that runs is to be the new program.
+	# After an upgrade, the pins of iterctl.service need nothing, but a running watch must be restarted with
+	# the new program.
 	if [ -d /run/systemd/system ]; then
 		/usr/bin/systemctl try-restart iterctl-watch.service || :
 	fi

@@ -1,4 +1,5 @@
-//! Objects that no compiler writes: an ELF file for BPF from sections, symbols and BTF, whatever they say.
+//! Builds objects that no compiler produces: ELF files for BPF from sections, symbols and BTF with any
+//! contents.
 
 /// Section types and flags of include/uapi/linux/elf.h.
 pub(crate) const PROGBITS: u32 = 1;
@@ -9,9 +10,9 @@ pub(crate) const REL: u32 = 9;
 pub(crate) const CODE: u64 = 0x4 | 0x2;
 const COMPRESSED: u64 = 0x800;
 
-/// `exit`, and an instruction that sets r0: a whole program.
+/// A complete program: an instruction that sets r0, and `exit`.
 pub(crate) const PROGRAM: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-/// `BPF_LD | BPF_DW | BPF_IMM`, the first half.
+/// The first half of `BPF_LD | BPF_DW | BPF_IMM`.
 pub(crate) const LOAD_64: [u8; 8] = [0x18, 0, 0, 0, 0, 0, 0, 0];
 
 #[derive(Clone)]
@@ -23,7 +24,7 @@ pub(crate) struct Section {
     pub(crate) info: u32,
     pub(crate) entry: u64,
     pub(crate) bytes: Vec<u8>,
-    /// Another size than that of the bytes, or the place of another section's.
+    /// Another size than that of the bytes, or the place of another section's bytes.
     pub(crate) size: Option<u64>,
     pub(crate) shares: Option<usize>,
 }
@@ -42,14 +43,14 @@ pub(crate) const GLOBAL_UNTYPED: u8 = 0x10;
 pub(crate) const GLOBAL_OBJECT: u8 = 0x11;
 pub(crate) const GLOBAL_FUNCTION: u8 = 0x12;
 
-/// Section 0 is the empty one, 1 the strings, 2 the symbols, and 3 what is added first.
+/// Section 0 is empty, 1 has the strings, 2 the symbols, and 3 is the first one that is added.
 #[derive(Clone, Default)]
 pub(crate) struct Object {
     pub(crate) sections: Vec<Section>,
     pub(crate) symbols: Vec<Symbol>,
-    /// So many more of the first symbol, before it, with the very same name.
+    /// This many more symbols before the first one, with exactly the same name.
     pub(crate) more: usize,
-    /// The strings end without a NUL, after so many bytes.
+    /// The strings end without a NUL, after this many bytes.
     pub(crate) endless_strings: usize,
     pub(crate) compressed_strings: bool,
 }
@@ -78,7 +79,7 @@ impl Symbol {
 }
 
 impl Object {
-    /// One iterator, in section 3.
+    /// An object with one iterator, in section 3.
     pub(crate) fn with_iterator(code: &[u8]) -> Self {
         let mut object = Self::default();
         object.sections.push(Section::new("iter/task", PROGBITS, CODE, code.to_vec()));
@@ -87,7 +88,7 @@ impl Object {
         object
     }
 
-    /// The index that the section has.
+    /// Adds a section. Returns its index.
     pub(crate) fn add(&mut self, section: Section) -> u16 {
         self.sections.push(section);
         u16::try_from(self.sections.len() + 2).expect("few sections")
@@ -156,7 +157,7 @@ impl Object {
     }
 }
 
-/// Strings of a file, each but once in a row.
+/// The strings of a file; a string that repeats the last one is stored once.
 struct Strings(Vec<u8>);
 
 impl Strings {
@@ -175,7 +176,7 @@ impl Strings {
     }
 }
 
-/// `.BTF`, type by type.
+/// Builds `.BTF`, type by type.
 #[derive(Clone, Default)]
 pub(crate) struct Btf {
     types: Vec<u32>,
@@ -184,7 +185,8 @@ pub(crate) struct Btf {
 }
 
 impl Btf {
-    /// Adds a type of a kind (`BTF_KIND_*`), with so many members, a size or type, and what follows. Returns its id.
+    /// Adds a type of a kind (`BTF_KIND_*`), with this many members, a size or type, and the data that
+    /// follows. Returns its id.
     pub(crate) fn add(
         &mut self,
         name: &str,

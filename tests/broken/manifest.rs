@@ -1,5 +1,5 @@
-//! Any text is understood as a manifest, or has faults, each of which can be shown at its place.
-//! Shared by tests/broken_manifests.rs and the fuzz target `manifest`.
+//! Any text can be read as a manifest, or has faults, each of which can be shown at its place. Shared by
+//! tests/broken_manifests.rs and the fuzz target `manifest`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub(crate) fn facts() -> Facts {
     Facts { objects, ..Facts::default() }
 }
 
-/// Reads the text, and shows what is wrong with it.
+/// Reads the text, and shows its faults.
 #[track_caller]
 pub(crate) fn read(text: &str, facts: &Facts) {
     let name = "iters.toml".to_owned();

@@ -1,4 +1,4 @@
-//! Any bytes are looked into as an object, and made ready to be loaded, or refused: libbpf parses them in this very
+//! Any bytes are inspected as an object and prepared for loading, or refused: libbpf parses them in this
 //! process. Shared by tests/broken_objects.rs and the fuzz target `object`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +8,8 @@ use iterctl::host::kernel;
 use iterctl::host::object::facts_of;
 use iterctl_core::desired::{Globals, ObjectFacts, Program};
 
-/// Looks into the object, and goes with each of its iterators as far as the kernel is not asked. What is found does
-/// not matter, only that it can be told.
+/// Inspects the object, and prepares each of its iterators as far as no kernel is needed. The results do
+/// not matter, but it must be possible to print them.
 pub(crate) fn look(bytes: &[u8]) {
     let facts = match facts_of(Path::new("broken.bpf.o"), bytes) {
         Ok(facts) => facts,
@@ -23,7 +23,7 @@ pub(crate) fn look(bytes: &[u8]) {
     }
 }
 
-/// A broken object may have thousands.
+/// The most iterators to prepare: a broken object may have thousands.
 const MOST: usize = 8;
 
 fn programs(facts: &ObjectFacts) -> impl Iterator<Item = Program> {

@@ -1,10 +1,10 @@
-//! Where an ELF file has the numbers that libbpf trusts: most of the bytes of an object are code and text, of which any
-//! will do, or DWARF, which is not read.
+//! The places of numbers in an ELF file that libbpf trusts. Most of the other bytes of an object are code
+//! and text, where any value is accepted, or DWARF, which is not read.
 
 use std::ops::Range;
 
-/// The sections with types, relocations, symbols and definitions of maps, and the table of sections itself. None where
-/// the file is no longer one of ELF.
+/// The sections with types, relocations, symbols and definitions of maps, and the section table itself.
+/// None if the file is no longer an ELF file.
 pub(crate) fn places(bytes: &[u8]) -> Vec<Range<usize>> {
     find(bytes).unwrap_or_default()
 }
@@ -13,7 +13,7 @@ fn find(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     const HEADER: usize = 64;
     let table = word(bytes, 40)?;
     let number = usize::from(half(bytes, 60)?);
-    // Within the file, so that nothing that is added to it overflows.
+    // Only values within the file, so that additions do not overflow.
     let header = |index: usize| {
         let at = table.checked_add(index * HEADER)?;
         (at <= bytes.len()).then_some(at)

@@ -1,4 +1,4 @@
-//! Any bytes are read as a stamp, or are none; either way, the pin that they are bound to can be
+//! Any bytes can be read as a stamp or are refused; in both cases, the pin that they are bound to can be
 //! listed. Shared by tests/broken_manifests.rs and the fuzz target `stamp`.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `apply` on a bpffs with nothing in it, and again.
+//! `apply` on an empty bpffs, and again.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -60,7 +60,7 @@ fn a_map_can_be_named() {
     assert_eq!(sandbox.number("a", "map_id"), bpf::id(&map));
 }
 
-/// Mode, owner and group.
+/// Checks mode, owner and group.
 #[track_caller]
 fn access(sandbox: &Sandbox, path: &str) -> (u32, u32, u32) {
     let stat = fs::symlink_metadata(sandbox.pin(path)).expect("it is there");
@@ -75,7 +75,7 @@ fn pins_and_directories_have_the_access_that_is_asked_for() {
         + &entry_with("tasks_v1.bpf.o", "c/own", "mode = \"644\"\ndir-mode = \"0711\"")
         + &entry_with("tasks_v1.bpf.o", "root", "owner = \"nobody\"\ngroup = \"root\"");
     sandbox.manifest("iters.toml", &text);
-    // The umask has no say.
+    // The umask must have no effect.
     let script = format!("umask 0777; exec {ITERCTL} apply -f iters.toml");
     Run::of(sandbox.command("sh", "-c").arg(script)).exits(0);
     let nobody = 65534;
@@ -159,7 +159,7 @@ fn entries_with_the_same_program_share_it() {
     sandbox.manifest("iters.toml", &names.map(|name| entry("tasks_v1.bpf.o", name)).concat());
     let (run, calls) = strace::trace(&sandbox, "-e trace=bpf", "apply -f iters.toml");
     run.exits(0);
-    // libbpf loads programs of its own besides, to find out what the kernel can do.
+    // libbpf also loads programs of its own, to find out what the kernel supports.
     let is_load = |line: &&String| {
         let names = ["\"dump\"", "\"__loader.prog\""];
         let came_to_something = !line.contains(" = -1 ");
@@ -184,7 +184,7 @@ fn descriptors_do_not_grow_with_what_is_pinned() {
         text.extend(paths.map(|path| entry(&object, &path)));
     }
     sandbox.manifest("iters.toml", &text);
-    // Every core has a program open.
+    // On one core only: each core keeps a program open.
     let script = format!("ulimit -n 20; exec taskset --cpu-list 0 {ITERCTL} apply -f iters.toml");
     let run = Run::of(sandbox.command("sh", "-c").arg(script)).exits(0);
     assert!(run.stdout.ends_with("40 pinned\n"), "{run}");
@@ -205,7 +205,7 @@ fn the_report_has_the_ids_that_the_kernel_has() {
     assert_eq!(report["changed"], false);
 }
 
-/// The stamp of what is pinned there: its map's id, and what bpftool reads in it.
+/// The stamp of the pin: the id of its map, and its contents as bpftool shows them.
 #[track_caller]
 fn stamp(sandbox: &Sandbox, path: &str) -> (u32, Value) {
     let program = sandbox.number(path, "prog_id");
@@ -259,7 +259,7 @@ fn a_program_that_is_loaded_already_is_used_for_new_pins() {
     sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["+ b  bpf_map_elem own map own_elems"]);
     assert_eq!([ids("a"), ids("b")], [first, first]);
 
-    // What the stamp would say is another thing: it was read from another file.
+    // The stamp names the object's file, so an object in another file needs another program.
     fs::create_dir(sandbox.file("other")).expect("own folder");
     sandbox.copy("own_map.bpf.o", "other/own_map.bpf.o");
     let other = walks("c").replace("own_map.bpf.o", "other/own_map.bpf.o");

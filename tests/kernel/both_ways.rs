@@ -1,5 +1,5 @@
-//! A program that a generated loader has loaded is the one that libbpf would have loaded: of every object, every
-//! iterator is loaded both ways, and compared.
+//! A program is the same whether a generated loader or libbpf itself loads it: every iterator of every
+//! object is loaded both ways, and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -25,9 +25,9 @@ use super::walked::Cgroup;
 
 mod loaded;
 
-/// Programs that only libbpf itself may load, with what forbids the other way.
+/// Programs that only libbpf itself may load, grouped by the reason.
 const ORDINARY: &[(&str, &str)] = &[
-    // Their objects have maps of a kind that was not tried, or that are left out.
+    // Their objects have maps of a kind that was not tried, or maps that are left out.
     ("behind_struct_ops", "dump"),
     ("beside_arena", "dump"),
     ("beside_maps", "dump"),
@@ -48,13 +48,13 @@ const ORDINARY: &[(&str, &str)] = &[
     ("linked", "lacking"),
     ("linked", "symbol"),
     ("linked", "variable"),
-    // They are loaded with another program, or without the map of programs.
+    // They are loaded together with another program, or without the map of programs.
     ("tail_call", "dump"),
     ("tail_call", "print"),
 ];
 
-/// Programs that a loader must be able to load on every kernel that has loaders: without them, nothing would be
-/// compared.
+/// Programs that a generated loader must be able to load on every kernel that has such loaders. Without
+/// them, nothing would be compared.
 const GENERATED: &[(&str, &str)] = &[
     ("callback", "dump"),
     ("core_kinds", "bits"),
@@ -82,7 +82,7 @@ fn whichever_way_a_program_is_loaded_it_is_the_same() {
     let mut differences = String::new();
     for path in objects() {
         let bytes = fs::read(&path).expect("the object can be read");
-        // What is refused as a whole is never loaded.
+        // An object that is refused as a whole is never loaded.
         let Ok(facts) = facts_of(&path, &bytes) else { continue };
         for program in programs(&path, &facts) {
             let name = (stem(&path), program.name.clone());
@@ -117,7 +117,7 @@ fn whichever_way_a_program_is_loaded_it_is_the_same() {
 /// `BPF_CGROUP_ITER_SELF_ONLY`.
 const SELF_ONLY: u32 = 1;
 
-/// How a program got into the kernel.
+/// How a program was loaded into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// By a generated loader, and in the same form by libbpf itself.
@@ -127,7 +127,7 @@ enum Way {
     Neither,
 }
 
-/// Loads a program both ways. What differs is the error.
+/// Loads a program both ways. Returns the difference as an error.
 fn compare(
     world: &World,
     program: &Program,
@@ -172,7 +172,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, one: &T, other: &T) -> Resul
     Err(format!("{what} differ: by a loader {one:?}, by libbpf {other:?}"))
 }
 
-/// What an iterator prints, and the error that ends it.
+/// The output of an iterator, and the error that ends it.
 #[derive(Debug, PartialEq, Eq)]
 struct Output {
     text: String,
@@ -197,7 +197,7 @@ impl Output {
         run().unwrap_or_else(|end| Self { text: String::new(), end })
     }
 
-    /// Processes, maps and sockets come and go between two runs, so that not all lines can be the same.
+    /// Processes, maps and sockets come and go between two runs, so not all lines can be equal.
     fn compare(&self, other: &Self, may_change: bool) -> Result<(), String> {
         same("ends", &self.end, &other.end)?;
         let lines = |output: &Self| output.text.lines().count();
@@ -215,7 +215,7 @@ impl Output {
     }
 }
 
-/// A line with one digit for each number.
+/// The line with one digit in place of each number.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
     for character in line.chars() {
@@ -227,7 +227,7 @@ fn shape(line: &str) -> String {
     shape
 }
 
-/// What iterators walk here.
+/// Things for iterators to walk.
 struct World {
     elements: MapHandle,
     sockets: MapHandle,
@@ -288,7 +288,7 @@ fn programs(path: &Path, facts: &ObjectFacts) -> Vec<Program> {
     facts.iterators.iter().map(program).collect()
 }
 
-/// Every object: those of the tests, and the examples where they are.
+/// Every object: those of the tests, and the examples if they are there.
 #[track_caller]
 fn objects() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

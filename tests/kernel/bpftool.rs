@@ -1,5 +1,5 @@
-//! bpftool and iterctl side by side, on the same objects: what both do in the same way, and what
-//! bpftool gets wrong. docs/bpftool.md says it in words.
+//! bpftool and iterctl side by side, on the same objects: what both do in the same way, and what bpftool
+//! gets wrong. docs/bpftool.md describes it.
 
 use std::fs;
 use std::process::id as own_pid;
@@ -13,19 +13,19 @@ use super::needs::{needs, target};
 use super::sandbox::{Run, Sandbox, entry_with};
 use super::walked::{Cgroup, Process};
 
-/// `bpftool iter pin` with these words behind, which are separated by spaces.
+/// `bpftool iter pin` with these arguments, separated by spaces.
 #[track_caller]
 fn bpftool_pin(sandbox: &Sandbox, words: &str) -> Run {
     sandbox.run("bpftool", &format!("iter pin {words}"))
 }
 
-/// `iterctl pin` with the same words.
+/// `iterctl pin` with the same arguments.
 #[track_caller]
 fn iterctl_pin(sandbox: &Sandbox, words: &str) -> Run {
     sandbox.iterctl(&format!("pin --bpffs {} {words}", sandbox.bpffs().display()))
 }
 
-/// What bpftool says of the link pinned there, without the ids that no two links share.
+/// bpftool's information on the link pinned there, without the ids that no two links share.
 #[track_caller]
 fn link_info(sandbox: &Sandbox, path: &str) -> Value {
     let run = sandbox.run("bpftool", &format!("-j link show pinned bpf/{path}")).exits(0);
@@ -34,23 +34,23 @@ fn link_info(sandbox: &Sandbox, path: &str) -> Value {
     for id in ["id", "prog_id"] {
         assert!(keys.remove(id).is_some(), "no {id}: {run}");
     }
-    // Whose descriptors it is open in, if this bpftool says so.
+    // The processes that have it open, if this bpftool lists them.
     keys.remove("pids");
     info
 }
 
-/// What fdinfo says of it, without those ids.
+/// The link's fdinfo, without those ids.
 #[track_caller]
 fn fdinfo(sandbox: &Sandbox, path: &str) -> Vec<(String, String)> {
     let info = bpf::fdinfo(&sandbox.pin(path));
     assert!(info.contains_key("target_name"), "an iterator's link: {info:?}");
-    // Of the descriptor, its inode and mount are not the link's either. The tag is that of the instructions as
-    // they were given to the kernel, and a generated loader has another way to name the maps in them.
+    // The inode and the mount belong to the descriptor, not to the link. The tag is computed from the
+    // instructions as they were given to the kernel, in which a generated loader names maps in another way.
     let own = ["link_id", "prog_id", "prog_tag", "ino", "mnt_id", "pos", "flags"];
     info.into_iter().filter(|(key, _)| !own.contains(&key.as_str())).collect()
 }
 
-/// Both pin the object with the same words: same bytes, same link, same program.
+/// Both pin the object with the same arguments: same bytes, same link, same program.
 #[track_caller]
 fn pin_the_same(sandbox: &Sandbox, object: &str, map: &str, output: &str) {
     let (theirs, ours) = (sandbox.bpffs().join("theirs"), sandbox.bpffs().join("ours"));
@@ -97,7 +97,7 @@ fn an_iterator_over_a_sockmap_is_the_same() {
 }
 
 #[kernel_test]
-fn what_everybody_knows_works_on_both_pins() {
+fn common_tools_work_on_both_pins() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "rodata.bpf.o bpf/theirs").exits(0);
     iterctl_pin(&sandbox, "rodata.bpf.o ours").exits(0);
@@ -106,7 +106,7 @@ fn what_everybody_knows_works_on_both_pins() {
         assert_eq!(cat, "marker 1\n");
         assert_eq!(sandbox.iterctl(&format!("read {path}")).exits(0).stdout, cat);
     }
-    // Each unpins what the other has pinned; iterctl only where it is told to.
+    // Each unpins what the other has pinned; iterctl only if the path is given.
     let unpin = format!("unpin --bpffs {}", sandbox.bpffs().display());
     sandbox.iterctl(&format!("{unpin} theirs")).exits(73);
     sandbox.iterctl(&format!("{unpin} theirs --adopt")).exits(0);
@@ -136,7 +136,7 @@ fn flags_and_help_are_the_same() {
     let ours = sandbox.iterctl(&format!("-d -j pin --bpffs {bpffs} rodata.bpf.o ours")).exits(0);
     let ours = ours.says(said);
     assert_eq!(theirs.stdout, "");
-    // Still one document.
+    // It is still one document.
     assert_eq!(ours.json()["changed"], true);
 }
 
@@ -146,7 +146,7 @@ fn a_map_for_a_task_iterator_becomes_a_thread_id() {
     let sandbox = Sandbox::new();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
     let map = format!("map pinned {}", sandbox.pin("map").display());
-    // Status 0, and it walks whatever thread has the number of the map's descriptor.
+    // Its status is 0, and it walks whichever thread has the number of the map's descriptor.
     bpftool_pin(&sandbox, &format!("tasks_v1.bpf.o bpf/theirs {map}")).exits(0);
     let info = link_info(&sandbox, "theirs");
     assert!(info["tid"].as_u64().is_some_and(|tid| tid < 10), "a small number: {info}");
@@ -177,7 +177,7 @@ fn a_map_for_a_cgroup_iterator_becomes_an_order() {
 }
 
 #[kernel_test]
-fn of_several_iterators_the_first_is_pinned_silently() {
+fn the_first_of_several_iterators_is_pinned_silently() {
     let sandbox = Sandbox::new();
     let run = bpftool_pin(&sandbox, "many.bpf.o bpf/theirs").exits(0);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
@@ -190,7 +190,7 @@ fn of_several_iterators_the_first_is_pinned_silently() {
 }
 
 #[kernel_test]
-fn a_sibling_that_does_not_load_sinks_the_whole_object() {
+fn a_sibling_that_does_not_load_fails_the_whole_object() {
     let sandbox = Sandbox::new();
     let run = bpftool_pin(&sandbox, "sibling.bpf.o bpf/theirs");
     assert!(!run.succeeded(), "{run}");
@@ -202,11 +202,11 @@ fn a_sibling_that_does_not_load_sinks_the_whole_object() {
 }
 
 #[kernel_test]
-fn a_path_that_is_taken_is_an_error() {
+fn a_path_that_is_in_use_is_an_error() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "tasks_v1.bpf.o bpf/x").exits(0);
     let before = sandbox.tree();
-    // bpftool's status is the errno, negated.
+    // bpftool's exit status is the negated errno.
     bpftool_pin(&sandbox, "tasks_v1.bpf.o bpf/x").exits(256 - EEXIST).says("pin_iter failed");
     bpftool_pin(&sandbox, "tasks_v2.bpf.o bpf/x").exits(256 - EEXIST).says("pin_iter failed");
     assert_eq!(sandbox.tree(), before);
@@ -255,7 +255,7 @@ fn parent_directories_are_not_made() {
 }
 
 #[kernel_test]
-fn words_that_bpftool_does_not_have() {
+fn flags_that_bpftool_does_not_have() {
     needs(Feature::TaskParameters);
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -266,7 +266,7 @@ fn words_that_bpftool_does_not_have() {
     for word in ["pid", "tid", "cgroup", "order", "global", "reuse", "mode", "owner", "program"] {
         assert!(!grammar.contains(word), "bpftool has {word} now: {grammar}");
     }
-    // They are ignored, and it walks all tasks.
+    // bpftool ignores them and walks all tasks.
     let pid = process.pid();
     bpftool_pin(&sandbox, &format!("target_task.bpf.o bpf/theirs pid {pid}")).exits(0);
     let own = own_pid().to_string();
@@ -284,7 +284,7 @@ fn words_that_bpftool_does_not_have() {
 }
 
 #[kernel_test]
-fn bpftool_does_not_say_whose_pin_it_is_but_shows_the_stamp() {
+fn bpftool_does_not_name_the_set_of_a_pin_but_shows_the_stamp() {
     let sandbox = Sandbox::new();
     bpftool_pin(&sandbox, "rodata.bpf.o bpf/theirs").exits(0);
     sandbox.manifest("iters.toml", &entry_with("rodata.bpf.o", "ours", ""));
@@ -302,7 +302,7 @@ fn bpftool_does_not_say_whose_pin_it_is_but_shows_the_stamp() {
     assert!(maps(&sandbox, "ours").contains("iterctl.rodata"));
 }
 
-/// What bpftool dumps of the maps of the program that is pinned there.
+/// bpftool's dump of the maps of the program that is pinned there.
 #[track_caller]
 fn maps(sandbox: &Sandbox, path: &str) -> String {
     let id = sandbox.number(path, "prog_id");

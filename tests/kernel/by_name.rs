@@ -1,5 +1,5 @@
-//! Maps that an object declares with `LIBBPF_PIN_BY_NAME`: the one that is pinned at the name is what the iterator gets,
-//! is told when it changes, and stays its owner's.
+//! Maps that an object declares with `LIBBPF_PIN_BY_NAME`: the iterator gets the map that is pinned at the
+//! name, follows it when it changes, and leaves it to its owner.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::watch::Watching;
 
 const APPLY: &str = "apply -f iters.toml";
 
-/// A counter as pinned_map.bpf.o has one, with this count so far, pinned below the bpffs. Returns its id.
+/// Pins a counter map below the bpffs, with the type from pinned_map.bpf.o and this count. Returns its id.
 #[track_caller]
 fn counter(sandbox: &Sandbox, path: &str, count: u64) -> u32 {
     pin_counter(bpf::map(MapType::Array, "readings", 8), &sandbox.pin(path), count)
@@ -27,14 +27,14 @@ fn pin_counter(mut map: MapHandle, path: &Path, count: u64) -> u32 {
     bpf::id(&map)
 }
 
-/// Its owner pins a new one there.
+/// The map's owner pins a new one there.
 #[track_caller]
 fn replaced(sandbox: &Sandbox, path: &str, count: u64) -> u32 {
     fs::remove_file(sandbox.pin(path)).expect("it is there");
     counter(sandbox, path, count)
 }
 
-/// The maps that the stamp of the iterator at `x` says it was given.
+/// The maps that were given to the iterator at `x`, according to its stamp.
 #[track_caller]
 fn stamped(sandbox: &Sandbox) -> Value {
     let program = sandbox.number("x", "prog_id");
@@ -93,7 +93,8 @@ fn watch_wakes_when_the_owner_pins_a_new_one() {
     assert_eq!(first["changed"], true, "{first:#}");
     assert_eq!(sandbox.read("x"), "reading 1\n");
 
-    // The old one is renamed away and the new one is there in one step: the program is replaced once.
+    // In one step, the old map is renamed away and the new one takes its place: the program is replaced
+    // once.
     let second = counter(&sandbox, "next", 10);
     fs::rename(sandbox.pin("next"), sandbox.pin("readings")).expect("both are on the bpffs");
     watching.changes(&["replace x"]);
@@ -103,7 +104,7 @@ fn watch_wakes_when_the_owner_pins_a_new_one() {
     watching.stop(Signal::TERM);
 }
 
-/// The iterator is given the map that the manifest names, whatever is at the map's own name.
+/// The iterator is given the map that the manifest names, whatever is pinned at the map's own name.
 #[track_caller]
 fn is_given(sandbox: &Sandbox, map: u32, count: u64) {
     assert_eq!(stamped(sandbox), serde_json::json!({ "readings": map }));
@@ -111,7 +112,7 @@ fn is_given(sandbox: &Sandbox, map: u32, count: u64) {
 }
 
 #[kernel_test]
-fn a_map_of_the_manifest_beats_the_one_at_the_name() {
+fn a_map_of_the_manifest_is_preferred_to_the_one_at_the_name() {
     let sandbox = Sandbox::new();
     let other = counter(&sandbox, "readings", 7);
     let first = counter(&sandbox, "mine", 20);
@@ -127,7 +128,7 @@ fn a_map_of_the_manifest_beats_the_one_at_the_name() {
     is_given(&sandbox, second, 31);
     is_in_sync(&sandbox);
 
-    // Without the key, it is the one at the name again.
+    // Without the key, the iterator is given the map at the name again.
     sandbox.manifest("iters.toml", &entry("pinned_map.bpf.o", "x"));
     let line = format!("~ x  map `readings` changed: {second} -> {other}");
     sandbox.iterctl(APPLY).exits(0).plans(&[line]);
@@ -204,13 +205,13 @@ fn a_map_that_is_walked_is_the_one_at_the_name() {
 }
 
 #[kernel_test]
-fn a_map_that_only_a_sibling_uses_is_not_asked_for() {
+fn a_map_that_only_a_sibling_uses_is_not_needed() {
     let sandbox = Sandbox::new();
     let alone = entry_with("beside_maps.bpf.o", "x", "program = \"dump\"");
     sandbox.manifest("iters.toml", &alone);
     sandbox.iterctl(APPLY).exits(0).plans(&["+ x  task"]);
     assert_eq!(stamped(&sandbox), Value::Null);
-    // What comes and goes at the name does not matter, nor that it is of another type.
+    // Later changes at the name do not matter, and neither does a map of another type there.
     counter(&sandbox, "settings", 0);
     is_in_sync(&sandbox);
     fs::remove_file(sandbox.pin("settings")).expect("it is there");

@@ -1,5 +1,4 @@
-//! Every reason why a pin is not what the manifest asks for: what `plan` says of it, and that `apply`
-//! heals it.
+//! Every reason why a pin is not what the manifest asks for: `plan` reports it, and `apply` repairs it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -16,8 +15,8 @@ fn applied(text: &str) -> Sandbox {
     sandbox
 }
 
-/// Something has drifted: the plan has these lines, `apply` does what they say, and then nothing is
-/// left to do.
+/// Something has drifted: the plan has these lines, `apply` carries them out, and then nothing is left to
+/// do.
 #[track_caller]
 fn heals<L: AsRef<str>>(sandbox: &Sandbox, lines: &[L]) {
     let before = sandbox.tree();
@@ -55,7 +54,7 @@ fn changed_constant_is_replaced_though_the_program_tag_is_the_same() {
 }
 
 #[kernel_test]
-fn data_of_an_object_named_like_the_stamp_is_not_taken_for_it() {
+fn data_of_an_object_named_like_the_stamp_is_not_mistaken_for_it() {
     let sandbox = Sandbox::new();
     // libbpf names the map of its constants after the file: `iterctl.rodata`.
     sandbox.copy("rodata.bpf.o", "iterctl.bpf.o");
@@ -149,7 +148,7 @@ fn changed_access_is_set_on_the_same_link() {
 }
 
 #[kernel_test]
-fn access_that_someone_else_has_changed_is_set_again() {
+fn access_that_others_have_changed_is_set_again() {
     let sandbox = applied(&entry_with("tasks_v1.bpf.o", "a", "mode = \"0440\""));
     let before = sandbox.tree();
     fs::set_permissions(sandbox.pin("a"), fs::Permissions::from_mode(0o666)).expect("root may");
@@ -188,7 +187,7 @@ fn moved_pin_leaves_nothing_behind() {
 }
 
 #[kernel_test]
-fn dropped_pin_goes_with_the_directories_that_it_empties() {
+fn dropped_pin_is_removed_with_the_directories_that_it_empties() {
     let sandbox = Sandbox::new();
     for directory in ["empty", "half", "half/empty", "nest", "nest/empty"] {
         fs::create_dir(sandbox.pin(directory)).expect("nothing is there");
@@ -234,7 +233,7 @@ fn a_file_can_become_a_directory_and_a_directory_a_file() {
 }
 
 #[kernel_test]
-fn everything_that_has_drifted_is_healed_at_once() {
+fn all_drift_is_repaired_at_once() {
     let sandbox = applied(
         &[
             entry("rodata.bpf.o", "object"),

@@ -1,4 +1,4 @@
-//! What the kernel refuses, word for word: what happened, to what, and the way out.
+//! What the kernel refuses, word for word: what failed, on which object, and the hint.
 
 use std::fs;
 
@@ -10,14 +10,13 @@ use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 use super::walked::Cgroup;
 
-/// The arguments that pin something, with these words behind.
+/// The arguments to pin something, followed by these.
 pub(super) fn pin(sandbox: &Sandbox, words: &str) -> String {
     format!("pin --bpffs {} {words}", sandbox.bpffs().display())
 }
 
-/// It ended with this status, has said nothing but this on standard error, and has pinned nothing.
-/// `DIR` stands for the sandbox's folder; the verifier's own words, which every kernel has its own
-/// of, are left out.
+/// The command ends with this status, prints exactly this on standard error, and pins nothing. `DIR` stands
+/// for the sandbox's folder. The verifier's log is left out, because it differs between kernels.
 #[track_caller]
 pub(super) fn fails(sandbox: &Sandbox, run: Run, status: i32, expected: &str) {
     let before = sandbox.path().display().to_string();
@@ -30,7 +29,7 @@ pub(super) fn fails(sandbox: &Sandbox, run: Run, status: i32, expected: &str) {
     assert!(!sandbox.paths().iter().any(|path| path == "x"), "it is pinned: {run}");
 }
 
-/// `pin` with these words fails so.
+/// `pin` with these arguments fails with this message.
 #[track_caller]
 fn check(words: &str, status: i32, expected: &str) {
     let sandbox = Sandbox::new();
@@ -38,7 +37,7 @@ fn check(words: &str, status: i32, expected: &str) {
     fails(&sandbox, run, status, expected);
 }
 
-/// `pin` of this object fails so with this map, for which `MAP` stands.
+/// `pin` of this object fails with this message and this map, for which `MAP` stands.
 #[track_caller]
 fn check_map(object: &str, map: &MapHandle, expected: &str) {
     let id = bpf::id(map);
@@ -78,7 +77,7 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     let sandbox = Sandbox::new();
     let few = sandbox.iterctl(&pin(&sandbox, "rejected.bpf.o x")).exits(1);
     let shown: Vec<&str> = few.stderr.lines().filter(|line| line.starts_with("    ")).collect();
-    // Newer kernels give a report besides, whose reason is shown, too.
+    // Newer kernels also write a report, whose reason is shown too.
     assert!(shown.len() >= 4, "{few}");
     assert!(shown[3].contains("ptr_or_null_"), "{few}");
     let all = sandbox.iterctl(&pin(&sandbox, "rejected.bpf.o x --debug")).exits(1);
@@ -87,16 +86,16 @@ fn the_verifiers_last_lines_are_shown_and_all_of_them_with_debug() {
     for line in shown {
         assert!(log.contains(line.trim_start()), "no {line:?} in: {all}");
     }
-    // The first and the last line of every such log.
+    // The first and the last line of every verifier log.
     assert!(log.contains("R1=ctx(") && log.contains("\nprocessed "), "{all}");
     assert!(all.stderr.contains("libbpf: loading "), "libbpf's own words, too: {all}");
 }
 
 #[kernel_test]
-fn what_the_verifier_quotes_does_nothing_to_a_terminal() {
+fn source_lines_in_the_verifier_log_are_escaped() {
     let sandbox = Sandbox::new();
     let mut object = fs::read(sandbox.file("rejected.bpf.o")).expect("the fixture is there");
-    // A line of the source, which the log shows.
+    // A source line that the log shows.
     let (line, red) = (b"BPF_SEQ_PRINTF(ctx", b"BPF_SEQ_PRI\x1b[31mx");
     let at = object.windows(line.len()).position(|part| part == line).expect("BTF has the source");
     object[at..at + red.len()].copy_from_slice(red);
@@ -164,7 +163,7 @@ fn a_map_that_goes_away_meanwhile() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("fleeting");
     let words = pin(&sandbox, &format!("elem.bpf.o x map id {}", bpf::id(&map)));
-    // The staging directory is the first that is made, when the map has been seen.
+    // The staging directory is the first one that is made, after the map was looked up.
     let run = strace::interrupt(&sandbox, "mkdirat", 1, &words, || drop(map));
     fails(
         &sandbox,
@@ -179,7 +178,7 @@ note: nothing was changed
 }
 
 #[kernel_test]
-fn a_given_map_that_is_not_alike() {
+fn a_given_map_with_another_layout() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("seen");
     let words = format!("reuse.bpf.o x --reuse seen=id:{}", bpf::id(&map));
@@ -208,7 +207,7 @@ note: nothing was changed
 
 #[kernel_test]
 fn a_task_that_is_not_there() {
-    // More than PID_MAX_LIMIT of include/linux/threads.h.
+    // The number is larger than PID_MAX_LIMIT of include/linux/threads.h.
     for (flag, what) in [("--pid", "process"), ("--tid", "thread")] {
         check(
             &format!("target_task.bpf.o x {flag} 4194305"),
@@ -252,7 +251,7 @@ note: nothing was changed
 }
 
 #[kernel_test]
-fn what_is_not_permitted_names_the_capabilities() {
+fn a_permission_error_names_the_capabilities() {
     const LOADS: &str = "CAP_BPF, which loads programs and makes maps";
     const READS: &str = "CAP_PERFMON, which lets iterators read the kernel's memory";
     const OPENS: &str = "CAP_SYS_ADMIN, which opens programs and maps by id, which stamps need";
@@ -293,7 +292,7 @@ error: pin path has a dot, which bpffs reserves
 }
 
 #[kernel_test]
-fn what_is_not_a_bpffs() {
+fn a_path_that_is_not_a_bpffs() {
     let sandbox = Sandbox::new();
     sandbox.write("plain/file", "");
     let plain = sandbox.file("plain").display().to_string();
@@ -310,7 +309,7 @@ error: DIR/plain is not a bpffs
 }
 
 #[kernel_test]
-fn what_is_pinned_by_someone_else() {
+fn a_pin_of_someone_else() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", "theirs");
     let run = sandbox.iterctl(&pin(&sandbox, "tasks_v1.bpf.o theirs"));
@@ -340,12 +339,12 @@ error: `map id 1`: target `task` takes no map
 }
 
 #[kernel_test]
-fn a_lookup_that_fails_is_told_with_the_name() {
+fn a_failed_lookup_is_reported_with_the_name() {
     let sandbox = Sandbox::new();
     for (key, who) in [("owner", "user"), ("group", "group")] {
         let keys = format!("{key} = \"daemon\"");
         sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a", &keys));
-        // Of the databases themselves, glibc takes an error for the end.
+        // glibc treats a read error in the databases themselves as their end.
         let options = "-P /etc/nsswitch.conf -e trace=read -e inject=read:error=EIO";
         let (run, _) = strace::trace(&sandbox, options, "apply -f iters.toml");
         run.exits(1)

@@ -1,4 +1,4 @@
-//! `export`: a manifest of what is pinned, which `plan` finds in sync.
+//! `export`: its manifest describes what is pinned, and `plan` finds it in sync.
 
 use iterctl_core::feature::Feature;
 use libbpf_rs::MapType;
@@ -8,8 +8,8 @@ use super::needs::{needs, target};
 use super::sandbox::{Sandbox, entry, entry_with};
 use super::walked::{Cgroup, Process};
 
-/// What was applied with these entries is exported, and the plan of that has nothing to do; nor has
-/// it after everything was unpinned and pinned from there.
+/// Applies these entries and exports them: the plan of the exported manifest has nothing to do, also after
+/// everything was unpinned and pinned from that manifest.
 #[track_caller]
 fn round_trip(sandbox: &Sandbox, entries: &str) -> String {
     sandbox.manifest("iters.toml", entries);
@@ -26,7 +26,7 @@ fn round_trip(sandbox: &Sandbox, entries: &str) -> String {
     exported
 }
 
-/// What `export` prints.
+/// The output of `export`.
 #[track_caller]
 fn export(sandbox: &Sandbox, words: &str) -> String {
     let run = sandbox.iterctl(&format!("export --bpffs bpf {words}")).exits(0);

@@ -1,7 +1,7 @@
-//! System calls of an apply fail, one in each, or all from one on: bpffs and the kernel are as before,
-//! or what is not is told.
+//! System calls of an apply fail: one at a time, or all from one on. Afterwards bpffs and the kernel are as
+//! before, or what differs is reported.
 //!
-//! With `ITERCTL_FAULTS=all` every call fails with every error. A few of each if it is not set.
+//! With `ITERCTL_FAULTS=all` every call fails with every error. If it is not set, only a few of each fail.
 
 use iterctl_core::feature::Feature;
 
@@ -12,12 +12,12 @@ use super::strace;
 
 const ERRORS: [&str; 5] = ["ENOMEM", "EIO", "EPERM", "ENOSPC", "EINTR"];
 
-/// How many faults had which end.
+/// The number of faults with each outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
-    /// It failed, and nothing was changed.
+    /// The apply failed, and nothing was changed.
     failed: usize,
-    /// It did its work all the same.
+    /// The apply succeeded despite the fault.
     done: usize,
 }
 
@@ -27,10 +27,10 @@ fn is_long() -> bool {
 }
 
 impl Attempts {
-    /// One call fails: after it everything is done, or nothing is, and what is said is true.
+    /// One call fails: afterwards everything is done, or nothing is, and the report is true.
     #[track_caller]
     fn fail(&self, call: &str, number: usize, error: &str, tally: &mut Tally) {
-        // Where names cannot be exchanged, a pin that is put back has another inode.
+        // If names cannot be exchanged, a pin that is put back has another inode.
         needs(Feature::Exchange);
         let what = format!("{call} number {number} gave {error}");
         let (tree, pins) = (self.sandbox.tree(), self.now());
@@ -49,7 +49,7 @@ impl Attempts {
         }
     }
 
-    /// Every call of this name fails, each with this error. Gives how often nothing was done.
+    /// Each call of this name fails once with each of these errors. Returns how often nothing was done.
     #[track_caller]
     fn fail_each(&self, call: &str, error: &str) -> usize {
         let mut tally = Tally::default();
@@ -59,7 +59,7 @@ impl Attempts {
         tally.failed
     }
 
-    /// Calls of this name fail: so many of them, evenly spread, or all of them with all errors.
+    /// Calls of this name fail: this many, evenly spread, or all of them with all errors.
     #[track_caller]
     fn fail_some(&self, call: &str, samples: usize) {
         let (calls, mut tally) = (self.count(call), Tally::default());
@@ -79,8 +79,8 @@ impl Attempts {
         assert!(tally.failed + tally.done > 0, "no {call} was made");
     }
 
-    /// All calls of this name fail, from one on: what is not as it was before is named, and what was
-    /// there is kept. The next apply makes it right. Gives how many changes were not undone.
+    /// All calls of this name fail, from one on: whatever is not as before is named, and the old objects
+    /// are kept. The next apply repairs it. Returns how many changes were not undone.
     #[track_caller]
     fn fail_from(&self, call: &str, number: usize) -> usize {
         let what = format!("from {call} number {number} on all failed");
@@ -102,14 +102,14 @@ impl Attempts {
     }
 }
 
-/// An error says what could not be done, and with what: a path, mostly.
+/// An error names the operation that failed and its object, which is mostly a path.
 #[track_caller]
 fn names_the_step(run: &Run) {
     let mut errors = run.stderr.lines().filter_map(|line| line.strip_prefix("error: "));
     let names = |error: &str| {
         ["`", "/", "manifest new.toml", "staging director"].iter().any(|it| error.contains(it))
     };
-    // The process may have died before it was one of ours.
+    // The process may have failed before it ran any code of iterctl.
     let is_loader = run.stderr.contains("error while loading shared libraries");
     assert!(errors.next().is_some_and(names) || is_loader, "{run}");
 }
@@ -120,7 +120,7 @@ fn a_call_of_bpf_that_fails_changes_nothing() {
 }
 
 #[kernel_test]
-fn a_change_to_bpffs_that_fails_takes_back_those_before_it() {
+fn a_failed_change_to_bpffs_undoes_the_earlier_ones() {
     let attempts = large();
     for (call, samples) in [
         ("renameat2", 5),
@@ -144,13 +144,13 @@ fn a_read_that_fails_changes_nothing() {
 }
 
 #[kernel_test]
-fn what_each_step_does_is_made_to_fail() {
+fn every_call_of_each_step_is_made_to_fail() {
     let attempts = small();
     // One unpin, one replacement, one new pin, and its two parents.
     assert_eq!(attempts.fail_each("renameat2", "EIO"), 5);
     // The staging directory, and two parents of the new pin in it.
     assert_eq!(attempts.fail_each("mkdirat", "ENOSPC"), 3);
-    // The directory that is emptied.
+    // The directory that becomes empty.
     assert_eq!(attempts.fail_each("unlinkat", "EIO"), 1);
     // The owners of two new pins and of one that stays.
     assert_eq!(attempts.fail_each("fchownat", "EPERM"), 3);
@@ -161,14 +161,14 @@ fn what_each_step_does_is_made_to_fail() {
 
 #[kernel_test]
 fn every_call_of_bpf_is_made_to_fail() {
-    // One program to load, for the sake of time.
+    // Only one program is loaded, to save time.
     let old = ["changes", "goes"].map(|path| entry("tasks_v1.bpf.o", path)).concat();
     let new = ["changes", "new"].map(|path| entry("tasks_v2.bpf.o", path)).concat();
     assert!(Attempts::new(&old, &new).fail_each("bpf", "EINVAL") > 20);
 }
 
 #[kernel_test]
-fn what_cannot_be_undone_is_told_and_mended_by_the_next_apply() {
+fn a_failed_undo_is_reported_and_repaired_by_the_next_apply() {
     let attempts = large();
     let mut left = 0;
     for (call, samples) in [
@@ -184,7 +184,7 @@ fn what_cannot_be_undone_is_told_and_mended_by_the_next_apply() {
         let calls = attempts.count(call);
         let samples = if is_long() { calls.min(50) } else { samples };
         for sample in 0..samples {
-            // From the end, where there is the most to undo.
+            // Starts from the end, where the most has to be undone.
             left += attempts.fail_from(call, calls - sample * calls / samples);
         }
     }

@@ -1,4 +1,4 @@
-//! `check --kernel`: what the kernel has, what it lacks of a manifest, and what could not be asked.
+//! `check --kernel`: what the kernel has, what it lacks for a manifest, and what could not be asked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,18 +16,18 @@ use super::strace;
 
 const BTF: &str = "/sys/kernel/btf";
 
-/// What is mounted in the test's own namespace, until it is dropped.
+/// A mount in the test's own namespace, until it is dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Nothing where the kernel's BTF is.
+    /// Hides the kernel's BTF.
     #[track_caller]
     fn no_btf() -> Self {
         mount("none", BTF, "tmpfs", MountFlags::empty(), None).expect("root may");
         Self(PathBuf::from(BTF))
     }
 
-    /// The kernel's BTF as it would be without these names, if it has them.
+    /// Replaces the kernel's BTF by a copy without these names, if it has them.
     #[track_caller]
     fn btf_without(sandbox: &Sandbox, names: &[&str]) -> Self {
         let vmlinux = PathBuf::from(BTF).join("vmlinux");
@@ -78,7 +78,7 @@ fn a_kernel_has_what_its_release_has() {
     for feature in Feature::all() {
         let state = states.get(feature.name()).map(String::as_str);
         let is_there = match feature.group() {
-            // Which targets there are depends on the configuration, too.
+            // The available targets depend on the configuration, too.
             Group::Targets => btf.contains(&format!("FUNC 'bpf_iter_{}'", feature.name())),
             Group::Base | Group::Parameters | Group::Loading | Group::Pins => {
                 numbers(release.trim()) >= numbers(feature.since())
@@ -87,14 +87,14 @@ fn a_kernel_has_what_its_release_has() {
         let expected = if is_there { "present" } else { "absent" };
         assert_eq!(state, Some(expected), "{}: {run}", feature.name());
     }
-    // Those of a kernel that is newer than the table are targets, too.
+    // Targets of a kernel that is newer than the table are listed as well.
     for other in states.keys().filter(|name| !Feature::all().any(|one| one.name() == **name)) {
         assert!(btf.contains(&format!("STRUCT 'bpf_iter__{other}'")), "{other}: {run}");
     }
 }
 
 #[kernel_test]
-fn people_see_the_same_in_groups() {
+fn the_text_shows_the_same_in_groups() {
     let run = Sandbox::new().iterctl("check --kernel").exits(0);
     let lines: Vec<&str> = run.stdout.lines().collect();
     let groups = lines.iter().filter(|line| !line.starts_with("  ") && !line.is_empty());
@@ -105,7 +105,7 @@ fn people_see_the_same_in_groups() {
 }
 
 #[kernel_test]
-fn what_is_in_the_current_folder_changes_no_answer() {
+fn files_in_the_current_folder_change_no_answer() {
     let sandbox = Sandbox::new();
     let elsewhere = states(&sandbox.iterctl("-j check --kernel").exits(0));
     sandbox.write("iterctl", "a file");
@@ -114,7 +114,7 @@ fn what_is_in_the_current_folder_changes_no_answer() {
 }
 
 #[kernel_test]
-fn asking_leaves_nothing_behind() {
+fn check_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let before = sandbox.tree();
@@ -126,14 +126,14 @@ fn asking_leaves_nothing_behind() {
     assert!(run.stdout.contains("set iters: 1 iterator, no faults; Linux "), "{run}");
     assert_eq!(sandbox.tree(), before);
     assert_eq!(mounts(), mounted);
-    // What is neither pinned nor attached goes with the process.
+    // Objects that are neither pinned nor attached are freed when the process ends.
     let calls = |name: &str| calls.iter().filter(|call| call.contains(name)).count();
     assert_eq!(["BPF_PROG_LOAD", "RENAME_EXCHANGE"].map(|name| calls(name) > 0), [true; 2]);
     assert_eq!(["BPF_OBJ_PIN", "BPF_LINK_CREATE", "move_mount"].map(calls), [0; 3]);
 }
 
 #[kernel_test]
-fn what_nobody_may_ask_is_unknown() {
+fn features_that_may_not_be_asked_about_are_unknown() {
     let sandbox = Sandbox::new();
     sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
     let program = sandbox.file("iterctl").display().to_string();
@@ -141,7 +141,7 @@ fn what_nobody_may_ask_is_unknown() {
         |arguments: &str| Run::of(sandbox.command(&program, arguments).uid(65534).gid(65534));
     let states = states(&as_nobody("-j check --kernel").exits(0));
     assert_eq!(states["exchange"], "unknown");
-    // What is told by BTF needs no privilege.
+    // Features that BTF shows need no privilege.
     for name in ["btf", "task", "tcp"] {
         assert_eq!(states[name], "present", "{name}");
     }
@@ -158,7 +158,7 @@ const NO_BPF: &str = "error: this kernel has no bpf(2)\n  hint: use a kernel wit
 const ENOSYS: &str = "-e trace=bpf -e inject=bpf:error=ENOSYS";
 
 #[kernel_test]
-fn a_kernel_without_bpf_is_told() {
+fn a_kernel_without_bpf_is_reported() {
     let sandbox = Sandbox::new();
     let (run, _) = strace::trace(&sandbox, ENOSYS, "check --kernel");
     let run = run.exits(69);
@@ -171,7 +171,7 @@ fn a_kernel_without_bpf_is_told() {
 }
 
 #[kernel_test]
-fn nothing_is_applied_where_there_is_no_bpf() {
+fn nothing_is_applied_without_bpf() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let (run, _) = strace::trace(&sandbox, ENOSYS, "apply -f iters.toml");
@@ -181,7 +181,7 @@ fn nothing_is_applied_where_there_is_no_bpf() {
         )
         .says("nothing was changed");
     sandbox.iterctl("apply -f iters.toml").exits(0);
-    // A pin cannot be looked at either.
+    // A pin cannot be inspected either.
     for command in ["apply -f iters.toml", "list --bpffs bpf"] {
         let (run, _) = strace::trace(&sandbox, ENOSYS, command);
         run.exits(69).says("`a`").says("hint: use a kernel with CONFIG_BPF_SYSCALL=y");
@@ -192,7 +192,7 @@ const NO_BTF: &str = "this kernel has no BTF\n  hint: use a kernel with CONFIG_D
     that has it, /sys/kernel/btf/vmlinux must be there\n";
 
 #[kernel_test]
-fn a_kernel_without_btf_is_told() {
+fn a_kernel_without_btf_is_reported() {
     let sandbox = Sandbox::new();
     let _mounted = Mounted::no_btf();
     let run = sandbox.iterctl("check --kernel").exits(69);
@@ -202,10 +202,10 @@ fn a_kernel_without_btf_is_told() {
     assert_eq!([btf, task, stamps], ["absent", "unknown", "present"]);
 }
 
-/// A generated loader finds types in the kernel itself, which still has them. A program that is given a map is
-/// loaded without one.
+/// A generated loader finds types in the kernel itself, which still has them. A program that is given a map
+/// is loaded without a generated loader.
 #[kernel_test]
-fn nothing_is_applied_where_libbpf_finds_no_btf() {
+fn nothing_is_applied_if_libbpf_finds_no_btf() {
     let sandbox = Sandbox::new();
     let map = bpf::map(MapType::Array, "seen", 8);
     let keys = format!("maps = {{ seen = {{ id = {} }} }}", bpf::id(&map));
@@ -217,7 +217,7 @@ fn nothing_is_applied_where_libbpf_finds_no_btf() {
 }
 
 #[kernel_test]
-fn every_entry_is_told_what_this_kernel_lacks() {
+fn lacking_features_are_listed_for_each_entry() {
     let sandbox = Sandbox::new();
     let text = entry("target_unix.bpf.o", "x/sockets")
         + &entry("sleepable.bpf.o", "x/sleeps")
@@ -240,7 +240,7 @@ error: `x/sockets`: this kernel has no target `unix`
     );
     let report = sandbox.iterctl("-j check --kernel -f iters.toml").exits(69).json();
     assert_eq!(report["diagnostics"].as_array().map(Vec::len), Some(3), "{report}");
-    // Without the manifest, nobody needs them.
+    // Without the manifest, no entry needs them.
     let states = states(&sandbox.iterctl("-j check --kernel").exits(0));
     assert_eq!((&*states["unix"], &*states["sleepable-iterators"]), ("absent", "absent"));
 }
@@ -261,12 +261,12 @@ fn a_program_that_could_not_sleep_is_not_loaded() {
 }
 
 #[kernel_test]
-fn what_programs_take_by_name_is_looked_for() {
+fn symbols_that_programs_use_are_looked_up() {
     let sandbox = Sandbox::new();
     let entries = entry("unmet_config.bpf.o", "config")
         + &entry("unmet_function.bpf.o", "function")
         + &entry("unmet_symbol.bpf.o", "symbol")
-        // Only other programs of these objects take anything, or it is weak.
+        // In these objects, only other programs use externs, or the externs are weak.
         + &entry("beside_externs.bpf.o", "beside")
         + &entry("tasks_v1.bpf.o", "tasks");
     sandbox.manifest("iters.toml", &entries);
@@ -280,7 +280,7 @@ fn what_programs_take_by_name_is_looked_for() {
             "error: `symbol`: this kernel lists no symbol `iterctl_has_no_such_symbol`",
         ]
     );
-    // What check tells, apply finds.
+    // `apply` reports the same as `check`.
     for path in ["function", "symbol"] {
         let object = format!("unmet_{path}.bpf.o");
         let run = sandbox.iterctl(&format!("pin --bpffs bpf {object} x")).exits(69);

@@ -1,4 +1,4 @@
-//! Stamps that somebody else has written: whoever may load a program can bind anything to it.
+//! Forged stamps: any user who may load programs can bind any map to them.
 
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -13,7 +13,7 @@ use super::sandbox::{Sandbox, entry, entry_with};
 /// The name of the stamp's map.
 const STAMP: &str = "iterctl.rodata";
 
-/// Pins an iterator to whose program this map is bound.
+/// Pins an iterator with this map bound to its program.
 #[track_caller]
 fn pin(sandbox: &Sandbox, object: &str, path: &str, map: &MapHandle) {
     let mut builder = ObjectBuilder::default();
@@ -43,7 +43,7 @@ fn map(kind: MapType, entries: u32, size: usize) -> MapHandle {
     MapHandle::create(kind, Some(STAMP), 4, size, entries, &opts).expect("root may make maps")
 }
 
-/// A map of the stamp's form that holds this.
+/// A map in the form of a stamp, with these contents.
 #[track_caller]
 fn holding(value: &[u8]) -> MapHandle {
     let map = map(MapType::Array, 1, value.len());
@@ -60,7 +60,7 @@ fn stamp(object: &str, program: &str, source: &str) -> String {
     )
 }
 
-/// An iterator with this map is nobody's: it is listed so, stays where it is, and is in the way.
+/// An iterator with this map is foreign: it is listed as such, stays where it is, and is an obstacle.
 #[track_caller]
 fn is_foreign(map: &MapHandle, reason: &str) {
     let sandbox = Sandbox::new();
@@ -81,7 +81,7 @@ fn is_foreign(map: &MapHandle, reason: &str) {
 }
 
 #[kernel_test]
-fn what_is_no_stamp_makes_a_pin_foreign() {
+fn an_invalid_stamp_makes_a_pin_foreign() {
     let unreadable = "pinned by another tool (unreadable stamp: ";
     is_foreign(&holding(b"{\"format\":1,\"set\":\"iters\""), unreadable);
     is_foreign(&holding(b"[1,2,3]"), unreadable);
@@ -101,7 +101,7 @@ fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
 }
 
 #[kernel_test]
-fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
+fn a_map_with_the_stamps_name_but_another_form_is_no_stamp() {
     let reason = "pinned by another tool";
     let good = stamp("/a.o", "dump", "/iters.toml");
     let hash = map(MapType::Hash, 1, good.len());
@@ -114,9 +114,9 @@ fn a_map_of_the_stamps_name_and_another_form_is_no_stamp() {
     is_foreign(&holding(long.as_bytes()), reason);
 }
 
-/// A stamp that is right in everything, but for the map that its program is said to have been given.
+/// The stamp is valid except for the map that it says the program was given.
 #[kernel_test]
-fn a_map_that_the_program_does_not_hold_is_told() {
+fn a_given_map_that_the_program_does_not_hold_is_reported() {
     let sandbox = Sandbox::new();
     let mut seen = bpf::map(MapType::Array, "seen", 8);
     seen.update(&[0; 4], &41_u64.to_ne_bytes(), MapFlags::ANY).expect("it has one element");
@@ -145,7 +145,7 @@ fn a_map_that_the_program_does_not_hold_is_told() {
 }
 
 #[kernel_test]
-fn a_stamp_cannot_write_on_the_terminal() {
+fn a_stamp_is_escaped_for_the_terminal() {
     let sandbox = Sandbox::new();
     let evil = r"a\u001b[31m\nb";
     let evil = stamp(evil, evil, evil);
@@ -153,7 +153,7 @@ fn a_stamp_cannot_write_on_the_terminal() {
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let list = sandbox.iterctl("list --bpffs bpf --set iters").exits(0).stdout;
     assert_eq!(list.lines().count(), 2, "a header and a line: {list}");
-    // It is from another source than this manifest, whose set's name is taken from the file.
+    // It comes from another source than this manifest, whose set's name is taken from the file.
     let refused = sandbox.iterctl("plan -f iters.toml").exits(73);
     let named = sandbox.iterctl("plan -f iters.toml --set iters").exits(0);
     let exported = sandbox.iterctl("export --bpffs bpf").exits(0);

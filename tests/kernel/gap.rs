@@ -1,5 +1,5 @@
-//! Replacement while others use the pin: no moment is without an iterator, and who reads the old one
-//! reads it to its end.
+//! Replacement while others use the pin: there is an iterator at every moment, and readers of the old one
+//! can read it to its end.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,14 +11,14 @@ use super::sandbox::{Sandbox, entry};
 
 const REPLACEMENTS: usize = 30;
 
-/// What somebody saw who opens a pin again and again.
+/// What a process saw that opens a pin again and again.
 #[derive(Default)]
 struct Opener {
     opened: AtomicUsize,
     stop: AtomicBool,
 }
 
-/// Ends the opener's loop, also where the test fails.
+/// Ends the opener's loop, even if the test fails.
 struct Stop<'a>(&'a Opener);
 
 impl Drop for Stop<'_> {
@@ -28,8 +28,8 @@ impl Drop for Stop<'_> {
 }
 
 impl Opener {
-    /// Opens the pin in a loop, up to the first failure. Gives how often it saw another iterator than
-    /// the time before.
+    /// Opens the pin in a loop, up to the first failure. Returns how often it saw another iterator than the
+    /// time before.
     fn run(&self, pin: &Path) -> io::Result<usize> {
         let (mut last, mut changes) = ([0; 8], 0);
         while !self.stop.load(Ordering::SeqCst) {
@@ -48,7 +48,7 @@ impl Opener {
 }
 
 #[kernel_test]
-fn who_opens_a_pin_while_it_is_replaced_never_finds_it_missing() {
+fn a_pin_is_never_missing_while_it_is_replaced() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rodata.bpf.o", "a/b"));
     sandbox.copy("rodata.bpf.o", "marker0.bpf.o");
@@ -64,7 +64,7 @@ fn who_opens_a_pin_while_it_is_replaced_never_finds_it_missing() {
             let before = opener.opened();
             sandbox.iterctl("apply -f iters.toml").exits(0).plans(&["~ a/b  object changed"]);
             opened_meanwhile += opener.opened() - before;
-            // The next one begins when this one has been seen.
+            // The next replacement begins after this one was seen.
             let seen = opener.opened();
             while opener.opened() < seen + 2 && !thread.is_finished() {
                 thread::yield_now();
@@ -78,7 +78,7 @@ fn who_opens_a_pin_while_it_is_replaced_never_finds_it_missing() {
 }
 
 #[kernel_test]
-fn who_reads_the_old_iterator_reads_it_to_its_end() {
+fn readers_of_the_old_iterator_can_finish() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("big_output.bpf.o", "a"));
     sandbox.iterctl("apply -f iters.toml").exits(0);

@@ -1,4 +1,4 @@
-//! libbpf's generated loaders: used where the kernel knows them; where it does not, nobody notices.
+//! libbpf's generated loaders: used if the kernel supports them; if not, the result is the same.
 
 use iterctl_core::feature::Feature;
 
@@ -8,7 +8,7 @@ use super::strace;
 
 const APPLY: &str = "apply -f iters.toml";
 
-/// The number of the call that loads the loader, among those of bpf(2).
+/// The index of the call that loads the loader, among the calls of bpf(2).
 #[track_caller]
 fn load_of_the_loader(sandbox: &Sandbox) -> usize {
     let (run, calls) = strace::trace(sandbox, "-e trace=bpf", APPLY);
@@ -18,7 +18,7 @@ fn load_of_the_loader(sandbox: &Sandbox) -> usize {
 }
 
 #[kernel_test]
-fn where_the_kernel_knows_none_libbpf_loads() {
+fn without_generated_loaders_libbpf_loads() {
     needs(Feature::Loader);
     needs(Feature::KernelCore);
     let sandbox = Sandbox::new();
@@ -49,7 +49,7 @@ fn debug_only_shows_more() {
         let (run, calls) = strace::trace(&sandbox, "-e trace=bpf", arguments);
         let run = run.exits(0);
         sandbox.iterctl("unpin -f iters.toml").exits(0);
-        // Without the number of the process.
+        // The call without the number of the process.
         let name = |call: &String| {
             call.split([' ', ','])
                 .find(|part| part.starts_with("bpf("))
@@ -65,7 +65,7 @@ fn debug_only_shows_more() {
     assert!(told.contains("libbpf: loading object 'tasks_v1' from buffer"), "{told}");
 }
 
-/// How many lines: tasks come and go.
+/// The number of lines: tasks come and go.
 fn lines(output: String) -> usize {
     output.lines().count().min(2)
 }

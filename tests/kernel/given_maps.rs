@@ -1,4 +1,4 @@
-//! Maps of the object's own that are walked, and existing maps that stand for them.
+//! Maps of the object's own that are walked, and existing maps that replace them.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
 use super::bpf;
 use super::sandbox::{Sandbox, entry, entry_with};
 
-/// Applies a manifest with one entry at `x`: these are its lines, and then it is in sync.
+/// Applies a manifest with one entry at `x`: the plan has these lines, and then it is in sync.
 #[track_caller]
 fn applies(sandbox: &Sandbox, object: &str, keys: &str, lines: &[String]) {
     sandbox.manifest("iters.toml", &entry_with(object, "x", keys));
@@ -16,7 +16,7 @@ fn applies(sandbox: &Sandbox, object: &str, keys: &str, lines: &[String]) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-/// A map like the one that reuse.bpf.o counts in, pinned; it has counted so far.
+/// Pins a map like the one in which reuse.bpf.o counts, with this count.
 #[track_caller]
 fn counter(sandbox: &Sandbox, path: &str, count: u64) -> MapHandle {
     let mut map = bpf::map(MapType::Array, "seen", 8);
@@ -26,7 +26,7 @@ fn counter(sandbox: &Sandbox, path: &str, count: u64) -> MapHandle {
 }
 
 #[kernel_test]
-fn existing_maps_stand_for_the_objects_own() {
+fn existing_maps_replace_the_objects_own() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "reuse.bpf.o", "", &["+ x  task".to_owned()]);
     assert_eq!(sandbox.read("x"), "seen 1\n");
@@ -77,7 +77,7 @@ fn entries_with_other_maps_have_programs_of_their_own() {
     assert_eq!(counts, ["seen 11\n", "seen 12\n", "seen 21\n", "seen 1\n"]);
 }
 
-/// The map cannot stand for the object's own, and nothing is changed.
+/// The map cannot replace the object's own, and nothing is changed.
 #[track_caller]
 fn does_not_fit(object: &str, map: &MapHandle, why: &str) {
     let sandbox = Sandbox::new();
@@ -121,7 +121,7 @@ fn a_map_of_the_objects_own_is_walked() {
     let line = "+ x  bpf_map_elem own map own_elems".to_owned();
     applies(&sandbox, "own_map.bpf.o", keys, &[line]);
     assert_eq!(sandbox.read("x"), "");
-    // No program uses it: it lives by the pin alone.
+    // No program uses the map: only the pin keeps it alive.
     let map = MapHandle::from_map_id(sandbox.number("x", "map_id")).expect("it is alive");
     bpf::insert(&map, (1, 2));
     assert_eq!(sandbox.read("x"), "1 2\n");
@@ -142,7 +142,7 @@ fn a_map_that_is_walked_and_used_is_the_same() {
 }
 
 #[kernel_test]
-fn a_map_that_stands_for_the_walked_one_is_walked() {
+fn a_map_that_replaces_the_walked_one_is_walked() {
     let sandbox = Sandbox::new();
     let map = bpf::pinned_hash_map(&sandbox.pin("given"), (5, 6));
     let keys = "map = { own = \"own_elems\" }\nmaps = { own_elems = { pinned = \"given\" } }";

@@ -1,11 +1,11 @@
-//! Initial values of an object's variables: that each kind of them reaches the program, which
-//! programs are shared, and drift.
+//! Initial values of an object's variables: each kind of variable gets them, equal programs are shared, and
+//! drift is found.
 
 use super::sandbox::{Sandbox, entry, entry_with};
 
 const OBJECT: &str = "globals.bpf.o";
 
-/// What the object prints with its own values.
+/// The object's output with its own values.
 const INITIAL: &str = "\
 u8 1
 s8 -1
@@ -33,7 +33,7 @@ data_extra 20
 rodata_extra 30
 ";
 
-/// With these globals, these lines of its output are other ones, and no others.
+/// With these globals, exactly these lines of the output differ.
 #[track_caller]
 fn check(globals: &str, changed: &[&str]) {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! A bpffs that everybody may write to, and what may be planted there.
+//! A bpffs that every user may write to, and what may be planted there.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use super::strace;
 
 const NOBODY: u32 = 65534;
 
-/// Plants a symbolic link on the bpffs, as nobody would.
+/// Plants a symbolic link on the bpffs, as the user nobody.
 #[track_caller]
 fn plant(sandbox: &Sandbox, target: &Path, path: &str) {
     let link = sandbox.pin(path);
@@ -20,7 +20,7 @@ fn plant(sandbox: &Sandbox, target: &Path, path: &str) {
     lchown(link, Some(NOBODY), Some(NOBODY)).expect("root may");
 }
 
-/// A symbolic link stands where a wanted pin's parent is to be: nothing is made where it leads.
+/// A symbolic link is at the path of a wanted pin's parent: nothing is made where it leads.
 #[track_caller]
 fn is_not_followed(target: impl FnOnce(&Sandbox) -> PathBuf, outside: &str) {
     let sandbox = Sandbox::new();
@@ -35,7 +35,7 @@ fn is_not_followed(target: impl FnOnce(&Sandbox) -> PathBuf, outside: &str) {
         assert!(told, "{run}");
         assert_eq!((sandbox.tree(), listing(&sandbox.file(outside))), before);
     }
-    // Neither is the link a way to unpin what is outside.
+    // The link cannot be used to unpin something outside either.
     sandbox
         .iterctl("unpin --bpffs bpf observe/deep/tasks")
         .exits(1)
@@ -67,7 +67,7 @@ fn a_planted_link_to_another_bpffs_is_not_followed() {
     let bpffs = |sandbox: &Sandbox| {
         sandbox.mount_bpffs("other");
         fs::create_dir(sandbox.file("other/deep")).expect("nothing is there");
-        // Where the link leads there is a pin of the same set.
+        // The link leads to a pin of the same set.
         let text = format!("bpffs = \"{}\"\n", sandbox.file("other").display())
             + &entry("tasks_v2.bpf.o", "deep/tasks");
         sandbox.write("iters.toml", &text);
@@ -87,7 +87,7 @@ fn a_planted_link_within_the_bpffs_is_not_followed() {
 }
 
 #[kernel_test]
-fn a_planted_link_is_not_chased_by_unpin_or_list() {
+fn a_planted_link_is_not_followed_by_unpin_or_list() {
     let sandbox = Sandbox::new();
     sandbox.mount_bpffs("other");
     let text = format!("bpffs = \"{}\"\n", sandbox.file("other").display());
@@ -116,7 +116,7 @@ fn a_planted_staging_directory_is_not_used() {
 }
 
 #[kernel_test]
-fn a_planted_staging_directory_that_goes_again_stops_nobody() {
+fn a_planted_staging_directory_may_vanish() {
     let sandbox = Sandbox::new();
     let planted = ["0", "1"].map(|name| sandbox.pin(&format!("iterctl-staging-{name}")));
     for directory in &planted {
@@ -134,10 +134,10 @@ fn a_planted_staging_directory_that_goes_again_stops_nobody() {
 }
 
 #[kernel_test]
-fn what_others_have_put_into_a_staging_directory_stops_nobody() {
+fn foreign_files_in_a_staging_directory_do_no_harm() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
-    // An undo that failed keeps there what somebody has put in the place of a pin.
+    // After a failed undo, this directory holds a pin that others had put in the place of the set's own.
     let kept = sandbox.pin("iterctl-staging-0000000000000000");
     fs::create_dir_all(kept.join("1/theirs")).expect("nothing is there");
     fs::create_dir(kept.join("2")).expect("nothing is there");
@@ -152,7 +152,7 @@ fn what_others_have_put_into_a_staging_directory_stops_nobody() {
     assert_eq!(sandbox.paths(), ["a"]);
 }
 
-/// Whoever owns a directory may move the pins in it, those of root too.
+/// The owner of a directory may move the pins in it, even those of root.
 #[kernel_test]
 fn a_pin_cannot_be_hidden_under_the_name_of_a_staging_directory() {
     for hidden in ["iterctl-staging-0", "iterctl-staging-0/deep/pin"] {
@@ -174,7 +174,7 @@ fn a_pin_cannot_be_hidden_under_the_name_of_a_staging_directory() {
 }
 
 #[kernel_test]
-fn a_directory_that_becomes_something_else_stops_nobody() {
+fn a_directory_may_become_something_else() {
     let becomes: [&dyn Fn(&Sandbox); 3] = [
         &|sandbox| plant(sandbox, Path::new("nowhere"), "dir"),
         &|sandbox| bpf::pin_foreign(sandbox, "tasks_v1.bpf.o", "dir"),
@@ -183,7 +183,8 @@ fn a_directory_that_becomes_something_else_stops_nobody() {
     for become_other in becomes {
         let sandbox = Sandbox::new();
         fs::create_dir(sandbox.pin("dir")).expect("nothing is there");
-        // The root is opened, then what has that name, then the directory to read its names.
+        // The calls are: open the root, look at the entry of that name, open the directory to read its
+        // names.
         let run = strace::interrupt(&sandbox, "openat2", 2, "list --bpffs bpf", || {
             fs::remove_dir(sandbox.pin("dir")).expect("it is empty");
             become_other(&sandbox);
@@ -192,7 +193,7 @@ fn a_directory_that_becomes_something_else_stops_nobody() {
         let parent = sandbox.pin("dir");
         let _ = fs::remove_file(&parent);
         fs::create_dir_all(parent.join("below")).expect("nothing is there");
-        // Now the names in it have been read, and `below` is looked at next.
+        // At this point, its names have been read, and `below` is opened next.
         let run = strace::interrupt(&sandbox, "openat2", 3, "list --bpffs bpf", || {
             fs::rename(&parent, sandbox.pin("moved")).expect("nothing is there");
             become_other(&sandbox);
@@ -202,7 +203,7 @@ fn a_directory_that_becomes_something_else_stops_nobody() {
 }
 
 #[kernel_test]
-fn directories_too_deep_to_have_a_path_stop_nobody() {
+fn directories_too_deep_for_a_path_do_no_harm() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     // Twenty times 255 bytes are more than a path may have.
@@ -215,7 +216,7 @@ fn directories_too_deep_to_have_a_path_stop_nobody() {
 }
 
 #[kernel_test]
-fn names_on_bpffs_cannot_write_on_the_terminal() {
+fn names_on_bpffs_are_escaped_for_the_terminal() {
     let sandbox = Sandbox::new();
     let names: [&[u8]; 3] = [b"esc\x1b[31mred", b"line\nSET", b"no\xffutf8"];
     for name in names {

@@ -1,6 +1,6 @@
-//! Another user, on a bpffs of mode 1777, plants and moves whatever it can, wherever it can, as fast
-//! as it can, while root applies and unpins: nothing outside the bpffs is touched, nothing of root's
-//! is lost, and what the other user has nothing to do with always succeeds.
+//! Another user, on a bpffs of mode 1777, plants and moves whatever it can, wherever it can, as fast as it
+//! can, while root applies and unpins: nothing outside the bpffs is touched, nothing that belongs to root
+//! is lost, and pins that the other user cannot reach always succeed.
 //!
 //! `ITERCTL_ROUNDS` says how often root applies and unpins; forty times if it is not set.
 
@@ -19,10 +19,10 @@ use super::sandbox::{Run, Sandbox, entry};
 
 const NOBODY: u32 = 65534;
 
-/// Where root wants pins, and the other user can plant something first.
+/// Paths at which root wants pins and the other user can plant something first.
 const CONTESTED: [&str; 4] = ["c0", "c1", "par/pin", "deep/er/pin"];
 
-/// What the other user plants at, takes away and moves: pins, their parents, and names beside them.
+/// The paths that the other user plants at, removes and moves: pins, their parents, and names beside them.
 const TARGETS: [&str; 12] = [
     "c0",
     "c1",
@@ -38,7 +38,7 @@ const TARGETS: [&str; 12] = [
     "iterctl-staging-0123456789abcdef",
 ];
 
-/// The other user, at work until it is dropped.
+/// The other user, active until it is dropped.
 struct Attacker {
     stop: Arc<AtomicBool>,
     planted: Arc<AtomicUsize>,
@@ -63,7 +63,7 @@ impl Attacker {
         Self { stop, planted, thread: Some(thread) }
     }
 
-    /// Ends it, and gives how much it has planted.
+    /// Ends it, and returns how much it has planted.
     #[track_caller]
     fn stop(mut self) -> usize {
         self.end().expect("nobody does not panic");
@@ -82,7 +82,7 @@ impl Drop for Attacker {
     }
 }
 
-/// This thread, and no other one of the process.
+/// Changes the user of this thread only.
 fn become_nobody() {
     set_thread_groups(&[]).expect("root may");
     let gid = Gid::from_raw(NOBODY);
@@ -91,7 +91,7 @@ fn become_nobody() {
     set_thread_res_uid(uid, uid, uid).expect("root may");
 }
 
-/// Where the links lead that are planted.
+/// The targets of the planted links.
 struct Bait {
     links: Vec<PathBuf>,
 }
@@ -105,7 +105,7 @@ impl Bait {
     }
 }
 
-/// Does one thing to one place; most of what is tried fails.
+/// Does one thing at one path; most attempts fail.
 fn attack(bpffs: &Path, bait: &Bait, random: &mut Random) -> usize {
     let place = bpffs.join(random.of(&TARGETS));
     let done = match random.below(9) {
@@ -113,7 +113,7 @@ fn attack(bpffs: &Path, bait: &Bait, random: &mut Random) -> usize {
         1 => fs::remove_dir(&place),
         2 => symlink(&bait.links[random.below(bait.links.len())], &place),
         3 => fs::DirBuilder::new().mode(0o777).create(&place),
-        // A pin of its own, which somebody has given it.
+        // A pin that was given to the attacker.
         4 => fs::hard_link(bpffs.join("theirs"), &place),
         5 => fs::rename(&place, bpffs.join(random.of(&TARGETS))),
         6 => fs::remove_dir_all(&place),
@@ -123,7 +123,7 @@ fn attack(bpffs: &Path, bait: &Bait, random: &mut Random) -> usize {
     usize::from(done.is_ok())
 }
 
-/// Whatever there is of root's staging directories.
+/// Attacks the staging directories of root that exist.
 fn attack_staging(bpffs: &Path, bait: &Bait, random: &mut Random) -> usize {
     let names = fs::read_dir(bpffs).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_staging = |path: &PathBuf| path.to_string_lossy().contains("iterctl-staging-");
@@ -139,7 +139,7 @@ fn attack_staging(bpffs: &Path, bait: &Bait, random: &mut Random) -> usize {
     tried.into_iter().filter(|done| *done).count()
 }
 
-/// Numbers that are the same in every run: xorshift.
+/// The same random numbers in every run: xorshift.
 struct Random(u64);
 
 impl Random {
@@ -155,8 +155,8 @@ impl Random {
     }
 }
 
-/// A manifest of what nobody else has a hand in, and one for each contested path: where one is
-/// blocked, the others are not.
+/// One manifest for paths that the attacker cannot reach, and one for each contested path: if one of those
+/// is blocked, the others are not.
 #[track_caller]
 fn write_manifests(sandbox: &Sandbox, object: &str) {
     let own = ["safe", "own/pin"].map(|path| entry(object, path)).concat();
@@ -166,8 +166,8 @@ fn write_manifests(sandbox: &Sandbox, object: &str) {
     }
 }
 
-/// What must stay as it is, with the time of its last change: a folder, another bpffs, and one that
-/// is mounted inside; in both are pins of the same sets at the same paths.
+/// Things that must not change, with the time of their last change: a folder, another bpffs, and one that
+/// is mounted inside; both have pins of the same sets at the same paths.
 #[track_caller]
 fn make_outside(sandbox: &Sandbox) {
     sandbox.write("outside/pin", "precious");
@@ -175,7 +175,7 @@ fn make_outside(sandbox: &Sandbox) {
     fs::create_dir(sandbox.pin("inner")).expect("nothing is there");
     for bpffs in ["other", "bpf/inner"] {
         sandbox.mount_bpffs(bpffs);
-        // There, only root could do anything.
+        // Only root can change anything there.
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(sandbox.file(bpffs), mode).expect("root may");
         let root = format!("bpffs = \"{}\"\n", sandbox.file(bpffs).display());
@@ -189,14 +189,14 @@ fn make_outside(sandbox: &Sandbox) {
 
 #[track_caller]
 fn outside(sandbox: &Sandbox) -> String {
-    // Inode, mode, owner and the time of the last change, be it undone or not.
+    // Inode, mode, owner and the time of the last change, even if the change was undone.
     let all = "find outside other bpf/inner -printf %p|%i|%m|%U|%G|%C@\\n";
     let (program, arguments) = all.split_once(' ').expect("a program and its arguments");
     Run::of(&mut sandbox.command(program, arguments)).exits(0).stdout
 }
 
 #[kernel_test]
-fn another_user_leads_root_nowhere_and_takes_nothing_from_it() {
+fn another_user_cannot_misdirect_root_or_remove_its_pins() {
     let rounds = std::env::var("ITERCTL_ROUNDS")
         .ok()
         .map_or(40, |number| number.parse::<usize>().expect("ITERCTL_ROUNDS is a number"));
@@ -210,7 +210,7 @@ fn another_user_leads_root_nowhere_and_takes_nothing_from_it() {
     let before = outside(&sandbox);
 
     let attacker = Attacker::start(&sandbox);
-    // How the calls for contested paths have ended: well, in a race, with something in the way.
+    // How the calls for contested paths ended: successfully, in a race, or with something in the way.
     let (mut well, mut raced, mut blocked) = (0, 0, 0);
     for round in 0..rounds {
         let version = 1 + (round + 1) % 2;
@@ -246,7 +246,7 @@ fn another_user_leads_root_nowhere_and_takes_nothing_from_it() {
     println!("{summary}");
 }
 
-/// It failed, for a reason that it told, and left nothing half-done that it did not name.
+/// The call failed for a reason that it reported, and every half-done change is named.
 #[track_caller]
 fn is_told(run: &Run) -> bool {
     let known = ["nothing was changed", "could not be undone"];
@@ -255,10 +255,10 @@ fn is_told(run: &Run) -> bool {
     true
 }
 
-/// When the other user is gone with what it has planted, everything works.
+/// After the other user has gone with everything it planted, everything works.
 #[track_caller]
 fn recovers(sandbox: &Sandbox) {
-    // Directories of its own with pins of root's in them stay.
+    // Directories of the attacker that hold pins of root stay.
     let planted = format!("bpf -xdev -depth -uid {NOBODY} ! -path bpf/theirs -delete");
     sandbox.run("find", &planted);
     let manifests = ["own", "contested0", "contested1", "contested2", "contested3"];

@@ -1,4 +1,4 @@
-//! Something is where a pin is to be, and it is not the set's: it is not touched.
+//! Something foreign is at the path of a wanted pin: it is not touched.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,8 +33,8 @@ fn link_to(sandbox: &Sandbox, target: &str, path: &str) {
     symlink(target, sandbox.pin(path)).expect("nothing is there");
 }
 
-/// `place` puts something at `x`, where one of two entries is to be pinned: nothing at all is done,
-/// and the plan says why, whatever of `options` is given.
+/// `place` puts something at `x`, where one of two entries is to be pinned. Nothing at all is done, and the
+/// plan says why, with each of `options`.
 #[track_caller]
 fn is_refused(options: &[&str], place: impl FnOnce(&Sandbox, &str), reason: &str) {
     let sandbox = Sandbox::new();
@@ -59,7 +59,7 @@ fn iterators_of_others_are_refused_unless_adopted() {
 }
 
 #[kernel_test]
-fn what_is_no_iterator_is_refused_even_with_adopt() {
+fn other_objects_are_refused_even_with_adopt() {
     let always = ["", "--adopt"];
     is_refused(&always, pin_map, "not an iterator but a pinned map");
     is_refused(&always, bpf::pin_program, "not an iterator but a pinned program");
@@ -80,7 +80,7 @@ fn symbolic_links_are_refused_wherever_they_lead() {
     is_refused(&always, to_an_iterator, reason);
 }
 
-/// `place` has put an iterator of somebody else at `x`: `--adopt` takes it over.
+/// `place` has put a foreign iterator at `x`: `--adopt` takes it over.
 #[track_caller]
 fn is_adopted(place: impl FnOnce(&Sandbox, &str), reason: &str) {
     let sandbox = Sandbox::new();
@@ -103,7 +103,7 @@ fn adopt_takes_over_iterators() {
 }
 
 #[kernel_test]
-fn an_adopted_iterator_is_never_trusted_to_be_the_right_one() {
+fn an_adopted_iterator_is_always_replaced() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", "x"));
     pin_foreign(&sandbox, "x");
@@ -175,7 +175,7 @@ fn the_comment_says_what_it_is() {
 }
 
 #[kernel_test]
-fn the_report_has_a_row_for_each_as_the_plan_has() {
+fn the_report_and_the_plan_have_the_same_rows() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "x") + &entry("rodata.bpf.o", "y")));
     pin_foreign(&sandbox, "x");

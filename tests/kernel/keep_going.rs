@@ -1,11 +1,11 @@
-//! `--keep-going`: entries that fail are left out, with what is pinned for them; the others are carried
-//! out, and the status is 1 all the same.
+//! `--keep-going`: entries that fail are skipped, and their existing pins are kept. The other entries are
+//! applied. The exit status is still 1.
 
 use super::bpf;
 use super::sandbox::{Sandbox, entry, entry_with, finish};
 
-/// One of every kind of failure: a fault of an object, something in the way, a missing map, and an
-/// object that the verifier rejects, which two entries share.
+/// One of every kind of failure: a fault of an object, a foreign pin, a missing map, and an object that the
+/// verifier rejects, which two entries share.
 fn broken(sandbox: &Sandbox) -> String {
     bpf::pin_foreign(sandbox, "tasks_v1.bpf.o", "foreign");
     entry("gone.bpf.o", "object/gone")
@@ -15,7 +15,7 @@ fn broken(sandbox: &Sandbox) -> String {
         + &entry("rejected.bpf.o", "rejected/b")
 }
 
-/// What is said of them: of the last two, only where it is tried.
+/// The rows for these failures: the last two fail only when they are loaded.
 fn rows(sandbox: &Sandbox) -> [String; 5] {
     let (map, object) = (sandbox.pin("nowhere"), sandbox.file("gone.bpf.o"));
     [
@@ -28,7 +28,7 @@ fn rows(sandbox: &Sandbox) -> [String; 5] {
 }
 
 #[kernel_test]
-fn the_others_are_carried_out() {
+fn other_entries_are_applied() {
     let sandbox = Sandbox::new();
     let broken = broken(&sandbox);
     sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "good/a") + &broken));
@@ -42,17 +42,17 @@ fn the_others_are_carried_out() {
     let run = run.says("failed to load `dump`").says("ptr_or_null_");
     assert!(!run.stderr.contains("nothing was changed"), "{run}");
     assert_eq!(sandbox.paths(), ["foreign", "good", "good/a"], "no directory is made in vain");
-    // Again: there is nothing to do, and it fails all the same.
+    // The second time, there is nothing to do, and the status is still 1.
     let run = sandbox.iterctl(apply).exits(1);
     assert!(run.stdout.ends_with("nothing to do: 1 iterator in sync; 5 left out\n"), "{run}");
-    // Without it, nothing is done.
+    // Without the option, nothing is done.
     sandbox.manifest("iters.toml", &(entry("tasks_v2.bpf.o", "good/a") + &broken));
     sandbox.iterctl("apply -f iters.toml").exits(65);
     assert_eq!(sandbox.first_line("good/a"), "v1\n");
 }
 
 #[kernel_test]
-fn what_is_pinned_for_those_that_fail_stays() {
+fn pins_of_failed_entries_stay() {
     let sandbox = Sandbox::new();
     let all = ["a", "b", "gone/c", "d"].map(|path| entry("tasks_v1.bpf.o", path)).concat();
     sandbox.manifest("iters.toml", &all);
@@ -125,7 +125,7 @@ fn a_manifest_that_cannot_be_read_whole_is_refused() {
 }
 
 #[kernel_test]
-fn what_comes_later_is_waited_for_and_the_rest_pinned_meanwhile() {
+fn other_entries_are_pinned_while_one_is_waited_for() {
     let sandbox = Sandbox::new();
     let entries = entry("tasks_v1.bpf.o", "a")
         + &entry_with("elem.bpf.o", "b", "map = { pinned = 'later' }")
@@ -147,7 +147,7 @@ fn what_comes_later_is_waited_for_and_the_rest_pinned_meanwhile() {
 }
 
 #[kernel_test]
-fn what_never_comes_is_left_out() {
+fn entries_are_skipped_when_the_wait_is_over() {
     let sandbox = Sandbox::new();
     let entries = entry("never.bpf.o", "a") + &entry("tasks_v1.bpf.o", "b");
     sandbox.manifest("iters.toml", &entries);

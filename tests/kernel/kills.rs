@@ -1,8 +1,8 @@
-//! An apply is killed: each path is the old or the new iterator and can be read, the next apply
-//! finishes, and then nothing is left of the one that was killed, on bpffs or in the kernel.
+//! An apply is killed: each path is the old or the new iterator and can be read, the next apply completes
+//! the work, and then nothing is left of the killed one, on bpffs or in the kernel.
 //!
-//! `ITERCTL_KILLS` says how often it is killed at a moment that is drawn by lot, and has it killed at
-//! every single system call besides. A few dozen of each if it is not set. `ITERCTL_SEED` draws the
+//! `ITERCTL_KILLS` says how often it is killed at a random moment, and also has it killed at every single
+//! system call. If it is not set, it is killed a few dozen times in each way. `ITERCTL_SEED` selects the
 //! same moments again.
 
 use std::collections::BTreeMap;
@@ -13,24 +13,24 @@ use super::attempts::{APPLY, Attempts, Reached, large, small};
 use super::sandbox::finish;
 use super::strace;
 
-/// What changes bpffs, or makes something that could leak.
+/// Calls that change bpffs, or that make something that could leak.
 const CHANGING: [&str; 7] =
     ["renameat2", "mkdirat", "unlinkat", "fchownat", "fchmodat", "fchmod", "bpf"];
 
-/// What is unpinned comes first, by path.
+/// The first path that is unpinned: unpins come first, by path.
 const FIRST_CHANGE: &str = "old/deep/tasks0";
 
 /// One of the last changes; after it some pins are replaced.
 const LATE_CHANGE: &str = "new/deep/map5";
 
-/// From when on a kill waits.
+/// The event from which the time to a kill is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum From {
     Start,
     FirstChange,
 }
 
-/// How many kills found what.
+/// How many kills came at which stage.
 type Tally = BTreeMap<Reached, usize>;
 
 /// How many kills the long run makes, if this is one.
@@ -40,7 +40,7 @@ fn asked_for() -> Option<usize> {
 }
 
 impl Attempts {
-    /// Kills an apply, looks at what it has left, has the next one finish it, and goes back.
+    /// Kills an apply, checks what it has left, lets the next one complete the work, and goes back.
     #[track_caller]
     fn survives(&self, killed: &str, kill: impl FnOnce()) -> Reached {
         let before = self.now();
@@ -51,7 +51,7 @@ impl Attempts {
         reached
     }
 
-    /// Kills it where it is about to make this call.
+    /// Kills it when it is about to make this call.
     #[track_caller]
     fn survives_at(&self, call: &str, number: usize) -> Option<Reached> {
         let mut was_killed = false;
@@ -78,7 +78,7 @@ impl Attempts {
         })
     }
 
-    /// How long an apply takes that nobody kills, and how long its changes.
+    /// How long an apply takes that is not killed, and how long its changes take.
     #[track_caller]
     fn usual_times(&self) -> [Duration; 2] {
         let times = [(); 5].map(|()| {
@@ -93,8 +93,9 @@ impl Attempts {
             self.go_back();
             [all, changes]
         });
-        // Each for itself, and neither the longest nor the shortest: on a busy machine an apply may be
-        // late, and this process may be so late that it sees the first change with the last.
+        // The times are sorted separately, and neither the longest nor the shortest is used: on a busy
+        // machine an apply may be late, and this process may be so late that it sees the first change with
+        // the last.
         [0, 1].map(|which| {
             let mut each = times.map(|both| both[which]);
             each.sort();
@@ -107,7 +108,7 @@ impl Attempts {
         self.wait_for(FIRST_CHANGE, false);
     }
 
-    /// Waits until a pin is there, or is not.
+    /// Waits until a pin exists, or no longer exists.
     #[track_caller]
     fn wait_for(&self, path: &str, is_there: bool) {
         let (pin, start) = (self.sandbox.pin(path), Instant::now());
@@ -144,7 +145,7 @@ fn killed_at_any_moment() {
     let mut tally = Tally::new();
     let mut random = seed;
     for number in 0..kills {
-        // Preparing takes most of the time: half of the kills are for the rest.
+        // Preparing takes most of the time: half of the kills come after it.
         let (from, span) =
             if number % 2 == 0 { (From::Start, all) } else { (From::FirstChange, changes) };
         let share = next_random(&mut random) as f64 / u64::MAX as f64;
@@ -153,8 +154,8 @@ fn killed_at_any_moment() {
     }
     println!("{kills} kills found: {tally:?}");
     assert!(interrupted(&tally) * 10 >= kills, "too few kills interrupt anything: {tally:?}");
-    // The changes take a millisecond: of a few kills, and on a busy machine of many, most may miss
-    // them. `killed_at_any_call` never does.
+    // The changes take a millisecond: if there are few kills, or the machine is busy, most of them may miss
+    // this time. `killed_at_any_call` never does.
     let halfway = tally.get(&Reached::Some).copied().unwrap_or_default();
     assert!(kills < 100 || halfway * 50 >= kills, "too few interrupt the changes: {tally:?}");
 }

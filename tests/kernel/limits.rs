@@ -1,4 +1,4 @@
-//! Much, long, odd and forbidden things.
+//! Large numbers, long and odd names, and forbidden actions.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,7 +27,7 @@ fn names_can_be_as_long_as_the_kernel_takes() {
 }
 
 #[kernel_test]
-fn names_that_are_not_utf_8_are_in_nobodys_way() {
+fn names_that_are_not_utf_8_do_no_harm() {
     let sandbox = Sandbox::new();
     let odd = sandbox.bpffs().join(OsStr::from_bytes(b"odd\xff"));
     fs::create_dir(&odd).expect("bpffs takes any name without a dot");
@@ -78,14 +78,14 @@ fn many_objects_need_no_more_descriptors() {
 }
 
 #[kernel_test]
-fn a_read_only_bpffs_is_told_and_left_alone() {
+fn a_read_only_bpffs_is_reported_and_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     sandbox.iterctl("apply -f iters.toml").exits(0);
     sandbox.manifest("iters.toml", &entry("tasks_v2.bpf.o", "a"));
     let before = sandbox.tree();
     mount_remount(sandbox.bpffs(), MountFlags::RDONLY, "").expect("root can");
-    // Opening a link takes the right to write: bpf_obj_do_get() in kernel/bpf/inode.c.
+    // Opening a link needs the right to write: bpf_obj_do_get() in kernel/bpf/inode.c.
     for call in ["plan -f iters.toml", "apply -f iters.toml", "unpin -f iters.toml"] {
         sandbox.iterctl(call).exits(1).says("`a`").says("Read-only file system");
     }

@@ -1,10 +1,10 @@
-//! `list`: every iterator on a bpffs, one's own and others'.
+//! `list`: every iterator on a bpffs, of this set and of others.
 
 use super::bpf;
 use super::sandbox::{Sandbox, entry_with};
 
-/// The set `observe` with a task iterator and one of a map, and beside them a foreign iterator, a map
-/// and a program.
+/// The set `observe` with a task iterator and an iterator over a map, next to a foreign iterator, a map and
+/// a program.
 #[track_caller]
 fn various() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -55,7 +55,7 @@ fn everything_that_is_pinned_is_in_the_table() {
 }
 
 #[kernel_test]
-fn the_json_has_all_that_is_known() {
+fn the_json_has_all_known_values() {
     let sandbox = various();
     let report = sandbox.iterctl("-j list --bpffs bpf").exits(0).json();
     let pins = report["pins"].as_array().expect("a list");
@@ -96,7 +96,7 @@ fn one_set_can_be_listed() {
 }
 
 #[kernel_test]
-fn an_empty_bpffs_has_nothing_to_list() {
+fn an_empty_bpffs_lists_nothing() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl("list --bpffs bpf").exits(0);
     assert_eq!(run.stdout, format!("no iterator is pinned on {}\n", sandbox.bpffs().display()));

@@ -1,4 +1,4 @@
-//! One apply at a time, and what one that was killed has left.
+//! Only one apply runs at a time, and the next one cleans up after a killed one.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -20,14 +20,15 @@ fn locked() -> (Sandbox, File) {
     (sandbox, root)
 }
 
-/// Not by closing the file: a child that another test has just forked may have it open, too.
+/// Unlocks explicitly. Closing the file is not enough: a child that another test has just forked may have
+/// it open, too.
 #[track_caller]
 fn give_back(root: &File) {
     flock(root, FlockOperation::Unlock).expect("this process has the lock");
 }
 
 #[kernel_test]
-fn who_holds_the_lock_is_named() {
+fn the_holder_of_the_lock_is_named() {
     let (sandbox, root) = locked();
     let holder = format!("process {} (", std::process::id());
     for command in ["apply -f iters.toml", "unpin -f iters.toml", "unpin --bpffs bpf a"] {
@@ -40,14 +41,14 @@ fn who_holds_the_lock_is_named() {
 }
 
 #[kernel_test]
-fn looking_needs_no_lock() {
+fn reading_commands_need_no_lock() {
     let (sandbox, _root) = locked();
     sandbox.iterctl("plan -f iters.toml").exits(0).plans(&["+ a  task"]);
     sandbox.iterctl("list --bpffs bpf").exits(0);
 }
 
 #[kernel_test]
-fn apply_waits_until_the_lock_is_given_back() {
+fn apply_waits_until_the_lock_is_released() {
     let (sandbox, root) = locked();
     let mut child = sandbox.start("apply --lock-timeout 600 -f iters.toml");
     // It locks the bpffs right after it has opened it.
@@ -86,7 +87,7 @@ fn applies_beside_each_other_take_turns() {
 }
 
 #[kernel_test]
-fn what_a_killed_apply_has_left_is_removed() {
+fn leftovers_of_a_killed_apply_are_removed() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let stale = "iterctl-staging-0123456789abcdef";
@@ -105,7 +106,7 @@ fn what_a_killed_apply_has_left_is_removed() {
 }
 
 #[kernel_test]
-fn a_staging_directory_of_someone_else_is_left_alone() {
+fn a_staging_directory_of_another_user_is_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let theirs = "iterctl-staging-theirs";

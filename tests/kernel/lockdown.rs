@@ -1,5 +1,5 @@
-//! A kernel that is locked down. Whether it is, is decided when it boots: what is expected here depends on
-//! it, and the tests are run both ways (`make test-kernels`).
+//! A kernel that is locked down. This is decided at boot: the expected results depend on it, and the tests
+//! are run both ways (`make test-kernels`).
 
 use std::fs;
 use std::path::Path;
@@ -13,11 +13,11 @@ use super::sandbox::{Sandbox, entry};
 fn mode() -> String {
     let file = Path::new("/sys/kernel/security/lockdown");
     if !file.exists() {
-        // In the namespace of this test.
+        // Mounted in the namespace of this test.
         mount("none", "/sys/kernel/security", "securityfs", MountFlags::empty(), None)
             .expect("root may");
     }
-    // Where it is not there even so, the kernel knows no lockdown.
+    // If the file does not exist even now, the kernel does not support lockdown.
     let modes = fs::read_to_string(file).unwrap_or_else(|_| "[none]".to_owned());
     let mode = modes.split(['[', ']']).nth(1).expect("one mode is in brackets");
     mode.to_owned()
@@ -35,7 +35,7 @@ fn iterators_that_read_through_btf_can_be_pinned() {
 }
 
 #[kernel_test]
-fn a_helper_that_lockdown_takes_away_is_told() {
+fn a_helper_that_lockdown_forbids_is_reported() {
     let sandbox = Sandbox::new();
     let mode = mode();
     sandbox.manifest("iters.toml", &entry("probe_read.bpf.o", "a"));

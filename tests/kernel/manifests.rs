@@ -1,10 +1,10 @@
-//! What may be given with `-f`: directories, standard input, several files.
+//! Arguments of `-f`: directories, standard input, several files.
 
 use std::fs;
 
 use super::sandbox::{Sandbox, entry};
 
-/// A directory with two drop-ins, which make one set.
+/// A directory with two drop-ins, which form one set.
 #[track_caller]
 fn drop_ins() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -27,7 +27,7 @@ fn a_directory_is_one_set() {
 }
 
 #[kernel_test]
-fn a_drop_in_that_is_deleted_takes_its_pins_with_it() {
+fn deleting_a_drop_in_unpins_its_pins() {
     let sandbox = drop_ins();
     fs::remove_file(sandbox.file("etc/observe.d/10-one.toml")).expect("own folder");
     sandbox.iterctl("apply -f etc/observe.d").exits(0).plans(&["- one  no longer listed"]);
@@ -40,13 +40,13 @@ fn a_drop_in_that_is_deleted_takes_its_pins_with_it() {
 #[kernel_test]
 fn the_files_of_a_directory_are_read_in_byte_order() {
     let sandbox = drop_ins();
-    // In byte order capitals come first, and 100 before 20.
+    // In byte order, capitals come first, and 100 comes before 20.
     for name in ["A", "a", "100"] {
         let path = format!("etc/observe.d/{name}.toml");
         sandbox.manifest(&path, &entry("../../tasks_v1.bpf.o", "two"));
     }
     let run = sandbox.iterctl("plan -f etc/observe.d").exits(65);
-    // The first one to use the path is right, and every later one is complained about.
+    // The first entry with the path is accepted, and every later one is reported.
     let places: Vec<usize> = ["20-two.toml", "A.toml", "a.toml"]
         .iter()
         .map(|name| run.stderr.find(&format!("/{name}:")).unwrap_or_else(|| panic!("{run}")))

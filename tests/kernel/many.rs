@@ -1,4 +1,4 @@
-//! Much of everything: pins, sets, neighbours; and long paths.
+//! Large numbers of pins, sets and foreign pins; and long paths.
 //!
 //! `ITERCTL_SETS` says how many sets there are on one bpffs; a hundred if it is not set.
 
@@ -13,15 +13,15 @@ use libbpf_rs::Link;
 use super::bpf;
 use super::sandbox::{ITERCTL, Run, Sandbox, entry};
 
-/// Runs the binary with 64 descriptors and 256 MiB of address space: neither grows with what there
-/// is to do.
+/// Runs the binary with 64 descriptors and 256 MiB of address space: neither need grows with the amount of
+/// work.
 #[track_caller]
 fn bounded(sandbox: &Sandbox, arguments: &str) -> Run {
     let limits = "--nofile=64:64 --as=268435456:268435456";
     sandbox.run("prlimit", &format!("{limits} {ITERCTL} {arguments}"))
 }
 
-/// The numbers of a report's summary, and what it says.
+/// The numbers of a report's summary, and its comment.
 #[track_caller]
 fn answers(run: Run, summary: (usize, usize, usize, usize)) {
     let report = run.exits(0).json();
@@ -31,7 +31,7 @@ fn answers(run: Run, summary: (usize, usize, usize, usize)) {
 }
 
 #[kernel_test]
-fn ten_thousand_pins_are_made_left_replaced_and_unpinned() {
+fn ten_thousand_pins_are_made_kept_replaced_and_unpinned() {
     const MANY: usize = 10_000;
     let sandbox = Sandbox::new();
     let manifest = |object: &str| {
@@ -51,7 +51,7 @@ fn ten_thousand_pins_are_made_left_replaced_and_unpinned() {
 }
 
 #[kernel_test]
-fn many_sets_keep_out_of_each_others_way() {
+fn many_sets_do_not_disturb_each_other() {
     let sets = std::env::var("ITERCTL_SETS")
         .ok()
         .map_or(100, |number| number.parse::<usize>().expect("ITERCTL_SETS is a number"));
@@ -104,7 +104,7 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     assert_eq!(sandbox.tree(), before);
 }
 
-/// libbpf pins a link once.
+/// Pins a link a second time, which libbpf does not do.
 #[track_caller]
 #[expect(unsafe_code, reason = "libbpf-rs lacks the call")]
 fn pin_again(link: &Link, path: &Path) {
@@ -114,7 +114,7 @@ fn pin_again(link: &Link, path: &Path) {
     assert_eq!(result, 0, "nothing is there");
 }
 
-/// Components of 255 bytes, and a last one that makes it that long.
+/// A path of this length, of components of 255 bytes and a shorter last one.
 fn path_of(length: usize) -> String {
     let mut path = format!("{}/", "n".repeat(255)).repeat(length / 256);
     path += &"p".repeat(length % 256);
@@ -125,7 +125,7 @@ fn path_of(length: usize) -> String {
 #[kernel_test]
 fn paths_can_be_as_long_as_the_kernel_takes() {
     let sandbox = Sandbox::new();
-    // PATH_MAX without its NUL byte. With the bpffs before it, it is longer than the kernel takes.
+    // PATH_MAX without its NUL byte. With the bpffs in front, the path is longer than the kernel accepts.
     let longest = path_of(4095);
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &longest));
     sandbox.iterctl("apply -f iters.toml").exits(0).plans(&[format!("+ {longest}  task")]);
@@ -151,7 +151,7 @@ fn paths_can_be_as_long_as_the_kernel_takes() {
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
 
-/// No single path leads there.
+/// Goes there in steps, because no single path is short enough.
 #[track_caller]
 fn first_line(sandbox: &Sandbox, path: &str) -> String {
     let (parent, name) = path.rsplit_once('/').expect("it is long");

@@ -1,4 +1,4 @@
-//! Maps to walk that are not there, not one, or not fit; and maps that an object wants to share.
+//! Maps to walk that are missing, ambiguous or unsuitable; and maps that an object wants to share.
 
 use std::fs;
 
@@ -79,7 +79,7 @@ fn a_pinned_path_with_something_else_is_refused() {
 }
 
 #[kernel_test]
-fn a_path_that_is_no_pin_is_refused_without_a_riddle() {
+fn a_path_that_is_no_pin_is_refused_with_a_clear_reason() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.pin("directory")).expect("nothing is there");
     for path in [sandbox.pin("directory"), sandbox.file("iters.toml")] {
@@ -87,7 +87,7 @@ fn a_path_that_is_no_pin_is_refused_without_a_riddle() {
         sandbox.manifest("iters.toml", &entry_with("elem.bpf.o", "x", &map));
         let run = sandbox.iterctl("plan -f iters.toml").exits(1);
         assert!(run.stdout.starts_with(&format!("! x  map pinned {}: ", path.display())), "{run}");
-        // Which is what the kernel says, also to root.
+        // The kernel reports this, even to root.
         assert!(!run.stdout.contains("Permission denied"), "{run}");
     }
 }
@@ -105,14 +105,14 @@ fn does_not_attach(object: &str, map: &libbpf_rs::MapHandle, reason: &str) {
 }
 
 #[kernel_test]
-fn values_smaller_than_the_program_reads_are_told() {
+fn values_smaller_than_the_program_reads_are_reported() {
     let map = bpf::hash_map("narrow");
     let reason = format!("map {} has smaller keys or values than the program reads", bpf::id(&map));
     does_not_attach("elem_wide.bpf.o", &map, &reason);
 }
 
 #[kernel_test]
-fn a_map_of_the_wrong_type_is_told() {
+fn a_map_of_the_wrong_type_is_reported() {
     let map = bpf::hash_map("no_sockets");
     let reason = format!(
         "target `sockmap` cannot walk map {}: it does not support this type of map",

@@ -1,4 +1,4 @@
-//! Maps of the object's own, made with the size that the manifest says.
+//! Maps of the object's own, created with the size in the manifest.
 
 use iterctl_core::feature::Feature;
 
@@ -14,7 +14,7 @@ fn sizes(sandbox: &Sandbox, sizes: &str) {
     sandbox.manifest("iters.toml", &entry_with("open_size.bpf.o", "x", &keys));
 }
 
-/// Applies a manifest with these sizes: these are its lines, and then it is in sync.
+/// Applies a manifest with these sizes: the plan has these lines, and then it is in sync.
 #[track_caller]
 fn applies(sandbox: &Sandbox, of_maps: &str, lines: &[&str]) {
     sizes(sandbox, of_maps);
@@ -23,7 +23,7 @@ fn applies(sandbox: &Sandbox, of_maps: &str, lines: &[&str]) {
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 }
 
-/// What the iterator fills and counts, and what bpftool says of the sizes.
+/// The iterator's output, which fills and counts the maps, and the sizes that bpftool shows.
 #[track_caller]
 fn has(sandbox: &Sandbox, path: &str, filled: u32, counted: u32) {
     assert_eq!(sandbox.read(path), format!("filled {filled}\ncounted {counted}\n"));
@@ -68,7 +68,7 @@ fn another_size_replaces_the_pin_in_one_step() {
 }
 
 #[kernel_test]
-fn programs_are_told_what_kind_of_a_change_it_is() {
+fn programs_see_the_kind_of_the_change() {
     let sandbox = Sandbox::new();
     applies(&sandbox, "filled = 5", &["+ x  task"]);
     sizes(&sandbox, "filled = 6");
@@ -91,14 +91,14 @@ fn generated_loaders_make_maps_of_these_sizes() {
 }
 
 #[kernel_test]
-fn entries_share_a_program_where_the_sizes_are_the_same() {
+fn entries_share_a_program_if_the_sizes_are_equal() {
     let sandbox = Sandbox::new();
     let sized = |path: &str, size: u32| {
         entry_with("open_size.bpf.o", path, &format!("max-entries.filled = {size}"))
     };
     sandbox.manifest("iters.toml", &(sized("a", 5) + &sized("b", 5)));
     sandbox.iterctl(APPLY).exits(0);
-    // Also with what an apply before has loaded.
+    // This also holds for a program that an earlier apply has loaded.
     sandbox.manifest(
         "iters.toml",
         &(sized("a", 5) + &sized("b", 5) + &sized("c", 5) + &sized("d", 6)),

@@ -6,14 +6,14 @@ use super::needs::has;
 use super::sandbox::{ITERCTL, Sandbox, entry};
 
 #[kernel_test]
-fn the_limit_is_raised_where_it_counts() {
+fn the_limit_is_raised_if_the_kernel_uses_it() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     sandbox.run("prlimit", &format!("--memlock=0 {ITERCTL} apply -f iters.toml")).exits(0);
 }
 
 #[kernel_test]
-fn where_it_counts_and_may_not_be_raised_that_is_told() {
+fn a_limit_that_may_not_be_raised_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     let words =

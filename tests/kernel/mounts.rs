@@ -1,4 +1,4 @@
-//! No bpffs, `--mount`, and what bpffs reserves.
+//! A missing bpffs, `--mount`, and names that bpffs reserves.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,7 @@ fn manifest_for(sandbox: &Sandbox, folder: &str) {
     sandbox.write("iters.toml", &text);
 }
 
-/// Every command says what is missing, and how to go on.
+/// Every command says what is missing, and what to do.
 #[track_caller]
 fn is_unavailable(folder: &str, reason: &str) {
     let sandbox = Sandbox::new();
@@ -43,7 +43,7 @@ fn no_bpffs_is_unavailable() {
 }
 
 #[kernel_test]
-fn mount_mounts_a_private_bpffs_where_there_is_none() {
+fn mount_mounts_a_private_bpffs_if_there_is_none() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.file("new")).expect("own folder");
     manifest_for(&sandbox, "new");
@@ -54,7 +54,7 @@ fn mount_mounts_a_private_bpffs_where_there_is_none() {
     assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o777, 0o700);
     let before = tree_of(&path);
     assert_eq!(before.keys().collect::<Vec<_>>(), ["a", "a/b"]);
-    // The second time there is one: it is used, and not mounted over.
+    // The second time a bpffs exists: it is used, and no other is mounted over it.
     let run = sandbox.iterctl("apply --mount -f iters.toml").exits(0).plans::<&str>(&[]);
     assert!(!run.stderr.contains("mounted"), "{run}");
     assert_eq!(tree_of(&path), before);

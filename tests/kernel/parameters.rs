@@ -1,5 +1,5 @@
-//! The one task, or the cgroup and the order, that an iterator is given: what it walks then, what is
-//! refused, and what has drifted.
+//! The task, or the cgroup and the order, that an iterator is given: what it walks then, what is refused,
+//! and what counts as drift.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn write(sandbox: &Sandbox, object: &str, keys: &str) {
     sandbox.manifest("iters.toml", &entry_with(object, "x", keys));
 }
 
-/// The manifest is applied, with this line, and then in sync.
+/// Applies the manifest: the plan has this line, and then it is in sync.
 #[track_caller]
 fn applies(sandbox: &Sandbox, object: &str, keys: &str, line: &str) {
     write(sandbox, object, keys);
@@ -40,7 +40,7 @@ fn is_refused(sandbox: &Sandbox, object: &str, keys: &str, text: &str) {
     assert_eq!(sandbox.tree(), before);
 }
 
-/// What a task iterator prints that walks only these.
+/// The output of a task iterator that walks only these.
 fn tasks(ids: &[u32]) -> String {
     let lines = ids.iter().map(|id| format!("{id}\n"));
     std::iter::once("task\n".to_owned()).chain(lines).collect()
@@ -84,7 +84,7 @@ fn one_thread_is_walked() {
 }
 
 #[kernel_test]
-fn a_thread_is_no_process() {
+fn a_thread_is_not_accepted_as_a_process() {
     let (sandbox, thread) = (Sandbox::new(), Thread::start());
     let tid = thread.tid();
     let text = format!("there is no process {tid}");
@@ -131,7 +131,7 @@ fn another_task_is_drift() {
     applies(&sandbox, TASK, "", &changes(format!("tid {other}"), "none".into()));
 }
 
-/// A cgroup with one child, which has one child.
+/// A cgroup with one child, which has one child of its own.
 #[track_caller]
 fn family(sandbox: &Sandbox) -> Cgroup {
     let cgroup = Cgroup::new(sandbox);
@@ -152,7 +152,7 @@ fn walks(order: &str, expected: &[&str]) {
     let lines = expected.iter().map(|path| format!("{}\n", cgroup.id(path)));
     let expected: String = std::iter::once("cgroup\n".to_owned()).chain(lines).collect();
     assert_eq!(sandbox.read("x"), expected);
-    // The same by its id: nothing is to be done.
+    // The entry names the same cgroup by its id: nothing has to be done.
     let by_id = format!("cgroup = {{ id = {}, order = \"{order}\" }}", cgroup.id("child"));
     write(&sandbox, CGROUP, &by_id);
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
@@ -248,7 +248,7 @@ fn a_cgroup_that_is_not_there_is_refused() {
     let text =
         format!("error: `x`: cgroup {}: not a directory of cgroup v2", sandbox.path().display());
     is_refused(&sandbox, CGROUP, &cgroup_keys(sandbox.path(), "self-only"), &text);
-    // Of a cgroup that was there, so that no other can have it: ids are given once.
+    // The id belongs to a removed cgroup, so no other cgroup can have it: the kernel does not reuse ids.
     let id = cgroup.id("child/grandchild");
     cgroup.remove("child/grandchild");
     let keys = format!("cgroup = {{ id = {id}, order = \"self-only\" }}");

@@ -1,4 +1,4 @@
-//! `pin`: one iterator in bpftool's words, and flags for whatever else an entry says.
+//! `pin`: pins one iterator, with bpftool's arguments and with flags for all other keys of an entry.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,20 +11,20 @@ use super::needs::{needs, target};
 use super::sandbox::{Run, Sandbox, entry};
 use super::walked::{Cgroup, Process, Thread};
 
-/// `pin` with these words behind, which are separated by spaces.
+/// `pin` with these arguments, separated by spaces.
 #[track_caller]
 fn pin(sandbox: &Sandbox, words: &str) -> Run {
     sandbox.iterctl(&format!("pin --bpffs {} {words}", sandbox.bpffs().display()))
 }
 
-/// It is pinned with this line; the manifest that it prints says the same, both in text and in JSON;
-/// and when it is said again, there is nothing to do.
+/// Pins with this line. The manifest that `pin` prints says the same, in text and in JSON, and pinning
+/// again has nothing to do.
 #[track_caller]
 fn pins(sandbox: &Sandbox, words: &str, line: &str) -> String {
     let run = pin(sandbox, &format!("{words} -v")).exits(0).plans(&[line]);
     let (_, manifest) = run.stdout.split_once("\n\n").expect("an empty line, then the manifest");
     let manifest = manifest.to_owned();
-    // It is one entry: other pins of the set are not listed in it.
+    // The manifest has one entry: other pins of the set are not listed in it.
     let plan = sandbox.iterctl_reading("-j plan -f -", &manifest).exits(0).json();
     assert_eq!(plan["summary"]["unchanged"], 1, "{plan}");
     let changes = plan["changes"].as_array().expect("a list");
@@ -38,7 +38,7 @@ fn pins(sandbox: &Sandbox, words: &str, line: &str) -> String {
     manifest
 }
 
-/// It is a wrong command line, or a wrong entry, and nothing is pinned.
+/// The command line or the entry is wrong, and nothing is pinned.
 #[track_caller]
 fn is_wrong(words: &str, status: i32, text: &str) {
     let sandbox = Sandbox::new();
@@ -47,7 +47,7 @@ fn is_wrong(words: &str, status: i32, text: &str) {
 }
 
 #[kernel_test]
-fn the_map_is_said_in_bpftools_words() {
+fn the_map_is_given_as_for_bpftool() {
     let sandbox = Sandbox::new();
     let name = bpf::unique_name("walked");
     let mut map = bpf::hash_map(&name);
@@ -72,7 +72,7 @@ fn a_map_of_the_objects_own_is_walked() {
 }
 
 #[kernel_test]
-fn other_words_are_a_usage_error() {
+fn unknown_arguments_are_a_usage_error() {
     let kinds = "is not `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`";
     for words in ["map", "map id", "map id x", "map id 4294967296", "map at x", "maps id 1"] {
         is_wrong(&format!("elem.bpf.o x {words}"), 64, &format!("error: `{words}` {kinds}"));
@@ -89,7 +89,7 @@ fn other_words_are_a_usage_error() {
 }
 
 #[kernel_test]
-fn what_is_wrong_with_the_entry_is_told_in_its_words() {
+fn faults_of_the_entry_are_reported_as_arguments() {
     is_wrong("target_cgroup.bpf.o x --cgroup 1 --order up", 65, "unknown order `up`");
     is_wrong("globals.bpf.o x --global u8=256", 65, "error: `--global u8=256`: too small");
     is_wrong("reuse.bpf.o x --reuse other=id:1", 65, "the object declares no map `other`");
@@ -159,7 +159,7 @@ fn globals_are_toml_or_else_text() {
 }
 
 #[kernel_test]
-fn text_does_not_get_out_of_its_value() {
+fn text_cannot_escape_from_its_value() {
     let sandbox = Sandbox::new();
     for (path, text) in [("a", "x\"},mode=\"0444"), ("b", "'}#"), ("c", "\\\"\\"), ("d", "a=b=c")] {
         let words = format!("globals.bpf.o {path} --global name={text}");
@@ -209,7 +209,7 @@ fn mode_owner_group_and_the_mode_of_directories() {
     let pinned = stat("a/b/c");
     assert_eq!((pinned.mode() & 0o7777, pinned.uid(), pinned.gid()), (0o440, 12, 34));
     assert_eq!([stat("a").mode() & 0o7777, stat("a/b").mode() & 0o7777], [0o750; 2]);
-    // What is not said is as in a manifest.
+    // Defaults are the same as in a manifest.
     let run = pin(&sandbox, "rodata.bpf.o a/b/c").exits(0);
     run.plans(&[
         "~ a/b/c  mode changed: 0440 -> 0600, owner changed: 12 -> 0, group changed: 34 -> 0",
@@ -250,7 +250,7 @@ fn other_pins_of_the_set_stay() {
 }
 
 #[kernel_test]
-fn what_is_foreign_is_refused_unless_it_is_adopted() {
+fn foreign_pins_are_refused_unless_adopted() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "tasks_v1.bpf.o", "theirs");
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "sets"));
@@ -269,7 +269,7 @@ fn what_is_foreign_is_refused_unless_it_is_adopted() {
 }
 
 #[kernel_test]
-fn a_set_is_named() {
+fn a_set_can_be_named() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rodata.bpf.o", "a"));
     sandbox.iterctl("apply -f iters.toml").exits(0);

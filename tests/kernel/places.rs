@@ -1,4 +1,4 @@
-//! What the kernel refuses of a manifest's entry is shown at the key that asks for it, as a fault is.
+//! Errors of the kernel about a manifest's entry point at the key that caused them, as faults do.
 
 use libbpf_rs::MapType;
 
@@ -6,19 +6,19 @@ use super::bpf;
 use super::sandbox::{Sandbox, entry, entry_with};
 use super::strace;
 
-/// `iters.toml`: a good entry in lines 2 to 5, and these.
+/// `iters.toml`: a valid entry in lines 2 to 5, followed by these.
 fn manifest(sandbox: &Sandbox, entries: &str) {
     sandbox.manifest("iters.toml", &(entry("tasks_v1.bpf.o", "good") + entries));
 }
 
-/// What was said, with `DIR` for the sandbox's folder and without the verifier's own words.
+/// The output, with `DIR` for the sandbox's folder and without the verifier's log.
 fn told(sandbox: &Sandbox, said: &str) -> String {
     let said = said.replace(&sandbox.path().display().to_string(), "DIR");
     let lines = said.lines().filter(|line| !line.starts_with("    "));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The apply fails and says nothing but this; as JSON, the first error has that line and column.
+/// The apply fails with exactly this output; in JSON, the first error has that line and column.
 #[track_caller]
 fn check(sandbox: &Sandbox, status: i32, expected: &str, place: (u64, u64)) {
     let run = sandbox.iterctl("apply -f iters.toml").exits(status);
@@ -36,9 +36,9 @@ fn check(sandbox: &Sandbox, status: i32, expected: &str, place: (u64, u64)) {
 }
 
 #[kernel_test]
-fn what_cannot_be_loaded_is_shown_at_its_object() {
+fn load_errors_point_at_the_object() {
     let sandbox = Sandbox::new();
-    // Both are of one program, which fails once.
+    // Both entries share a program, which fails once.
     manifest(&sandbox, &(entry("future.bpf.o", "x") + &entry("future.bpf.o", "y")));
     let expected = "\
 error: failed to load `dump` of DIR/future.bpf.o for `x` and 1 more
@@ -78,7 +78,7 @@ note: nothing was changed
 }
 
 #[kernel_test]
-fn a_map_that_does_not_fit_is_shown_where_it_is_named() {
+fn an_unsuitable_map_is_shown_where_it_is_named() {
     let sandbox = Sandbox::new();
     let id = bpf::id(&bpf::pinned_hash_map(&sandbox.pin("seen"), (1, 1)));
     let check = |entry: &str, expected: &str, place| {
@@ -119,7 +119,7 @@ note: nothing was changed
 }
 
 #[kernel_test]
-fn what_cannot_be_pinned_is_shown_at_its_path() {
+fn pin_errors_point_at_the_path() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "x", "owner = \"12\""));
     let head = "\
@@ -129,7 +129,7 @@ error: failed to pin `x`
 4 | path = \"x\"
   |        ^^^
   caused by: ";
-    // In staging, and when it is put in its place.
+    // Once in the staging directory, and once when the pin is put in its place.
     for (call, when) in [("fchownat", "1"), ("renameat2", "1")] {
         let run = strace::inject(&sandbox, call, "error=EIO", when, "apply -f iters.toml").exits(1);
         assert!(run.stderr.starts_with(head), "{run}");
@@ -138,7 +138,7 @@ error: failed to pin `x`
 }
 
 #[kernel_test]
-fn entries_that_are_left_out_have_their_places_too() {
+fn errors_of_skipped_entries_have_places_too() {
     let sandbox = Sandbox::new();
     let small = bpf::map(MapType::Hash, "narrow", 4);
     let map = format!("map = {{ id = {} }}", bpf::id(&small));

@@ -1,4 +1,4 @@
-//! Run by nobody: what needs a privilege says so, and the rest works.
+//! Run by the user nobody: commands that need a privilege say so, and all others work.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,15 +8,15 @@ use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with};
 
 const NOBODY: u32 = 65534;
 
-/// A pin of root's at `a/b`, and a copy of the binary that nobody can reach: the one under test may
-/// be in root's home.
+/// A pin of root at `a/b`, and a copy of the binary that the user nobody can run: the original may be in
+/// root's home.
 #[track_caller]
 fn with_a_pin() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a/b"));
     sandbox.iterctl("apply -f iters.toml").exits(0);
-    // Not by this process: a child that another test has just forked would have the copy open for
-    // writing, and what is being written cannot be run.
+    // Copies in another process: a child that another test has just forked would keep the copy open for
+    // writing, and a file that is open for writing cannot be run.
     sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
     sandbox
 }
@@ -29,7 +29,7 @@ fn chmod(sandbox: &Sandbox, path: &str, mode: u32) {
 #[track_caller]
 fn as_nobody(sandbox: &Sandbox, arguments: &str) -> Run {
     let program = sandbox.file("iterctl").display().to_string();
-    // Without the other groups of root, which std drops when it sets the uid.
+    // Without root's supplementary groups, which std drops when it sets the uid.
     Run::of(sandbox.command(&program, arguments).uid(NOBODY).gid(NOBODY))
 }
 
@@ -41,7 +41,7 @@ const EVERYTHING: [&str; 5] = [
     "unpin --bpffs bpf a/b",
 ];
 
-/// Everything that looks at bpffs is refused to nobody, and changes nothing.
+/// Every command that looks at bpffs is refused to nobody, and changes nothing.
 #[track_caller]
 fn is_not_permitted(sandbox: &Sandbox) {
     let before = sandbox.tree();
@@ -52,26 +52,26 @@ fn is_not_permitted(sandbox: &Sandbox) {
 }
 
 #[kernel_test]
-fn a_bpffs_that_nobody_may_open_is_not_permitted() {
+fn a_bpffs_that_may_not_be_opened_is_not_permitted() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "", 0o700);
     is_not_permitted(&sandbox);
 }
 
 #[kernel_test]
-fn a_directory_that_nobody_may_open_is_not_permitted() {
+fn a_directory_that_may_not_be_opened_is_not_permitted() {
     is_not_permitted(&with_a_pin());
 }
 
 #[kernel_test]
-fn a_pin_that_nobody_may_open_is_not_permitted() {
+fn a_pin_that_may_not_be_opened_is_not_permitted() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
     is_not_permitted(&sandbox);
 }
 
 #[kernel_test]
-fn a_stamp_that_nobody_may_read_is_not_guessed() {
+fn a_stamp_that_may_not_be_read_is_not_guessed() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
     chmod(&sandbox, "a/b", 0o666);
@@ -96,7 +96,7 @@ fn a_stamp_that_could_not_be_read_again_is_not_left_behind() {
     };
     without("plan -f iters.toml").exits(77);
     sandbox.iterctl("unpin -f iters.toml").exits(0);
-    // This root may load and pin, but not look at programs by their ids.
+    // This root may load and pin, but may not inspect programs by their ids.
     without("apply -f iters.toml").exits(77).says("CAP_SYS_ADMIN").says("nothing was changed");
     assert_eq!(sandbox.paths(), [] as [&str; 0]);
 }
@@ -118,7 +118,7 @@ fn checking_needs_no_privilege() {
 }
 
 #[kernel_test]
-fn whom_the_pin_lets_in_can_read_it() {
+fn permitted_users_can_read_the_pin() {
     let sandbox = with_a_pin();
     chmod(&sandbox, "a", 0o755);
     let cat = || Run::of(sandbox.command("cat", "bpf/a/b").uid(NOBODY).gid(NOBODY));
@@ -127,7 +127,7 @@ fn whom_the_pin_lets_in_can_read_it() {
     assert!(cat().exits(0).stdout.starts_with("v1\n"));
 }
 
-/// As root, but without CAP_DAC_OVERRIDE: it may give a pin a mode with which it cannot open it.
+/// As root, but without CAP_DAC_OVERRIDE: it may give a pin a mode with which it cannot open the pin.
 #[track_caller]
 fn without_override(sandbox: &Sandbox) -> Run {
     let bounded = "--bounding-set=-dac_override,-dac_read_search";
@@ -145,7 +145,7 @@ fn a_pin_that_could_not_be_opened_again_is_not_made() {
 }
 
 #[kernel_test]
-fn a_mode_with_which_a_pin_could_not_be_opened_again_is_taken_back() {
+fn a_mode_that_would_prevent_opening_the_pin_is_undone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     sandbox.iterctl("apply -f iters.toml").exits(0);

@@ -1,5 +1,5 @@
-//! Others change the bpffs while an apply is at work: it is stopped after it has looked and before it
-//! changes anything, and the others go ahead. What is theirs is never lost.
+//! Others change the bpffs while an apply is running: it is stopped after it has looked and before it
+//! changes anything, and then the others make their changes. Nothing of theirs is ever lost.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use super::needs::needs;
 use super::sandbox::{Run, Sandbox, Tree, entry};
 use super::strace;
 
-/// The next apply of iters.toml is going to unpin `old/goes`, replace `have` and pin `new/pin`.
+/// The next apply of iters.toml will unpin `old/goes`, replace `have` and pin `new/pin`.
 #[track_caller]
 fn about_to_change() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -32,8 +32,8 @@ fn without_staging(sandbox: &Sandbox) -> Tree {
     tree
 }
 
-/// Applies, and does `meanwhile` when the staging directory has been made. Gives what was on the
-/// bpffs right after that.
+/// Applies, and calls `meanwhile` after the staging directory was made. Returns what was on the bpffs right
+/// after that.
 #[track_caller]
 fn apply_while(sandbox: &Sandbox, meanwhile: impl FnOnce()) -> (Run, Tree) {
     let mut tree = Tree::new();
@@ -44,7 +44,7 @@ fn apply_while(sandbox: &Sandbox, meanwhile: impl FnOnce()) -> (Run, Tree) {
     (run, tree)
 }
 
-/// Nothing is changed: everything is as the others have made it.
+/// Nothing is changed: everything is as the others have left it.
 #[track_caller]
 fn gives_way(meanwhile: impl FnOnce(&Sandbox), reason: &str) {
     let sandbox = about_to_change();
@@ -66,8 +66,8 @@ fn pin_foreign(sandbox: &Sandbox, path: &str) {
 }
 
 #[kernel_test]
-fn what_comes_to_a_new_path_is_not_overwritten() {
-    // A pin that is put back has the inode that it had.
+fn a_new_file_at_a_free_path_is_not_overwritten() {
+    // A pin that is put back keeps its inode.
     needs(Feature::Exchange);
     let reason = "something has come to `new/pin` since it was looked at";
     gives_way(|sandbox| pin_foreign(sandbox, "new/pin"), reason);
@@ -99,7 +99,7 @@ fn a_pin_that_others_have_replaced_is_put_back() {
 }
 
 #[kernel_test]
-fn a_pin_that_has_become_no_pin_is_put_back() {
+fn a_file_that_replaced_a_pin_is_put_back() {
     let reason = "has come there since it was looked at";
     for path in ["have", "old/goes"] {
         let directory = |sandbox: &Sandbox| {
@@ -117,7 +117,7 @@ fn a_pin_that_has_become_no_pin_is_put_back() {
 }
 
 #[kernel_test]
-fn a_pin_that_is_gone_is_told() {
+fn a_pin_that_is_gone_is_reported() {
     for path in ["have", "old/goes"] {
         let reason = format!("`{path}` has gone since it was looked at");
         gives_way(|sandbox| remove(sandbox, path), &reason);
@@ -125,7 +125,7 @@ fn a_pin_that_is_gone_is_told() {
 }
 
 #[kernel_test]
-fn what_comes_into_a_directory_that_is_to_go_stays() {
+fn new_files_in_a_directory_to_remove_stay() {
     let sandbox = about_to_change();
     let (run, theirs) = apply_while(&sandbox, || pin_foreign(&sandbox, "old/theirs"));
     run.exits(0);
@@ -173,7 +173,7 @@ fn names(directory: &Path) -> Vec<OsString> {
 
 #[kernel_test]
 fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
-    // A pin that is put back has the inode that it had.
+    // A pin that is put back keeps its inode.
     needs(Feature::Exchange);
     is_not_followed(|sandbox| {
         sandbox.write("outside/goes", "a file of the same name");
@@ -195,8 +195,8 @@ fn a_parent_that_becomes_a_symbolic_link_is_not_followed() {
 }
 
 #[kernel_test]
-fn what_others_change_before_the_last_look_is_told() {
-    // Otherwise there is a rename more.
+fn changes_of_others_before_the_last_look_are_reported() {
+    // Without exchange there is one more rename.
     needs(Feature::Exchange);
     let sandbox = about_to_change();
     // The third rename is the last: one unpin, one replacement, one new pin.
@@ -210,7 +210,7 @@ fn what_others_change_before_the_last_look_is_told() {
 }
 
 #[kernel_test]
-fn a_pin_that_comes_to_a_set_while_it_is_unpinned_is_told() {
+fn a_pin_that_joins_a_set_during_unpin_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "have"));
     sandbox.iterctl("apply -f iters.toml").exits(0);
@@ -235,7 +235,7 @@ fn the_object_that_was_hashed_is_the_one_that_is_loaded() {
 }
 
 #[kernel_test]
-fn what_was_hashed_is_what_is_loaded() {
+fn the_bytes_that_were_hashed_are_loaded() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a"));
     let in_place = |sandbox: &Sandbox| sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");

@@ -1,4 +1,4 @@
-//! `read`: what an iterator prints, of a pin and of an object that is run once and not pinned.
+//! `read`: prints the output of a pinned iterator, or of an object that is run once and not pinned.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -12,7 +12,7 @@ use super::needs::{needs, target};
 use super::sandbox::{ITERCTL, Run, Sandbox, finish};
 use super::walked::{Cgroup, Process};
 
-/// `read` with these words behind, which are separated by spaces.
+/// `read` with these arguments, separated by spaces.
 #[track_caller]
 fn read(sandbox: &Sandbox, words: &str) -> Run {
     sandbox.iterctl(&format!("read --bpffs {} {words}", sandbox.bpffs().display()))
@@ -26,7 +26,7 @@ fn prints(run: Run, output: &str) {
 }
 
 #[kernel_test]
-fn a_pin_is_read_by_every_name_of_it() {
+fn a_pin_is_read_by_each_of_its_names() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
     prints(read(&sandbox, "marker"), "marker 1\n");
@@ -45,7 +45,7 @@ fn an_object_is_run_once_and_leaves_nothing() {
     prints(read(&sandbox, &words), "seen 1\n");
     prints(read(&sandbox, &words), "seen 2\n");
     assert_eq!(sandbox.tree(), before);
-    // The map is only this test's, so a program with it would be one that was left.
+    // Only this test uses the map, so a program that holds it would be left over.
     let programs = sandbox.run("bpftool", "-j prog show").json();
     let id = bpf::id(&map);
     let uses_it = |program: &&serde_json::Value| {
@@ -56,7 +56,7 @@ fn an_object_is_run_once_and_leaves_nothing() {
 }
 
 #[kernel_test]
-fn an_object_is_given_whatever_an_entry_is() {
+fn an_object_takes_the_values_of_an_entry() {
     needs(Feature::TaskParameters);
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
@@ -82,7 +82,7 @@ fn an_object_is_given_whatever_an_entry_is() {
 }
 
 #[kernel_test]
-fn a_pin_is_given_nothing() {
+fn a_pin_takes_no_values() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "rodata.bpf.o", "marker");
     for words in ["map id 1", "--pid 1", "--global marker=1", "--max-entries a=1", "--program dump"]
@@ -107,14 +107,15 @@ fn json_is_one_document_with_the_output() {
 #[kernel_test]
 fn a_closed_pipe_ends_quietly() {
     let sandbox = Sandbox::new();
-    // 16 KiB for each: more than a pipe holds, so that it must wait for the reader.
+    // The maps give 16 KiB of output each: together more than a pipe holds, so that it must wait for the
+    // reader.
     let _maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
     bpf::pin_foreign(&sandbox, "big_output.bpf.o", "big");
     for what in ["bpf/big", "big_output.bpf.o"] {
         let mut child = sandbox.start(&format!("read {what}"));
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is a pipe");
-        // The reader, and with it the pipe, goes at the end of the statement.
+        // The reader, and with it the pipe, is dropped at the end of the statement.
         BufReader::new(stdout).read_line(&mut line).expect("it prints something");
         assert!(line.starts_with("map "), "{line}");
         let run = finish(&format!("read {what}"), child).exits(0);
@@ -135,7 +136,7 @@ fn a_pipe_that_is_closed_at_once_ends_quietly() {
     }
 }
 
-/// `read` with a terminal as standard output: how it ended, and what the terminal shows.
+/// `read` with a terminal as standard output: its exit status, and the terminal's contents.
 #[track_caller]
 fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -145,7 +146,7 @@ fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
     let arguments = format!("read --bpffs {} {words}", sandbox.bpffs().display());
     let mut command = sandbox.command(ITERCTL, &arguments);
     let run = Run::of(command.stdout(terminal));
-    // The screen has an end only when nothing has the terminal open, and then the end is EIO.
+    // The terminal reports its end only after all descriptors are closed, and it does so with EIO.
     drop(command);
     let mut shown = String::new();
     let _ = File::from(screen).read_to_string(&mut shown);
@@ -153,7 +154,7 @@ fn read_on_a_terminal(sandbox: &Sandbox, words: &str) -> (Run, String) {
 }
 
 #[kernel_test]
-fn silence_is_told_on_a_terminal_alone() {
+fn empty_output_is_reported_only_on_a_terminal() {
     const NOTE: &str = "note: the iterator printed nothing\n";
     let sandbox = Sandbox::new();
     let _zero = bpf::pinned_hash_map(&sandbox.pin("zero"), (1, 0));
@@ -219,7 +220,7 @@ fn pin_returns_one(sandbox: &Sandbox, program: &str) {
 }
 
 #[kernel_test]
-fn a_program_that_returns_one_for_ever_is_told() {
+fn a_program_that_always_returns_one_is_reported() {
     const ERROR: &str = "error: failed to read the iterator to its end\n  \
         caused by: the program returns 1 for the same element again and again\n  \
         hint: returning 1 asks the kernel to show the same element again: return 0 to go on to \
@@ -280,7 +281,7 @@ fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
     needs(target("cgroup"));
     let sandbox = Sandbox::new();
     let cgroup = Cgroup::new(&sandbox);
-    // 4 KiB for each, and the kernel's buffer holds seven.
+    // Each cgroup gives 4 KiB, and the kernel's buffer holds seven.
     let names: Vec<String> = (0..6).map(|number| number.to_string()).collect();
     names.iter().for_each(|name| cgroup.make(name));
     let words = format!("--cgroup {} --order descendants-pre", cgroup.id(""));
@@ -297,7 +298,7 @@ fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
 }
 
 #[kernel_test]
-fn what_cannot_be_read_is_told() {
+fn unreadable_pins_are_reported() {
     let sandbox = Sandbox::new();
     read(&sandbox, "missing").exits(1).says("failed to open ").says("No such file or directory");
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));

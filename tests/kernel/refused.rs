@@ -1,11 +1,11 @@
-//! Objects that the kernel does not take, among good ones: nothing is changed, and every failure is
-//! told.
+//! Objects that the kernel refuses, together with good ones: nothing is changed, and every failure is
+//! reported.
 
 use super::bpf;
 use super::sandbox::{Run, Sandbox, entry, entry_with};
 
-/// A set of which one pin is in sync, one has drifted, one is to go and one is missing: if anything
-/// were done, it would show. `more` are the entries that fail.
+/// A set in which one pin is in sync, one has drifted, one is to be removed and one is missing, so that any
+/// change would show. `more` are the entries that fail.
 #[track_caller]
 fn busy(sandbox: &Sandbox, more: &str) {
     let paths = ["same", "changes", "old/goes"];
@@ -18,7 +18,7 @@ fn busy(sandbox: &Sandbox, more: &str) {
     sandbox.manifest("iters.toml", &entries);
 }
 
-/// It fails with this status and changes nothing; nothing is left lying about.
+/// The command fails with this status, changes nothing and leaves nothing behind.
 #[track_caller]
 fn fails_whole(sandbox: &Sandbox, status: i32) -> Run {
     let before = sandbox.tree();
@@ -29,7 +29,7 @@ fn fails_whole(sandbox: &Sandbox, status: i32) -> Run {
 }
 
 #[kernel_test]
-fn a_program_that_the_verifier_rejects_spoils_nothing() {
+fn a_program_that_the_verifier_rejects_changes_nothing() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &entry("rejected.bpf.o", "bad"));
     let object = sandbox.file("rejected.bpf.o");
@@ -41,7 +41,7 @@ fn a_program_that_the_verifier_rejects_spoils_nothing() {
 }
 
 #[kernel_test]
-fn the_whole_log_of_the_verifier_is_for_debug() {
+fn debug_shows_the_whole_log_of_the_verifier() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("rejected.bpf.o", "bad"));
     let (few, all) = ("apply -f iters.toml", "-d apply -f iters.toml");
@@ -52,7 +52,7 @@ fn the_whole_log_of_the_verifier_is_for_debug() {
 }
 
 #[kernel_test]
-fn every_failure_is_told() {
+fn every_failure_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.copy("rejected.bpf.o", "other.bpf.o");
     let map = bpf::pinned_hash_map(&sandbox.pin("conns"), (1, 1));
@@ -87,7 +87,7 @@ fn a_target_that_the_kernel_does_not_have_is_unavailable() {
 }
 
 #[kernel_test]
-fn a_failure_that_is_no_missing_feature_counts_more() {
+fn other_failures_override_the_status_of_a_missing_feature() {
     let sandbox = Sandbox::new();
     busy(&sandbox, &(entry("future.bpf.o", "future") + &entry("rejected.bpf.o", "bad")));
     fails_whole(&sandbox, 1).says("no_such_target").says("the verifier rejected it");

@@ -1,5 +1,5 @@
-//! Eight applies beside each other, of different sets and of the same ones: each ends well, the last
-//! of a set wins whole, and sets never mix.
+//! Eight applies run at the same time, of different sets and of the same ones: each succeeds, the last
+//! apply of a set is complete, and sets never mix.
 //!
 //! `ITERCTL_ROUNDS` says how often they meet; ten times if it is not set.
 
@@ -7,12 +7,12 @@ use super::sandbox::{Sandbox, entry, finish};
 
 const SETS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// The two manifests that compete for a set: other objects, and other paths in part.
+/// The two manifests that compete for a set: they have other objects and partly other paths.
 const RIVALS: [(&str, [usize; 5]); 2] =
     [("tasks_v1.bpf.o", [0, 1, 2, 3, 4]), ("tasks_v2.bpf.o", [2, 3, 4, 5, 6])];
 
 fn path(set: &str, number: usize) -> String {
-    // Half of them in a folder that all sets share.
+    // Half of the pins are in a folder that all sets share.
     if number.is_multiple_of(2) {
         format!("shared/{set}{number}")
     } else {
@@ -20,7 +20,7 @@ fn path(set: &str, number: usize) -> String {
     }
 }
 
-/// What a set has when one of its manifests has won whole.
+/// The pins of a set after one of its manifests has won completely.
 fn whole(set: &str, numbers: [usize; 5]) -> Vec<String> {
     let mut paths: Vec<String> = numbers.into_iter().map(|number| path(set, number)).collect();
     paths.sort();
@@ -28,7 +28,7 @@ fn whole(set: &str, numbers: [usize; 5]) -> Vec<String> {
 }
 
 #[kernel_test]
-fn the_last_of_a_set_wins_whole_and_sets_never_mix() {
+fn the_last_apply_of_a_set_is_complete_and_sets_never_mix() {
     let rounds = std::env::var("ITERCTL_ROUNDS")
         .ok()
         .map_or(10, |number| number.parse::<usize>().expect("ITERCTL_ROUNDS is a number"));

@@ -1,4 +1,5 @@
-//! Several maps have one name: an iterator keeps the map that it walks, also after its owner has made another.
+//! Several maps have one name: an iterator keeps the map that it walks, even after the map's owner has made
+//! another.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -15,7 +16,7 @@ struct Named {
 }
 
 impl Named {
-    /// With a map that has the element 1 = 10.
+    /// Creates it, with a map that has the element 1 = 10.
     #[track_caller]
     fn walking(stem: &str) -> (Self, MapHandle) {
         let named = Self { sandbox: Sandbox::new(), name: bpf::unique_name(stem) };
@@ -37,7 +38,7 @@ impl Named {
         map
     }
 
-    /// It is replaced, and then it is in sync.
+    /// The iterator is replaced, and then it is in sync.
     #[track_caller]
     fn follows(&self, why: &str) {
         let lines = [format!("~ x  {why}")];
@@ -51,7 +52,7 @@ impl Named {
         self.sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
     }
 
-    /// It stays as it is, and the plan says which maps count.
+    /// The iterator stays as it is, and the plan says which maps count.
     #[track_caller]
     fn is_ambiguous(&self, maps: [u32; 2]) {
         let mut maps = maps;
@@ -72,7 +73,7 @@ fn the_map_of_an_owner_that_starts_again_is_walked() {
     let (named, old) = Named::walking("again");
     let first = bpf::id(&old);
     drop(old);
-    // It is the only one of that name, whoever keeps it.
+    // This is the only map of that name, whatever holds it.
     named.is_in_sync();
     let new = named.map((2, 20));
     named.follows(&format!("map changed: {first} -> {}", bpf::id(&new)));
@@ -106,7 +107,7 @@ fn a_map_that_its_living_owner_keeps_counts() {
     let (named, old) = Named::walking("alive");
     let new = named.map((2, 20));
     named.is_ambiguous([bpf::id(&old), bpf::id(&new)]);
-    // Another owner that has gone again does not matter.
+    // Another owner that has already gone does not matter.
     drop(new);
     named.is_in_sync();
     assert_eq!(named.sandbox.read("x"), "1 10\n");
@@ -114,7 +115,7 @@ fn a_map_that_its_living_owner_keeps_counts() {
 
 #[kernel_test]
 fn a_map_that_its_owner_has_pinned_counts() {
-    // Also on another bpffs than the manifest's.
+    // The same holds on another bpffs than the manifest's.
     for pin in ["bpf/owners/conns", "its own/conns"] {
         let (named, mut old) = Named::walking("pinned");
         named.sandbox.mount_bpffs("its own");
@@ -160,7 +161,7 @@ fn a_map_that_a_program_of_its_owner_uses_counts() {
 }
 
 #[kernel_test]
-fn a_map_that_an_iterator_of_someone_else_walks_counts() {
+fn a_map_that_a_foreign_iterator_walks_counts() {
     let (named, old) = Named::walking("walked");
     let first = bpf::id(&old);
     let theirs = named.sandbox.pin("theirs").display().to_string();
@@ -201,7 +202,7 @@ fn two_sets_that_walk_one_map_both_follow() {
     let first = bpf::id(&old);
     drop(old);
     let new = named.map((2, 20));
-    // An object that is run once is told apart in the same way.
+    // An object that is run once resolves the name in the same way.
     let once = format!("read elem.bpf.o map name {}", named.name);
     assert_eq!(named.sandbox.iterctl(&once).exits(0).stdout, "2 20\n");
     let lines = [format!("~ y  map changed: {first} -> {}", bpf::id(&new))];
@@ -210,7 +211,7 @@ fn two_sets_that_walk_one_map_both_follow() {
 }
 
 #[kernel_test]
-fn a_container_sees_what_counts_too() {
+fn the_rule_also_holds_in_a_container() {
     let (named, old) = Named::walking("inside");
     let first = bpf::id(&old);
     let new = named.map((2, 20));
@@ -225,11 +226,11 @@ fn a_container_sees_what_counts_too() {
 }
 
 #[kernel_test]
-fn what_cannot_be_counted_is_not_guessed() {
+fn unknown_holders_are_not_guessed() {
     let (named, old) = Named::walking("unseen");
     drop(old);
     let _new = named.map((2, 20));
-    // To see the numbers of users, it has to know where the kernel keeps them.
+    // To see the numbers of users, iterctl needs the kernel's BTF to know where they are kept.
     let script = format!("mount -t tmpfs none /sys/kernel/btf && {ITERCTL} plan -f iters.toml");
     named.sandbox.write("without-btf.sh", &script);
     let run = named.sandbox.run("unshare", "--mount sh without-btf.sh").exits(1);

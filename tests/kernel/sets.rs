@@ -1,8 +1,8 @@
-//! Two sets on one bpffs, and one name for two manifests.
+//! Two sets on one bpffs, and one set name for two manifests.
 
 use super::sandbox::{Sandbox, entry};
 
-/// A sandbox with a manifest each for the sets `a` and `b`, applied; both have a pin in `shared`.
+/// A sandbox with one applied manifest for each of the sets `a` and `b`; both have a pin in `shared`.
 #[track_caller]
 fn two_sets() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -16,7 +16,7 @@ fn two_sets() -> Sandbox {
     sandbox
 }
 
-/// Whatever `arguments` do, the other set's pins are what they were.
+/// Whatever `arguments` do, the pins of the other set stay the same.
 #[track_caller]
 fn leaves_the_other_alone(sandbox: &Sandbox, arguments: &str, left: &[&str]) {
     let before = sandbox.tree();
@@ -54,7 +54,7 @@ fn two_sets_can_have_pins_of_one_object() {
     assert_ne!(programs[0], programs[1], "a program has the stamp of one set");
 }
 
-/// `one/iters.toml` has been applied; `two/iters.toml` has another pin, and this before it.
+/// `one/iters.toml` has been applied; `two/iters.toml` has another pin, and starts with this text.
 #[track_caller]
 fn same_file_name(text: &str) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -65,7 +65,7 @@ fn same_file_name(text: &str) -> Sandbox {
 }
 
 #[kernel_test]
-fn two_manifests_with_the_same_file_name_are_told_apart() {
+fn two_manifests_with_the_same_file_name_are_distinguished() {
     let sandbox = same_file_name("");
     let before = sandbox.tree();
     let sources = ["one", "two"].map(|folder| sandbox.file(folder).join("iters.toml"));
@@ -79,7 +79,7 @@ fn two_manifests_with_the_same_file_name_are_told_apart() {
             .says("`--set iters`");
         assert_eq!(sandbox.tree(), before);
     }
-    // `--adopt` is about foreign pins, and these could be anybody's.
+    // `--adopt` is for foreign pins, but these have an owner, which is unknown.
     sandbox.iterctl("apply --adopt -f two/iters.toml").exits(73);
     assert_eq!(sandbox.tree(), before);
     sandbox.iterctl("apply -f one/iters.toml").exits(0).plans::<&str>(&[]);
@@ -97,7 +97,7 @@ fn another_name_for_the_set_keeps_both_manifests_pins() {
 }
 
 #[kernel_test]
-fn the_same_name_written_down_is_the_same_set() {
+fn the_same_name_written_explicitly_is_the_same_set() {
     let lines = ["- one  no longer listed", "+ two  task"];
     let sandbox = same_file_name("");
     sandbox.iterctl("apply --set iters -f two/iters.toml").exits(0).plans(&lines);

@@ -1,5 +1,5 @@
-//! Iterators beside programs that need other kernels, privileges or loaders: nothing that only those need matters, or
-//! is made.
+//! Iterators in objects with programs that need other kernels, privileges or loaders: whatever only those
+//! programs need does not matter and is not created.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,15 +19,15 @@ use super::watch::Watching;
 /// An object whose program `dump` prints the number of every task, in a sandbox.
 struct Fixture {
     sandbox: Sandbox,
-    /// A name of the object that no other has: libbpf names the maps of variables after it, and keeps 7 bytes of it
-    /// before the longest of their suffixes (`internal_map_name()`, libbpf 1.7).
+    /// A name for the object that no other object has: libbpf names the maps of variables after it, and
+    /// keeps 7 bytes of it before the longest of their suffixes (`internal_map_name()`, libbpf 1.7).
     stem: String,
     /// The maps that only other programs need. No other object of the tests has maps of these names.
     others: &'static [&'static str],
 }
 
 impl Fixture {
-    /// With a manifest that has the iterator at `x`.
+    /// Creates it, with a manifest that has the iterator at `x`.
     #[track_caller]
     fn new(object: &str, others: &'static [&'static str]) -> Self {
         let sandbox = Sandbox::new();
@@ -40,13 +40,13 @@ impl Fixture {
         Self { sandbox, stem, others }
     }
 
-    /// The words of `pin` and `read` for it.
+    /// The arguments of `pin` and `read` for it.
     fn words(&self) -> String {
         format!("--bpffs {} {}.bpf.o --program dump", self.sandbox.bpffs().display(), self.stem)
     }
 
-    /// It is pinned and prints what it should; and nothing is there that only the other programs need: no pin, and no
-    /// map in the whole kernel.
+    /// It is pinned and prints what it should. Nothing exists that only the other programs need: no pin,
+    /// and no map in the whole kernel.
     #[track_caller]
     fn is_pinned(&self) {
         assert_eq!(self.sandbox.paths(), ["x"]);
@@ -78,8 +78,8 @@ fn maps_of(program: u32) -> BTreeSet<String> {
     program.map_ids.iter().map(name).collect()
 }
 
-/// The output is numbers alone, each once, among them those of this process and of one more; nearly all of them are in
-/// /proc.
+/// The output consists of numbers, each once. It contains the number of this process and of another one,
+/// and nearly all numbers are in /proc.
 #[track_caller]
 fn lists_tasks(read: impl FnOnce() -> String) {
     let (process, thread) = (Process::start(), Thread::start());
@@ -93,7 +93,7 @@ fn lists_tasks(read: impl FnOnce() -> String) {
     for number in [std::process::id(), process.pid(), thread.tid()] {
         assert!(listed.contains(&number), "{number} is not in: {output}");
     }
-    // Others have come and gone.
+    // Other tasks have come and gone.
     let known = listed.iter().filter(|tid| before.contains(tid) || after.contains(tid)).count();
     assert!(2 * known > listed.len(), "most are not in /proc: {output}");
 }
@@ -106,7 +106,7 @@ fn tasks() -> BTreeSet<u32> {
     numbers("/proc".to_owned()).flat_map(|pid| numbers(format!("/proc/{pid}/task"))).collect()
 }
 
-/// By every command that loads, silently and with `--debug`.
+/// Tests every command that loads, with and without `--debug`.
 #[track_caller]
 fn loads(object: &str, others: &'static [&'static str]) {
     for debug in ["", "--debug "] {
@@ -140,7 +140,7 @@ fn loads(object: &str, others: &'static [&'static str]) {
         fixture.is_pinned();
     }
 
-    // Nor is anything made that has gone again when the command ends.
+    // No such object exists even while the command runs.
     let fixture = Fixture::new(object, others);
     let (run, calls) = strace::trace(&fixture.sandbox, "-s 64 -e trace=bpf", "apply -f iters.toml");
     run.exits(0);
@@ -174,9 +174,10 @@ fn externs_that_no_kernel_has_need_not_be_there() {
     loads("beside_externs.bpf.o", &[]);
 }
 
-/// The function that the kernel calls where the program throws is loaded with it, and what that uses is there.
+/// The function that the kernel calls when the program throws is loaded with it, and so is what that
+/// function uses.
 #[kernel_test]
-fn what_is_called_where_a_program_throws_comes_along() {
+fn exception_callbacks_are_loaded_too() {
     let btf = Btf::from_vmlinux().expect("every kernel of the tests has BTF");
     if btf.type_by_name::<Func<'_>>("bpf_throw").is_none() {
         panic!("skipped: this kernel lacks the function `bpf_throw` (since Linux 6.7)");

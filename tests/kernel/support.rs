@@ -3,12 +3,12 @@
 //! | module | what it has |
 //! | --- | --- |
 //! | [`sandbox`] | a folder with a bpffs of its own for each test; commands that run there, and what they must say |
-//! | [`bpf`] | maps, pins and ids, past the code under test |
-//! | [`needs`] | what not every kernel has: a test that needs it is skipped where it is missing |
+//! | [`bpf`] | maps, pins and ids, without the code under test |
+//! | [`needs`] | features that not every kernel has: a test that needs a missing one is skipped |
 //! | [`walked`] | processes, threads and cgroups for an iterator to walk |
 //! | [`strace`] | system calls that fail, are counted, or stop the program |
-//! | [`census`] | all that a set has in the kernel, by id |
-//! | [`attempts`] | applies that are broken off at every call, and what must hold afterwards |
+//! | [`census`] | all kernel objects of a set, by id |
+//! | [`attempts`] | applies that are interrupted at every call, and the checks afterwards |
 
 pub(crate) mod attempts;
 pub(crate) mod bpf;

@@ -1,4 +1,5 @@
-//! Programs that call each other through a map, which the kernel empties where nothing has it open or pinned.
+//! Programs that call each other through a map. The kernel empties such a map when it is neither open nor
+//! pinned.
 
 use std::fs;
 use std::os::unix::fs::lchown;
@@ -11,7 +12,7 @@ fn entry(path: &str) -> String {
     entry_with("tail_call.bpf.o", path, "program = \"dump\"")
 }
 
-/// The numbers of processes that the iterator pinned there prints: this one is among them.
+/// The numbers of processes that the iterator pinned there prints: this process is among them.
 #[track_caller]
 fn prints(sandbox: &Sandbox, path: &str) {
     let output = sandbox.read(path);
@@ -26,13 +27,13 @@ fn kept(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[kernel_test]
-fn what_is_called_is_loaded_and_stays() {
+fn called_programs_are_loaded_and_stay() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &(entry("a") + &entry("b")));
     sandbox.iterctl(APPLY).exits(0).plans(&["+ a  task", "+ b  task"]);
     prints(&sandbox, "a");
     prints(&sandbox, "b");
-    // Both are of one program.
+    // Both pins share one program.
     assert_eq!(kept(&sandbox).len(), 1);
     sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
 
@@ -62,7 +63,7 @@ fn a_new_object_has_a_map_of_its_own() {
 }
 
 #[kernel_test]
-fn an_object_that_is_run_once_calls_too() {
+fn tail_calls_work_in_an_object_that_is_run_once() {
     let sandbox = Sandbox::new();
     let run = sandbox.iterctl("read --bpffs bpf tail_call.bpf.o --program dump").exits(0);
     let own = std::process::id().to_string();
@@ -71,7 +72,7 @@ fn an_object_that_is_run_once_calls_too() {
 }
 
 #[kernel_test]
-fn nothing_is_kept_where_nothing_is_pinned() {
+fn no_map_is_kept_if_nothing_is_pinned() {
     let sandbox = Sandbox::new();
     let broken = entry_with("rejected.bpf.o", "y", "");
     sandbox.manifest("iters.toml", &(entry("x") + &broken));
@@ -82,12 +83,12 @@ fn nothing_is_kept_where_nothing_is_pinned() {
 }
 
 #[kernel_test]
-fn what_a_killed_apply_has_kept_goes_with_the_next() {
+fn maps_kept_by_a_killed_apply_are_removed_by_the_next() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("x"));
     sandbox.iterctl(APPLY).exits(0);
     let map = kept(&sandbox).remove(0);
-    // As one that was killed before its pins were in place.
+    // As after an apply that was killed before its pins were in place.
     let directory = sandbox.pin(&map).parent().expect("it is in a directory").to_owned();
     sandbox
         .run(
@@ -107,7 +108,7 @@ fn what_a_killed_apply_has_kept_goes_with_the_next() {
 }
 
 #[kernel_test]
-fn what_another_user_has_made_is_left_alone() {
+fn directories_of_another_user_are_left_alone() {
     const NOBODY: u32 = 65534;
     let sandbox = Sandbox::new();
     let planted = sandbox.pin("iterctl-kept-0123456789abcdef");
@@ -122,7 +123,7 @@ fn what_another_user_has_made_is_left_alone() {
     assert_eq!(sandbox.paths(), ["iterctl-kept-0123456789abcdef"]);
 }
 
-/// What bpftool reads in a map.
+/// bpftool's dump of a map.
 fn slots(sandbox: &Sandbox, map: &str) -> String {
     sandbox.run("bpftool", &format!("-j map dump id {map}")).exits(0).stdout
 }

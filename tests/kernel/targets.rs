@@ -16,9 +16,10 @@ use super::sandbox::{Sandbox, entry, entry_with};
 use super::strace;
 use super::walked::{Cgroup, Process};
 
-/// What there is to walk.
+/// Things to walk.
 struct World {
-    // Before the sandbox, which takes the mount with it that the cgroup is removed through.
+    // This field comes before the sandbox, because dropping the sandbox removes the mount through which the
+    // cgroup is removed.
     cgroup: Cgroup,
     sandbox: Sandbox,
     process: Process,
@@ -31,11 +32,11 @@ struct World {
 
 const SOCKET: &str = "socket";
 
-/// At least one of everything that a target walks, which nobody else has made.
+/// At least one of everything that a target walks, made by this test alone.
 #[track_caller]
 fn world() -> World {
     let sandbox = Sandbox::new();
-    // Sockets of this thread and its children only.
+    // Only the sockets of this thread and its children are visible.
     unshare_network().expect("root may leave a network namespace");
     let tcp = TcpListener::bind("0.0.0.0:0").expect("any port will do");
     let map = bpf::hash_map("elements");
@@ -92,14 +93,14 @@ fn expected(world: &World, target: &str) -> Vec<String> {
         "bpf_prog" => format!("{} dump", sandbox.number(target, "prog_id")),
         "bpf_sk_storage_map" => "4711".to_owned(),
         "cgroup" => world.cgroup.id("").to_string(),
-        // Most machines have none.
+        // Most machines have no dmabuf.
         "dmabuf" => return vec![],
-        // Every network namespace has one, for what has no route.
+        // Every network namespace has one route, for addresses without a route.
         "ipv6_route" => "0000:0000:0000:0000:0000:0000:0000:0000/0".to_owned(),
-        // The cache of the caches, which is never merged with another.
+        // The cache of the caches, which is never merged with another one.
         "kmem_cache" => format!("kmem_cache {}", cache_size("kmem_cache")),
         "ksym" => first_symbol(),
-        // The kernel's own sockets.
+        // Sockets of the kernel itself.
         "netlink" => "0".to_owned(),
         "sockmap" => format!("0 {}", port(world.tcp.local_addr())),
         "task" => pid.to_string(),
@@ -113,7 +114,7 @@ fn expected(world: &World, target: &str) -> Vec<String> {
     vec![target.to_owned(), element]
 }
 
-/// States of a socket: include/net/tcp_states.h. A UDP socket that is not connected is closed.
+/// States of a socket: include/net/tcp_states.h. An unconnected UDP socket is closed.
 const TCP_CLOSE: u8 = 7;
 const TCP_LISTEN: u8 = 10;
 
@@ -134,7 +135,7 @@ fn first_mapping(pid: u32) -> String {
     range.replace('-', " ")
 }
 
-/// Stores something in the map that the iterator has brought along.
+/// Stores something in the map that came with the iterator.
 #[track_caller]
 fn store(sandbox: &Sandbox, socket: RawFd) {
     let id = sandbox.number("bpf_sk_storage_map", "map_id");
@@ -143,7 +144,7 @@ fn store(sandbox: &Sandbox, socket: RawFd) {
     map.update(&socket.to_ne_bytes(), &value, MapFlags::ANY).expect("it is a socket");
 }
 
-/// The target is pinned, and what it prints can be read, by the pin and by `read`.
+/// The target is pinned, and its output can be read, from the pin and with `read`.
 #[track_caller]
 fn is_pinned_and_read(name: &str) {
     needs(target(name));
@@ -164,7 +165,7 @@ fn is_pinned_and_read(name: &str) {
     }
 }
 
-/// A test for each, so that those that a kernel does not have can be told from the others.
+/// One test for each target, so that missing targets can be told from the others.
 macro_rules! pinned_and_read {
     ($($name:ident)*) => {
         mod is_pinned_and_read {
@@ -216,7 +217,7 @@ fn every_target_in_one_manifest() {
     assert_eq!(rows, expected);
 }
 
-/// The object's iterator walks tasks, and none of these other programs of it is loaded.
+/// The object's iterator walks tasks, and none of these other programs in the object is loaded.
 #[track_caller]
 fn only_the_iterator_is_loaded(object: &str, others: &[&str]) {
     needs(Feature::TaskParameters);
@@ -230,10 +231,10 @@ fn only_the_iterator_is_loaded(object: &str, others: &[&str]) {
     let loads = |name: &str| {
         let name = format!("prog_name=\"{name}\"");
         let is_load = |call: &&String| call.contains("BPF_PROG_LOAD") && call.contains(&name);
-        // Older kernels know no loaders, and refuse them.
+        // Older kernels do not support loaders, and refuse them.
         calls.iter().filter(is_load).filter(|call| !call.contains(" = -1 ")).count()
     };
-    // By libbpf's generated loader, where the kernel knows such.
+    // A generated loader of libbpf loads it, if the kernel supports such loaders.
     assert_eq!(loads("dump") + loads("__loader.prog"), 1, "{calls:?}");
     for other in others {
         assert_eq!(loads(other), 0, "{other}");
@@ -257,7 +258,7 @@ fn a_sleepable_iterator_is_loaded() {
     only_the_iterator_is_loaded("sleepable.bpf.o", &[]);
 }
 
-/// An object without what most have.
+/// An object without a part that most objects have.
 #[track_caller]
 fn is_read_without(object: &str) {
     let sandbox = Sandbox::new();

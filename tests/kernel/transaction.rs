@@ -1,5 +1,5 @@
-//! All or nothing: what an apply says and leaves where an undo fails, where names cannot be exchanged,
-//! and where it is stopped in between. See also `faults` and `kills`.
+//! All or nothing: the report and the state after an apply whose undo fails, that cannot exchange names, or
+//! that is stopped in between. See also `faults` and `kills`.
 
 use iterctl_core::feature::Feature;
 
@@ -9,13 +9,13 @@ use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
 use super::strace;
 
 #[kernel_test]
-fn what_cannot_be_taken_back_is_told_and_kept() {
-    // Where names cannot be exchanged, a pin is put back by another call.
+fn changes_that_cannot_be_undone_are_reported_and_kept() {
+    // If names cannot be exchanged, a pin is put back by another call.
     needs(Feature::Exchange);
     let attempts = small();
     let sandbox = &attempts.sandbox;
     let old = sandbox.link("changes");
-    // The unpin and the replacement are done; the new pin fails, and so does every way back.
+    // The unpin and the replacement are done; the new pin fails, and so does every attempt to undo.
     let run = strace::inject(sandbox, "renameat2", "error=EIO", "5+", APPLY).exits(1);
     let run = run
         .says("error: failed to pin `new/deep/pin`")
@@ -36,7 +36,7 @@ fn what_cannot_be_taken_back_is_told_and_kept() {
 }
 
 #[kernel_test]
-fn an_answer_that_cannot_be_printed_does_not_undo_the_work() {
+fn a_report_that_cannot_be_printed_does_not_undo_the_work() {
     let attempts = small();
     let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
     let script = format!("{ITERCTL} {APPLY} >/dev/full");
@@ -44,12 +44,12 @@ fn an_answer_that_cannot_be_printed_does_not_undo_the_work() {
     assert_eq!(sandbox.paths(), after);
 }
 
-/// An attempt on a kernel that cannot exchange names: the fourth rename of the five.
+/// A kernel that cannot exchange names: the fourth rename of the five.
 const NO_EXCHANGE: &str =
     "-e trace=renameat,renameat2,openat2 -e inject=renameat2:error=EINVAL:when=4";
 
 #[kernel_test]
-fn a_pin_is_replaced_where_names_cannot_be_exchanged() {
+fn a_pin_is_replaced_if_names_cannot_be_exchanged() {
     let attempts = small();
     let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
     let (run, trace) = strace::trace(sandbox, NO_EXCHANGE, APPLY);
@@ -61,7 +61,7 @@ fn a_pin_is_replaced_where_names_cannot_be_exchanged() {
 }
 
 #[kernel_test]
-fn a_pin_is_put_back_where_names_cannot_be_exchanged() {
+fn a_pin_is_put_back_if_names_cannot_be_exchanged() {
     let attempts = small();
     let (sandbox, [before, _]) = (&attempts.sandbox, attempts.paths());
     let (run, trace) = strace::trace(sandbox, NO_EXCHANGE, APPLY);
@@ -71,7 +71,7 @@ fn a_pin_is_put_back_where_names_cannot_be_exchanged() {
     let what = |path: &str| sandbox.link(path);
     let links = ["access", "changes", "old/goes", "same"].map(what);
     let mut undone = 0;
-    // The last look is among these.
+    // The last look at the bpffs is among these calls.
     for when in looks.saturating_sub(6)..looks {
         let options = format!("{NO_EXCHANGE} -e inject=openat2:error=EIO:when={when}");
         let (run, _) = strace::trace(sandbox, &options, APPLY);
@@ -108,15 +108,16 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
             calls
         })
         .into();
-    // The mode of a directory, which is made in the staging directory; it and a pin are put in place.
+    // The mode of a directory, which is made in the staging directory; the directory and a pin are put in
+    // place.
     assert_eq!(calls, [2, 0, 1, 2]);
 }
 
 #[kernel_test]
-fn a_staging_directory_that_is_left_is_told() {
+fn a_leftover_staging_directory_is_reported() {
     let attempts = small();
     let before = attempts.sandbox.paths();
-    // Of the directory that is emptied, then of what is staged.
+    // First for the directory that is emptied, then for what is staged.
     strace::inject(&attempts.sandbox, "unlinkat", "error=EIO", "1+", APPLY)
         .exits(1)
         .says("error: failed to remove the directory `old`")
@@ -130,12 +131,12 @@ fn a_staging_directory_that_is_left_is_told() {
 }
 
 #[kernel_test]
-fn a_directory_that_holds_what_cannot_be_taken_away_is_told() {
+fn a_directory_that_cannot_be_emptied_is_reported() {
     let attempts = small();
-    // The very last one is to empty the staging directory.
+    // The very last call is to empty the staging directory.
     let last_look = attempts.count("openat2") - 1;
     let renames = attempts.count("renameat2");
-    // What was done is looked at for the last time, and that fails; then so does every way back.
+    // The last look at the result fails, and so does every attempt to undo.
     let options = format!(
         "-e trace=openat2,renameat2 -e inject=openat2:error=EIO:when={last_look} -e \
          inject=renameat2:error=EIO:when={}+",

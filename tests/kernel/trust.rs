@@ -1,4 +1,4 @@
-//! Root does not use what somebody else could have written, unless it is told to.
+//! Root does not use files that other users can write, unless `--insecure` is given.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -23,8 +23,8 @@ fn give(sandbox: &Sandbox, file: &str, uid: Option<u32>, gid: Option<u32>) {
     chown(sandbox.file(file), uid, gid).expect("root can");
 }
 
-/// Whoever could change the file that `change` changes is named, and nothing is done; `--insecure`
-/// does it all the same.
+/// The users who could write the file that `change` changes are named, and nothing is done; with
+/// `--insecure` it is done.
 #[track_caller]
 fn is_refused(change: impl Fn(&Sandbox), who: &str, at: &str) {
     let sandbox = with_a_folder();
@@ -59,7 +59,7 @@ fn objects_that_others_can_write_are_refused() {
 }
 
 #[kernel_test]
-fn nothing_looks_into_what_others_can_write() {
+fn no_command_reads_what_others_can_write() {
     let sandbox = with_a_folder();
     sandbox.write("own/tasks_v1.bpf.o", "no object at all");
     sandbox.iterctl("plan -f own/iters.toml").exits(65);
@@ -92,7 +92,7 @@ fn links_are_followed_both_ways() {
 }
 
 #[kernel_test]
-fn who_runs_sudo_is_no_somebody_else() {
+fn the_user_who_invoked_sudo_is_trusted() {
     let sandbox = with_a_folder();
     for file in ["own", "own/iters.toml", "own/tasks_v1.bpf.o"] {
         give(&sandbox, file, Some(7), Some(9));
@@ -108,7 +108,7 @@ fn who_runs_sudo_is_no_somebody_else() {
 }
 
 #[kernel_test]
-fn pin_and_read_ask_too() {
+fn pin_and_read_check_it_too() {
     let sandbox = with_a_folder();
     set_mode(&sandbox, "own/tasks_v1.bpf.o", 0o666);
     let who = "everybody can write to";

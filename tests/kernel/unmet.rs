@@ -1,5 +1,5 @@
-//! What an object wants and this kernel does not have or take: the reason, word for word, and not the errno that
-//! comes with it. The answer is the same with `--debug`.
+//! An object needs something that this kernel lacks or refuses: the reason is given word for word, not the
+//! errno that comes with it. The answer is the same with `--debug`.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use super::bpf;
 use super::errors::{fails, pin};
 use super::sandbox::{Sandbox, entry_with};
 
-/// `pin` with these words fails so, of which `WHAT` is what could not be done; with `--debug`, too.
+/// `pin` with these arguments fails with this message, in which `WHAT` is the failed operation; with
+/// `--debug`, too.
 #[track_caller]
 fn check(sandbox: &Sandbox, words: &str, status: i32, what: &str, cause: &str, hint: &str) {
     let expected =
@@ -20,7 +21,7 @@ fn check(sandbox: &Sandbox, words: &str, status: i32, what: &str, cause: &str, h
     assert!(debug.stderr.ends_with(&said), "{debug}");
 }
 
-/// Loading `program` of this object fails so.
+/// Loading `program` of this object fails with this message.
 #[track_caller]
 fn check_load(object: &str, program: &str, status: i32, cause: &str, hint: &str) {
     let sandbox = Sandbox::new();
@@ -28,7 +29,7 @@ fn check_load(object: &str, program: &str, status: i32, cause: &str, hint: &str)
     check(&sandbox, &format!("{object} x --program {program}"), status, &what, cause, hint);
 }
 
-/// The verifier rejects `program` of this object, and that is the way out.
+/// The verifier rejects `program` of this object, and this is the hint.
 #[track_caller]
 fn check_rejected(object: &str, program: &str, hint: &str) {
     let cause = "the verifier rejected it; the last lines of its log (all with --debug):";
@@ -37,7 +38,7 @@ fn check_rejected(object: &str, program: &str, hint: &str) {
 
 #[kernel_test]
 fn an_option_that_the_kernel_does_not_set() {
-    // libbpf reads one of these.
+    // libbpf reads one of these files.
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("it can be read");
     let of_release = format!("/boot/config-{}", release.trim());
     let is_readable = ["/proc/config.gz", &of_release].iter().any(|file| Path::new(file).exists());

@@ -1,5 +1,5 @@
-//! The bpffs is unmounted, or another one is mounted over it, while an apply is at work: it does not
-//! say that all is well, and nothing comes to be where nobody asked for it.
+//! The bpffs is unmounted, or another one is mounted over it, while an apply is running: it does not report
+//! success, and nothing is created on another file system.
 
 use std::fs::File;
 
@@ -13,7 +13,7 @@ use super::strace;
 
 const APPLY: &str = "apply -f iters.toml";
 
-/// The next apply of iters.toml is going to unpin `goes`, replace `have` and pin `new/pin`.
+/// The next apply of iters.toml will unpin `goes`, replace `have` and pin `new/pin`.
 #[track_caller]
 fn about_to_change() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -36,12 +36,12 @@ fn is_gone(run: Run) -> Run {
     run.says("hint: `findmnt ")
 }
 
-/// Right after each of these: the staging directory, a parent, and the three changes.
+/// Right after each of these calls: the staging directory, a parent, and the three changes.
 const MOMENTS: [(&str, usize); 5] =
     [("mkdirat", 1), ("mkdirat", 2), ("renameat2", 1), ("renameat2", 2), ("renameat2", 3)];
 
 #[kernel_test]
-fn a_bpffs_that_is_unmounted_meanwhile_is_told() {
+fn a_bpffs_that_is_unmounted_meanwhile_is_reported() {
     for (call, when) in MOMENTS {
         let sandbox = about_to_change();
         let run = strace::interrupt(&sandbox, call, when, APPLY, || unmount_lazily(&sandbox));
@@ -51,8 +51,8 @@ fn a_bpffs_that_is_unmounted_meanwhile_is_told() {
 }
 
 #[kernel_test]
-fn a_bpffs_that_another_is_mounted_over_is_put_back_as_it_was() {
-    // A pin that is put back has the inode that it had.
+fn changes_to_a_hidden_bpffs_are_undone() {
+    // A pin that is put back keeps its inode.
     needs(Feature::Exchange);
     for (call, when) in MOMENTS {
         let sandbox = about_to_change();
@@ -71,7 +71,7 @@ fn a_bpffs_that_another_is_mounted_over_is_put_back_as_it_was() {
 }
 
 #[kernel_test]
-fn unpin_is_not_done_where_nobody_sees_it() {
+fn unpin_is_not_done_on_a_hidden_bpffs() {
     let sandbox = about_to_change();
     let before = sandbox.tree();
     let unpin = "unpin --bpffs bpf --set iters";
@@ -83,7 +83,7 @@ fn unpin_is_not_done_where_nobody_sees_it() {
 }
 
 #[kernel_test]
-fn a_bpffs_that_goes_while_its_lock_is_waited_for_is_told() {
+fn a_bpffs_that_is_unmounted_while_its_lock_is_waited_for_is_reported() {
     let sandbox = about_to_change();
     let root = File::open(sandbox.bpffs()).expect("it is there");
     flock(&root, FlockOperation::LockExclusive).expect("nobody has it");

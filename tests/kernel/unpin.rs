@@ -1,11 +1,11 @@
-//! `unpin`: a set, or single pins, and nothing else.
+//! `unpin`: removes a set, or single pins, and nothing else.
 
 use std::fs;
 
 use super::bpf;
 use super::sandbox::{Sandbox, entry};
 
-/// The set `iters` with pins at `a`, `b/c` and `b/d`, and at `foreign` an iterator of somebody else.
+/// The set `iters` with pins at `a`, `b/c` and `b/d`, and a foreign iterator at `foreign`.
 #[track_caller]
 fn three_pins() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -16,7 +16,7 @@ fn three_pins() -> Sandbox {
     sandbox
 }
 
-/// These arguments unpin these paths, and leave what is in `left`.
+/// These arguments unpin these paths, and leave the paths in `left`.
 #[track_caller]
 fn unpins(sandbox: &Sandbox, arguments: &str, gone: &[&str], left: &[&str]) {
     let before = sandbox.tree();
@@ -28,7 +28,7 @@ fn unpins(sandbox: &Sandbox, arguments: &str, gone: &[&str], left: &[&str]) {
 }
 
 #[kernel_test]
-fn a_whole_set_goes_and_nothing_else() {
+fn a_whole_set_is_unpinned_and_nothing_else() {
     let all = ["a", "b/c", "b/d"];
     unpins(&three_pins(), "-f iters.toml", &all, &["foreign"]);
     unpins(&three_pins(), "--set iters --bpffs bpf", &all, &["foreign"]);
@@ -46,14 +46,14 @@ fn the_objects_need_not_be_there() {
 }
 
 #[kernel_test]
-fn pins_that_the_manifest_does_not_list_go_with_their_set() {
+fn unlisted_pins_are_unpinned_with_their_set() {
     let sandbox = three_pins();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
     unpins(&sandbox, "-f iters.toml", &["a", "b/c", "b/d"], &["foreign"]);
 }
 
 #[kernel_test]
-fn single_pins_go() {
+fn single_pins_are_unpinned() {
     let sandbox = three_pins();
     unpins(&sandbox, "--bpffs bpf b/c", &["b/c"], &["a", "b", "b/d", "foreign"]);
     let absolute = sandbox.pin("b/d").display().to_string();
@@ -61,7 +61,7 @@ fn single_pins_go() {
     unpins(&sandbox, &arguments, &["a", "b/d"], &["foreign"]);
 }
 
-/// Nothing is unpinned, and this is said.
+/// Nothing is unpinned, and this is printed.
 #[track_caller]
 fn is_refused(sandbox: &Sandbox, arguments: &str, status: i32, reason: &str) {
     let before = sandbox.tree();
@@ -70,7 +70,7 @@ fn is_refused(sandbox: &Sandbox, arguments: &str, status: i32, reason: &str) {
 }
 
 #[kernel_test]
-fn all_of_the_paths_go_or_none() {
+fn all_paths_are_unpinned_or_none() {
     let sandbox = three_pins();
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 1));
     is_refused(&sandbox, "a nothing b/c", 1, "`nothing`: nothing is pinned there");
@@ -82,13 +82,13 @@ fn all_of_the_paths_go_or_none() {
 }
 
 #[kernel_test]
-fn an_iterator_of_somebody_else_goes_where_that_is_asked_for() {
+fn foreign_iterators_are_unpinned_with_adopt() {
     let left = ["a", "b", "b/c", "b/d"];
     unpins(&three_pins(), "--adopt --bpffs bpf foreign", &["foreign"], &left);
 }
 
 #[kernel_test]
-fn a_manifest_that_lists_nothing_is_refused_unless_that_is_meant() {
+fn an_empty_manifest_is_refused_without_allow_empty() {
     let sandbox = three_pins();
     sandbox.manifest("iters.toml", "");
     let before = sandbox.tree();

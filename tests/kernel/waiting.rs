@@ -1,4 +1,4 @@
-//! `apply --wait`: what others bring later is waited for; what waiting does not mend is not.
+//! `apply --wait`: waits for things that others bring later, and not for errors that waiting cannot fix.
 
 use std::fs;
 use std::process::Child;
@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::bpf;
 use super::sandbox::{Run, Sandbox, entry, entry_with, finish};
 
-/// Starts an apply, and comes back when it waits.
+/// Starts an apply, and returns when it is waiting.
 #[track_caller]
 fn start(sandbox: &Sandbox, arguments: &str) -> Child {
     let mut child = sandbox.start(arguments);
@@ -22,7 +22,7 @@ fn start(sandbox: &Sandbox, arguments: &str) -> Child {
     child
 }
 
-/// It goes on when `come` brings what was missing, long before its time is up.
+/// It continues when `come` brings what was missing, long before its time is up.
 #[track_caller]
 fn is_waited_for(sandbox: &Sandbox, come: impl FnOnce()) -> Run {
     let begin = Instant::now();
@@ -72,7 +72,7 @@ fn maps_that_are_pinned_or_made_later() {
 }
 
 #[kernel_test]
-fn what_never_comes_is_named() {
+fn things_that_never_come_are_named() {
     let sandbox = Sandbox::new();
     let keys = "map = { pinned = \"never\" }";
     sandbox.manifest("iters.toml", &entry_with("elem.bpf.o", "a", keys));
@@ -85,7 +85,7 @@ fn what_never_comes_is_named() {
 }
 
 #[kernel_test]
-fn what_waiting_does_not_mend_is_told_at_once() {
+fn errors_that_waiting_cannot_fix_are_reported_at_once() {
     let sandbox = Sandbox::new();
     let apply = "apply --wait 10min -f iters.toml";
     sandbox.manifest("iters.toml", &(entry("never.bpf.o", "a") + &entry("tasks_v1.bpf.o", "b.c")));
@@ -99,7 +99,7 @@ fn what_waiting_does_not_mend_is_told_at_once() {
 }
 
 #[kernel_test]
-fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
+fn the_reason_for_waiting_is_reported_again_only_if_it_changes() {
     let sandbox = Sandbox::new();
     let keys = "map = { pinned = \"never\" }";
     sandbox.manifest("iters.toml", &entry_with("later.bpf.o", "a", keys));
@@ -118,7 +118,7 @@ fn what_is_waited_for_is_told_once_and_again_when_it_is_something_else() {
 }
 
 #[kernel_test]
-fn who_waits_can_be_stopped() {
+fn a_waiting_apply_can_be_stopped() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
     let child = start(&sandbox, "apply --wait 10min -f iters.toml");

@@ -1,4 +1,4 @@
-//! `watch`, in the background of a test: what it says, round by round.
+//! `watch`, in the background of a test: its reports, round by round.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -21,10 +21,10 @@ mod service;
 mod soak;
 mod wakes;
 
-/// What a test waits for has happened long before; if not, it never will.
+/// If something has not happened by then, it never will.
 const NEVER: Duration = Duration::from_secs(60);
 
-/// The binary, watching.
+/// The binary, running `watch`.
 pub(super) struct Watching<'a> {
     sandbox: &'a Sandbox,
     child: Child,
@@ -32,7 +32,7 @@ pub(super) struct Watching<'a> {
 }
 
 impl<'a> Watching<'a> {
-    /// Begins to watch iters.toml, and waits for the end of the first round.
+    /// Starts to watch iters.toml, and waits for the end of the first round.
     #[track_caller]
     pub(super) fn start(sandbox: &'a Sandbox, options: &str) -> (Self, Value) {
         let watching = Self::spawn(sandbox, ITERCTL, &format!("-f iters.toml {options}"), &[]);
@@ -40,7 +40,7 @@ impl<'a> Watching<'a> {
         (watching, first)
     }
 
-    /// Begins to watch, as a service of that environment.
+    /// Starts to watch, as a service with that environment.
     #[track_caller]
     fn spawn(
         sandbox: &'a Sandbox,
@@ -53,7 +53,7 @@ impl<'a> Watching<'a> {
         Self::run(sandbox, command)
     }
 
-    /// Runs a script that ends in becoming the binary.
+    /// Runs a script that replaces itself by the binary.
     #[track_caller]
     fn spawn_script(sandbox: &'a Sandbox, script: &str) -> Self {
         Self::run(sandbox, sandbox.command("sh", script))
@@ -79,7 +79,7 @@ impl<'a> Watching<'a> {
         Self { sandbox, child, rounds }
     }
 
-    /// Waits for the next round that is worth a line.
+    /// Waits for the next round that is reported.
     #[track_caller]
     fn round(&self) -> Value {
         let round = self.rounds.recv_timeout(NEVER);
@@ -104,13 +104,13 @@ impl<'a> Watching<'a> {
         assert!(comment.contains(expected) || said.contains(expected), "{round:#}");
     }
 
-    /// Has it go round. Nothing was worth a line since the last one, and nothing is to be done.
+    /// Starts a round. Nothing was reported since the last one, and there is nothing to do.
     #[track_caller]
     pub(super) fn has_nothing_to_do(&self) {
         self.asks(self.pid());
     }
 
-    /// The same, where the binary is a child of the process that was started.
+    /// The same, if the binary is a child of the process that was started.
     #[track_caller]
     fn asks(&self, pid: Pid) {
         kill_process(pid, Signal::HUP).expect("it runs");
@@ -129,24 +129,24 @@ impl<'a> Watching<'a> {
         Pid::from_child(&self.child)
     }
 
-    /// A file of its own in `/proc`.
+    /// The file of that name in the process's `/proc` folder.
     fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     fn log(&self) -> String {
         fs::read_to_string(self.sandbox.file("log")).expect("the test has made it")
     }
 
-    /// Has it end, and gives its last word.
+    /// Stops it, and returns its last report.
     #[track_caller]
     pub(super) fn stop(self, signal: Signal) -> Value {
         let pid = self.pid();
         self.end(pid, signal)
     }
 
-    /// The same, where the binary is a child of the process that was started.
+    /// The same, if the binary is a child of the process that was started.
     #[track_caller]
     fn end(mut self, pid: Pid, signal: Signal) -> Value {
         kill_process(pid, signal).expect("it runs");
@@ -159,7 +159,7 @@ impl<'a> Watching<'a> {
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        // It has ended where the test got to its end.
+        // It has already ended if the test got to its end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

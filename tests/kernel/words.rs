@@ -1,4 +1,4 @@
-//! What is easily said wrongly: the right words where a riddle was once.
+//! Messages that are easily misleading: they must name the real cause.
 
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -10,7 +10,7 @@ use super::walked::Cgroup;
 #[kernel_test]
 fn export_of_a_map_that_stands_for_the_walked_one() {
     let sandbox = Sandbox::new();
-    // Whose name is not that of the object's own.
+    // Its name differs from the name of the object's own map.
     let _map = bpf::pinned_hash_map(&sandbox.pin("given"), (5, 6));
     let keys = "map = { own = \"own_elems\" }\nmaps = { own_elems = { pinned = \"given\" } }";
     sandbox.manifest("iters.toml", &entry_with("own_map.bpf.o", "x", keys));
@@ -21,7 +21,7 @@ fn export_of_a_map_that_stands_for_the_walked_one() {
 }
 
 #[kernel_test]
-fn without_cap_perfmon_it_is_not_about_memlock() {
+fn missing_cap_perfmon_is_not_blamed_on_memlock() {
     let sandbox = Sandbox::new();
     let words = format!("pin --bpffs {} tasks_v1.bpf.o x", sandbox.bpffs().display());
     let run =
@@ -70,11 +70,11 @@ fn a_relative_map_is_relative_to_the_current_folder_as_bpftools() {
 }
 
 #[kernel_test]
-fn what_cannot_be_run_is_told_in_the_commands_own_words() {
+fn a_failed_run_is_reported_in_the_words_of_the_command() {
     let sandbox = Sandbox::new();
     let words = format!("read --bpffs {}", sandbox.bpffs().display());
     let run = sandbox.iterctl(&format!("{words} elem.bpf.o map id 4294967295")).exits(1);
-    // There is no pin, and nothing could have been changed.
+    // There is no pin, so nothing could have been changed.
     assert!(!run.stderr.contains("`once`") && !run.stderr.contains("nothing was changed"), "{run}");
     let _map = bpf::pinned_hash_map(&sandbox.pin("map"), (1, 2));
     let run = sandbox.iterctl(&format!("{words} map")).exits(1);
@@ -84,7 +84,7 @@ fn what_cannot_be_run_is_told_in_the_commands_own_words() {
     assert!(!run.stderr.contains("read the iterator to its end"), "it is a directory: {run}");
 }
 
-/// Takes every mount of cgroup v2 away: in this test's mount namespace alone.
+/// Unmounts every cgroup v2, in the mount namespace of this test only.
 #[track_caller]
 fn unmount_cgroups() {
     let mounts = std::fs::read_to_string("/proc/thread-self/mounts").expect("/proc is there");
@@ -127,7 +127,7 @@ fn hints_for_cgroups_name_the_mount_of_this_machine() {
         .iterctl(&elsewhere)
         .exits(1)
         .says(&format!("{refused}cgroup v2 is mounted on {mount}\n"));
-    // Below the mount, it is known to whoever wrote it.
+    // The path below the mount is one that the user wrote.
     let missing = cgroup.path("missing").display().to_string();
     let run = sandbox.iterctl(&format!("{pin} --cgroup {missing} --order self-only")).exits(1);
     assert!(!run.stderr.contains("hint:"), "{run}");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Prints "pid"; beside it, a program that counts in an arena. */
+/* Prints "pid"; the object also has a program that counts in an arena. */
 #include "iter.h"
 
 struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Prints "pid"; beside it, programs that want of the kernel what it does not have. */
+/* Prints "pid"; the object also has programs that need externs which the kernel lacks. */
 #include "iter.h"
 
 extern unsigned int CONFIG_ITERCTL_NUMBER __kconfig;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Prints "pid"; beside it, a program whose maps this loader cannot make: one has no size, one is of a type to
- * come, one is to be pinned by its name, and one holds a program that is not loaded.
+ * Prints "pid"; the object also has a program whose maps this loader cannot create: one has no size, one
+ * is of a future type, one is to be pinned by its name, and one holds a program that is not loaded.
  */
 #include "iter.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * 4 KiB for each cgroup. A cgroup iterator cannot go on where a first read() has stopped: of eight
- * cgroups, the kernel's buffer holds seven, and then reading gives EOPNOTSUPP. So it does earlier
- * where the reader's buffer is smaller than the kernel's.
+ * Prints 4 KiB for each cgroup. A cgroup iterator cannot continue after a first read() that stopped: of
+ * eight cgroups, the kernel's buffer holds seven, and then reading fails with EOPNOTSUPP. It fails earlier
+ * if the reader's buffer is smaller than the kernel's.
  */
 #include "iter.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * 16 KiB for each map: no reader takes it all in one read(). The format strings are a map
+ * Prints 16 KiB for each map: no reader gets it all in one read(). The format strings are a map
  * themselves, so there is always at least one.
  */
 #include "iter.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Gives the address of a subprogram to a helper (Linux 5.13): "sum N, called N times". */
+/* Passes the address of a subprogram to a helper (Linux 5.13): "sum N, called N times". */
 #include "iter.h"
 
 #define COUNTER(name)                                \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The kernel's own version, which libbpf knows everywhere, and two of its options, of which one is none. */
+/* The kernel's version, which libbpf always provides, and two options, one of which does not exist. */
 #include "iter.h"
 
 extern int LINUX_KERNEL_VERSION __kconfig;

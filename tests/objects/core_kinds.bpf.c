@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One iterator for each kind of CO-RE relocation: a field and whether there is one, a field of bits, types, and
- * values of an enum. Each prints one line.
+ * One iterator for each kind of CO-RE relocation: a field and whether there is one, a field of bits,
+ * types, and values of an enum. Each prints one line.
  */
 #include "iter.h"
 #include <bpf/bpf_core_read.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Reads values of 64 bytes: loads anywhere, but does not attach to a map with smaller values. */
+/* Reads values of 64 bytes: loads on any kernel, but does not attach to a map with smaller values. */
 #include "iter.h"
 
 SEC("iter/bpf_map_elem")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Without CO-RE: reads the keys and values of a map, which are not the kernel's own memory, and the map itself, which
- * is (`map_id`).
+ * Without CO-RE: reads the keys and values of a map, which are not the kernel's own memory, and the map
+ * itself, which is (`map_id`).
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

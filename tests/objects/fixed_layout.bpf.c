@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Reads a structure of the kernel as it is laid out here: without CO-RE, pid is at its beginning. */
+/* Reads a structure of the kernel with the layout declared here: without CO-RE, pid is at its beginning. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

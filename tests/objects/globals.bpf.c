@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Prints its variables, one a line: "name value". Those of several parts give them in order,
- * with blanks between.
+ * Prints its variables, one on each line: "name value". Variables with several parts print them in
+ * order, with blanks between.
  */
 #include "iter.h"
 
@@ -57,7 +57,7 @@ const volatile struct bits bits = { .low = 1, .high = 2, .whole = 3 };
 const volatile struct anonymous anonymous = { .first = 1, .last = 2 };
 void *const volatile pointer;
 
-/* Of a section whose name ends like that of another, and first in the object. */
+/* In a section whose name has the same ending as another, and first in the object. */
 int data_data SEC(".data.data") = 40;
 int data = 10;
 int bss;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Prints more for one element than the kernel's buffer of 32 KiB holds: reading gives E2BIG. */
+/* Prints more for one element than the kernel's buffer of 32 KiB holds: reading fails with E2BIG. */
 #include "iter.h"
 
 #define LINES 1024

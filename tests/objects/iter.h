@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the fixtures have in common: of the kernel's structures only the fields that they read. */
+/* Shared declarations of the fixtures: of the kernel's structures, only the fields that they read. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

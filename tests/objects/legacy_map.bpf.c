@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Its map is defined as maps were before they had types. */
+/* Its map is defined in the old form, without types. */
 #include "iter.h"
 
 struct legacy_map {

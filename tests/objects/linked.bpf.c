@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What of the kernel has a name: a variable with a type (`variable`, on kernels that list variables), a symbol
- * without (`symbol`), a function (`function`, Linux 6.2), and weak ones that no kernel has (`lacking`). Each prints one line.
+ * Externs of every kind: a variable with a type (`variable`, on kernels that list variables), a symbol
+ * without (`symbol`), a function (`function`, Linux 6.2), and weak ones that no kernel has (`lacking`).
+ * Each prints one line.
  */
 #include "iter.h"
 

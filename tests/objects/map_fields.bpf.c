@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Maps whose values have fields that the kernel knows by their types: a spin lock, which iterators may take since
- * Linux 6.1, and a pointer to a task (6.3). Prints "locked N", "nothing".
+ * Maps whose values have fields that the kernel knows by their types: a spin lock, which iterators may
+ * take since Linux 6.1, and a pointer to a task (6.3). Prints "locked N", "nothing".
  */
 #include "iter.h"
 

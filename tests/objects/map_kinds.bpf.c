@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Maps of every kind that is like an array or a hash. Counts in each: "N new", of how many there was no element
- * before.
+ * Maps of every kind that is like an array or a hash. Counts in each, and prints in how many there was no
+ * element before: "N new".
  */
 #include "iter.h"
 
@@ -26,7 +26,7 @@ struct {
 	__type(value, __u64);
 } allocated_late SEC(".maps");
 
-/* Without types: libbpf is told sizes alone. */
+/* Without types: libbpf knows only the sizes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4);

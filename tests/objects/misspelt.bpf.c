@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Its target is nearly one. */
+/* The name of its target is misspelt. */
 #include "iter.h"
 
 SEC("iter/tasks")

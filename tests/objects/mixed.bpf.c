@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* An iterator among programs of other kinds, none of which anybody asked for. */
+/* An iterator among programs of other kinds, which are not wanted. */
 #include "iter.h"
 
 SEC("fentry/bpf_fentry_test1")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Without CO-RE: reads nothing but its context, whose layout is the kernel's promise. Prints
+ * Without CO-RE: reads only its context, whose layout the kernel guarantees. Prints
  * "object N" for the first task.
  */
 #include <linux/bpf.h>

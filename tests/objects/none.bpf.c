@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* No iterator: only a socket filter. */
+/* An object without an iterator: only a socket filter. */
 #include "iter.h"
 
 SEC("socket")

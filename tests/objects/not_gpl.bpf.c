@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Its license is not one of those that the kernel lets print. */
+/* Its licence is not one of those under which the kernel permits printing. */
 #define LICENSE_TEXT "Apache-2.0"
 #include "iter.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Brings a map with a flag that no array takes. */
+/* Defines a map with a flag that no array accepts. */
 #include "iter.h"
 
 struct {

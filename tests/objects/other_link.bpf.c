@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* No iterator: attaches to a tracepoint that hardly ever fires, as another kind of link. */
+/* Not an iterator: attaches to a tracepoint that rarely fires, as another kind of link. */
 #include "iter.h"
 
 SEC("raw_tp/mark_victim")

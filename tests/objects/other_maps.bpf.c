@@ -24,7 +24,7 @@ struct {
 SEC("iter/task")
 int in_trie(struct bpf_iter__task *ctx)
 {
-	/* No bits: the prefix of every key. */
+	/* Zero bits: the prefix of every key. */
 	__u64 key = 0, one = 1, *count;
 
 	if (!ctx->task || ctx->meta->seq_num != 0)

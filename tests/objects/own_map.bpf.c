@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One line for each element of a map with 4-byte keys and 8-byte values: "key value". Brings such
- * a map along, which no program uses: it lives by the iterator that walks it alone.
+ * One line for each element of a map with 4-byte keys and 8-byte values: "key value". Defines
+ * such a map, which no program uses: only the iterator that walks it keeps it alive.
  */
 #include "iter.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Brings a map along whose values are smaller than what its iterator reads. */
+/* Defines a map whose values are smaller than the values that its iterator reads. */
 #include "iter.h"
 
 struct {

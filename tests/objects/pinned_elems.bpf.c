@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One line for each element of a map with 4-byte keys and 8-byte values: "key value". Brings such a map along, which
- * libbpf pins by its name, `elements`, and which no program uses.
+ * One line for each element of a map with 4-byte keys and 8-byte values: "key value". Defines such a map,
+ * which libbpf pins by its name, `elements`, and which no program uses.
  */
 #include "iter.h"
 

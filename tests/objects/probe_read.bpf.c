@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Reads by a helper that a kernel in the lockdown mode `confidentiality` does not give. */
+/* Reads with a helper that a kernel in the lockdown mode `confidentiality` does not allow. */
 #include "iter.h"
 
 SEC("iter/task")

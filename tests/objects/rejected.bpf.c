@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The verifier rejects this one: it checks one load of the task and uses another. A plain
- * `ctx->task` gives two loads too, but only where the compiler likes; volatile insists.
+ * `ctx->task` becomes two loads only if the compiler chooses to; volatile forces it.
  */
 #include "iter.h"
 

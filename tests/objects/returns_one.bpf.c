@@ -5,7 +5,7 @@
  */
 #include "iter.h"
 
-/* The reader takes this many for one element. For all three together, it would be too many. */
+/* The reader accepts this many for one element. For all three together, it would be too many. */
 #define AGAIN 6000
 
 struct {
@@ -17,7 +17,7 @@ struct {
 
 static __u32 asked;
 
-/* For every element, after it has printed it: nothing is ever read. */
+/* Returns 1 for every element, after it has printed it: nothing is ever read. */
 SEC("iter/bpf_map_elem")
 int always(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -30,7 +30,7 @@ int always(struct bpf_iter__bpf_map_elem *ctx)
 	return 1;
 }
 
-/* For the third element: the others are read. */
+/* Returns 1 for the third element: the others are read. */
 SEC("iter/bpf_map_elem")
 int at_the_third(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -45,7 +45,7 @@ int at_the_third(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* For every element many times before it prints it: all of them are read. */
+/* Returns 1 many times for every element before it prints it: all of them are read. */
 SEC("iter/bpf_map_elem")
 int for_a_while(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -62,7 +62,7 @@ int for_a_while(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* After the last element, where the kernel ignores it. */
+/* Returns 1 after the last element, where the kernel ignores it. */
 SEC("iter/bpf_map_elem")
 int after_the_last(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -75,7 +75,7 @@ int after_the_last(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* For the first cgroup, after it has printed "id". In this target, 1 ends the walk. */
+/* Returns 1 for the first cgroup, after it has printed "id". In this target, 1 ends the walk. */
 SEC("iter/cgroup")
 int first_cgroup(struct bpf_iter__cgroup *ctx)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counts its own readings in a map that another one may stand for: "seen N". */
+/* Counts how often it was read in a map that another one may replace: "seen N". */
 #include "iter.h"
 
 struct {

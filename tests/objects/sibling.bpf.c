@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A good iterator beside a program that no kernel loads, as it names no function of the kernel. */
+/* A good iterator beside a program that no kernel loads, because it names no function of the kernel. */
 #include "iter.h"
 
 SEC("iter/task")

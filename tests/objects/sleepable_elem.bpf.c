@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A sleepable iterator of a target that takes none: it loads, and does not attach. */
+/* A sleepable iterator for a target that takes none: it loads, but does not attach. */
 #include "iter.h"
 
 SEC("iter.s/bpf_map_elem")

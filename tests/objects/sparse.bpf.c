@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Prints only the elements of a map with 4-byte keys and 8-byte values that are not zero: "key
- * value". After a million elements without a word, reading gives EAGAIN.
+ * value". After a million elements without output, reading fails with EAGAIN.
  */
 #include "iter.h"
 

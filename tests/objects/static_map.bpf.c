@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Its map is of one file alone. */
+/* Its map is static, so only one file can use it. */
 #include "iter.h"
 
 static struct {

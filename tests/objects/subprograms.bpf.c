@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * `called` calls a global subprogram, and a static one that calls another; `alone` calls none. Each prints one
- * line.
+ * `called` calls a global subprogram, and a static one that calls another; `alone` calls none. Each
+ * prints one line.
  */
 #include "iter.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The first symbols of the kernel, of which there are too many: "name". */
+/* The first symbols of the kernel, because there are too many: "name". */
 #include "iter.h"
 
 #define SYMBOLS 16

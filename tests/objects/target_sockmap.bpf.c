@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The elements of a sockmap with 4-byte keys, empty ones too: "key port". */
+/* The elements of a sockmap with 4-byte keys, including empty ones: "key port". */
 #include "iter.h"
 
 SEC("iter/sockmap")

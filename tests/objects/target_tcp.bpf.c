@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* TCP sockets, those in TIME_WAIT and half-open ones too: "port state". */
+/* TCP sockets, including those in TIME_WAIT and half-open ones: "port state". */
 #include "iter.h"
 
 struct bpf_iter__tcp {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Unix sockets: "path", of one without a name "-", of one with an abstract name "@": such a name
- * does not end with a NUL.
+ * Unix sockets: "path"; "-" if the socket has no name, "@" if it has an abstract name, which does
+ * not end with a NUL.
  */
 #include "iter.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* `dump` names a function that the kernel calls where it throws, and that alone uses a map and a variable. */
+/* `dump` names a function that the kernel calls when it throws: only that uses a map and a variable. */
 #include "iter.h"
 
 struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Two iterators that the verifier rejects: neither checks what it reads of an element for NULL. */
+/* Two iterators that the verifier rejects: neither checks a pointer to its element for NULL. */
 #include "iter.h"
 
 SEC("iter/bpf_map_elem")

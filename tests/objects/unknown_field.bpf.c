@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Its map has a field of a libbpf to come. */
+/* Its map has a field that only a future libbpf could know. */
 #include "iter.h"
 
 struct {

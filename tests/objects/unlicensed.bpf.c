@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Its object says nothing of a licence. Both have calls of what only programs under the GPL may call; `count` makes
- * none, as its constant is false.
+ * The object declares no licence. Both programs contain calls that only GPL programs may make; `count`
+ * never makes one, because its constant is false.
  */
 #define NO_LICENSE
 #include "iter.h"

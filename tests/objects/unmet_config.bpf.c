@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Wants the value of an option that no kernel has. */
+/* Needs the value of an option that no kernel has. */
 #include "iter.h"
 
 extern int CONFIG_ITERCTL_HAS_NO_SUCH_OPTION __kconfig;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Variables of every section that libbpf makes a map for. `all` prints each; `one` reads but one, and so needs
- * none of the sections of the others that may be written.
+ * Variables of every section that libbpf makes a map for. `all` prints each; `one` reads only one, and so
+ * needs no writable section of the others.
  */
 #include "iter.h"
 

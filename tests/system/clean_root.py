@@ -1,4 +1,4 @@
-"""A Debian of the machine's own suite with little in it, to install packages into."""
+"""A small Debian root of the machine's own suite, to install packages into."""
 
 import platform
 import subprocess
@@ -7,7 +7,7 @@ from debian import source
 from sandbox import ROOT, Namespaces
 
 CACHE = ROOT / "target/system-cache/roots"
-# Beside what apt itself needs: units, and what man pages and completions are for.
+# apt itself needs less: this also includes units, and the programs that use man pages and completions.
 PACKAGES = ["bash-completion", "fish", "man-db", "systemd", "zsh"]
 ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -15,13 +15,15 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
 }
-# What belongs to the kernel, and what apt, dpkg, rpm and man-db note down of any package.
+# Paths that belong to the kernel, and paths that apt, dpkg, rpm and man-db change for any package.
 NOT_LOOKED_AT = ["/dev", "/proc", "/sys", "/run", "/tmp", "/var/cache", "/var/log"]
 NOT_LOOKED_AT += ["/var/lib/apt", "/var/lib/dpkg", "/var/lib/rpm"]
 
 
 class CleanRoot(Namespaces):
-    """A root whose changes go with it, in namespaces with a bpffs of their own. Commands run inside."""
+    """A root whose changes are discarded with it, in namespaces with a bpffs of their own. Commands run
+    inside.
+    """
 
     def __init__(self, folder):
         base = _base()
@@ -45,15 +47,15 @@ class CleanRoot(Namespaces):
         return super().run(*command, **run)
 
     def inside(self, path):
-        """A path of the root, as programs outside of it name it."""
+        """A path of the root, as programs outside the root name it."""
         return self._root / path.lstrip("/")
 
     def copy(self, file, path):
-        """Puts a file of the machine into the root, and makes the folders that it needs."""
+        """Copies a file of the machine into the root, and makes the folders that it needs."""
         self.run_outside("install", "-D", "--mode=644", file, self.inside(path))
 
     def files(self):
-        """All that is there, of what packages bring."""
+        """All files that packages have installed."""
         left_out = " -o ".join(f"-path {path}" for path in NOT_LOOKED_AT).split()
         found = self.run("find", "/", "(", *left_out, ")", "-prune", "-o", "-print")
         return set(found.stdout.splitlines())
@@ -64,7 +66,7 @@ class CleanRoot(Namespaces):
 
 
 def _base():
-    """The root as it is before anything is done to it: made once, then kept."""
+    """The root before any test has changed it: made once, then kept."""
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
     base = CACHE / "-".join([suite, *PACKAGES])
     if not base.exists():

@@ -1,4 +1,4 @@
-"""What every test of tests/system may ask for."""
+"""Fixtures for all tests of tests/system."""
 
 import shutil
 import tempfile
@@ -10,7 +10,8 @@ from sandbox import Sandbox
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    # pytest's own folder is one for all runs of a user, and the end of one run removes what another still uses.
+    # pytest's own folder is shared by all runs of a user, and the end of one run removes files that another
+    # still uses.
     if config.option.basetemp is None:
         folder = tempfile.mkdtemp(prefix="iterctl-system-")
         config.option.basetemp = folder

@@ -1,4 +1,6 @@
-"""Packages of Debian's suites, whichever the machine itself is, from the mirror that its own apt sources name."""
+"""Packages of Debian's suites, independent of the machine's suite, from the mirror in the machine's apt
+sources.
+"""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +11,7 @@ ARCHITECTURE = "amd64"
 
 
 def mirror(suite: str) -> str:
-    """The archive that has the suite; security suites lie in one of their own."""
+    """The archive that has the suite; security suites are in a separate one."""
     label = "Debian-Security" if suite.endswith("-security") else "Debian"
     targets = _run("apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages")
     for line in targets.splitlines():
@@ -20,7 +22,7 @@ def mirror(suite: str) -> str:
 
 
 def source(suite: str) -> str:
-    """The suite as a line of sources.list; only what lists packages is fetched of it."""
+    """The suite as a line of sources.list; only its package lists are fetched."""
     options = f"arch={ARCHITECTURE} lang=none target=Packages signed-by={KEYRING}"
     return f"deb [{options}] {mirror(suite)} {suite} main"
 
@@ -42,9 +44,9 @@ class Apt:
             f'Dir::Etc::sourcelist "{self._folder}/sources.list"; Dir::Etc::sourceparts "/dev/null";\n'
             'Dir::Etc::preferencesparts "/dev/null"; Dir::Etc::preferences "/dev/null";\n'
             f'APT::Architecture "{ARCHITECTURE}"; APT::Architectures {{ "{ARCHITECTURE}"; }};\n'
-            # They are about the machine's own state.
+            # These settings are about the machine's own state.
             "#clear APT::Update;\n"
-            # Else apt gives the downloads to a user who may not write here.
+            # Without this, apt downloads as a user who may not write here.
             'APT::Sandbox::User "root";\n'
         )
 
@@ -52,7 +54,7 @@ class Apt:
         self._run("apt-get", "update", "--error-on=any")
 
     def depends(self, package: str) -> list[str]:
-        """The packages that this one depends on itself."""
+        """The direct dependencies of this package."""
         lines = self._run("apt-cache", "depends", "--important", package).splitlines()
         return [line.partition("Depends: ")[2] for line in lines if "Depends: " in line]
 
@@ -61,7 +63,7 @@ class Apt:
         return next(line.partition(": ")[2] for line in shown if line.startswith("Version: "))
 
     def unpack(self, packages: list[str], root: Path) -> None:
-        """Fetches the packages and unpacks them; apt compares them with the checksums of the signed index."""
+        """Fetches the packages and unpacks them; apt checks them against the checksums of the signed index."""
         root.mkdir(parents=True)
         with TemporaryDirectory(dir=self._folder) as downloads:
             self._run("apt-get", "download", *packages, folder=Path(downloads))

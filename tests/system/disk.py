@@ -1,4 +1,4 @@
-"""Disks for virtual machines: a Debian with systemd, and what a test puts there."""
+"""Disks for virtual machines: a Debian with systemd, and the files of a test."""
 
 import shutil
 import subprocess
@@ -12,20 +12,21 @@ SIZE = "512M"
 
 
 class Disk:
-    """A root in a folder that can be thrown away after `pack`."""
+    """A root in a folder that is no longer needed after `pack`."""
 
     def __init__(self, suite: str, cache: Path, folder: Path):
         self.root = folder
         folder.mkdir()
         _run("tar", "--extract", "--numeric-owner", "--file", _base(suite, cache), "--directory", folder)
-        # An empty one, as mmdebstrap leaves it, means a first boot, which enables units by their presets.
+        # If it is empty, as mmdebstrap leaves it, this is a first boot, which enables units by their
+        # presets.
         self.write("/etc/machine-id", f"{1:032x}\n")
         self.write("/etc/hostname", "guest\n")
-        # Its root is mounted before systemd starts.
+        # The root is mounted before systemd starts.
         self.write("/etc/fstab", "")
 
     def add(self, source: Path, path: str) -> None:
-        """A copy of a file, executable if that is."""
+        """Copies a file; the copy is executable if the file is."""
         self._parent(path)
         shutil.copy(source, self.root / path.lstrip("/"))
 
@@ -34,11 +35,11 @@ class Disk:
         (self.root / path.lstrip("/")).write_text(text)
 
     def run(self, *command: str) -> None:
-        """Runs one of the root's own programs."""
+        """Runs a program of the root."""
         _run("chroot", self.root, *command)
 
     def pack(self, path: Path) -> Path:
-        # mkfs.ext4 is in a folder that is on root's PATH alone.
+        # mkfs.ext4 is in a folder that is only on root's PATH.
         _run("/usr/sbin/mke2fs", "-q", "-t", "ext4", "-d", self.root, path, SIZE)
         return path
 
@@ -47,7 +48,7 @@ class Disk:
 
 
 def _base(suite: str, cache: Path) -> Path:
-    """The suite as a tar archive, made anew when it has another systemd."""
+    """The suite as a tar archive, created again when the suite has another systemd."""
     apt = debian.Apt(suite, cache / "apt" / suite)
     apt.update()
     versions = "_".join(f"{name}-{apt.version(name)}" for name in PACKAGES)

@@ -1,11 +1,11 @@
-"""Hosts for tests: a network of namespaces, in each a host with an SSH server and a bpffs of its own."""
+"""Hosts for tests: a network of namespaces. Each host in it has an SSH server and a bpffs of its own."""
 
 import contextlib
 import subprocess
 
 from sandbox import Namespaces, Sandbox
 
-# Of the block that is kept for documentation, so that no address is also a real host's.
+# From the block that is reserved for documentation, so that no address belongs to a real host.
 NETWORK = "192.0.2.{}"
 PORT = 22
 
@@ -13,8 +13,8 @@ PORT = 22
 class Fleet(contextlib.ExitStack):
     """A controller, in which commands are run, and hosts that it reaches by SSH as root, with a key of its own.
 
-    A host is the machine itself, but for its network, its bpffs, root's home, and an empty /srv. All else is
-    read-only there.
+    A host is the machine itself, with a separate network, bpffs and root's home, and an empty /srv. Everything
+    else is read-only there.
     """
 
     def __init__(self, folder, names):
@@ -38,7 +38,7 @@ class Fleet(contextlib.ExitStack):
         every = {
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self._key),
-            # Instead of a master that stays for a minute, and with it the connection.
+            # Without this, a master process stays for a minute, and keeps the connection.
             "ansible_ssh_args": "-o ControlMaster=no",
             "ansible_ssh_common_args": options,
             "ansible_pipelining": True,
@@ -85,7 +85,7 @@ class Host(Namespaces):
                 f"mount --bind {folder} {folder}",
                 f"mount --bind {folder / 'passwd'} /etc/passwd",
                 "mount -t tmpfs -o mode=0755 tmpfs /srv",
-                # So that whatever a playbook does, it does to this host alone.
+                # Whatever a playbook does, it affects this host alone.
                 "mount -o remount,bind,ro /",
             ),
         )
@@ -96,7 +96,7 @@ class Host(Namespaces):
         self.run("ip", "link", "set", "eth0", "up")
 
     def serve(self, authorized):
-        """Starts the SSH server, for whoever has this key, and gives the server's own."""
+        """Starts the SSH server, which accepts this key, and returns the server's own key."""
         (self._folder / "root/.ssh/authorized_keys").write_text(authorized)
         made = self.run("dropbearkey", "-t", "ed25519", "-f", self._folder / "host_key")
         key = next(line for line in made.stdout.splitlines() if line.startswith("ssh-ed25519 "))
@@ -105,7 +105,7 @@ class Host(Namespaces):
             *("-p", f"{self.address}:{PORT}"),
             stderr=subprocess.PIPE,
         )
-        # It listens before it says this.
+        # It prints this after it has started to listen.
         said = self._server.stderr.readline()
         assert "Not backgrounding" in said, said
         return " ".join(key.split()[:2])

@@ -1,4 +1,4 @@
-"""The first root of a virtual machine: a folder of files, packed as the kernel wants it."""
+"""The first root of a virtual machine: a folder of files, packed in the kernel's format."""
 
 import lzma
 import os
@@ -13,7 +13,7 @@ SEARCH = "/usr/bin:/usr/sbin:/bin:/sbin"
 
 
 class Initramfs:
-    """Has busybox, /init, and whatever is added, in a folder that can be thrown away after `pack`."""
+    """Contains busybox, /init, and all added files, in a folder that is no longer needed after `pack`."""
 
     def __init__(self, folder: Path, init: Path):
         self._root = folder
@@ -23,13 +23,15 @@ class Initramfs:
         self.add(init, "init")
 
     def add(self, source: Path, path: str) -> None:
-        """A copy of a file, executable if that is."""
+        """Copies a file; the copy is executable if the file is."""
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
 
     def add_program(self, program: str | Path, path: str | None = None) -> None:
-        """A program of this machine with the libraries that it is linked with; there it has the same path, or this one."""
+        """Copies a program of this machine with the libraries that it is linked with, to the same path or
+        to this one.
+        """
         found = shutil.which(program, path=SEARCH)
         assert found, f"there is no {program} here"
         self.add(Path(found), path or found.lstrip("/"))
@@ -39,14 +41,14 @@ class Initramfs:
                 self.add(Path(library), library.lstrip("/"))
 
     def link(self, path: str, target: Path) -> None:
-        """A symbolic link."""
+        """Adds a symbolic link."""
         (self._root / path).symlink_to(target)
 
     def write(self, path: str, text: str) -> None:
         (self._root / path).write_text(text)
 
     def add_modules(self, kernel: Kernel, *names: str) -> None:
-        """Kernel modules and those that they need: /modules/00, /modules/01, … in the order of loading."""
+        """Adds kernel modules and their dependencies: /modules/00, /modules/01, … in the order of loading."""
         order: list[Path] = []
         for name in names:
             order += [path for path in kernel.modules_for(name) if path not in order]

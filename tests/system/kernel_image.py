@@ -1,4 +1,4 @@
-"""The test binary of tests/kernel.rs and all that it needs → an initramfs in which it runs."""
+"""The test binary of tests/kernel.rs and everything that it needs → an initramfs in which it runs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from initramfs import Initramfs
 ROOT = Path(__file__).resolve().parents[2]
 INIT = Path(__file__).parent / "guest/tests-init.sh"
 
-# What the tests run. Busybox has the rest; of these it has other ones, or none.
+# The programs that the tests run. Busybox provides all others; these it lacks, or has in another form.
 PROGRAMS = [
     *["bash", "bpftool", "cat", "cp", "dash", "find", "mkfifo", "nsenter", "prlimit", "rm", "setpriv", "sh"],
     *["sleep", "stat", "strace", "taskset", "timeout", "unshare"],
@@ -26,8 +26,8 @@ class Tests:
     def __init__(self):
         """Builds them, or finds them built.
 
-        They are linked statically: an emulated processor takes longer to link a program each time that it starts, five
-        times and more, than for all that it does then.
+        They are linked statically: with an emulated processor, dynamic linking at each start takes at least five
+        times as long as everything that the program does then.
         """
         command = [
             "cargo",
@@ -38,10 +38,10 @@ class Tests:
             "--test=kernel",
             "--message-format=json",
         ]
-        # With a target, the flags are not for what runs while it is built.
+        # With a target, the flags do not apply to programs that run during the build.
         command += [f"--target={platform.machine()}-unknown-linux-gnu", "--target-dir=target/kernels"]
         flags = "-C target-feature=+crt-static -C relocation-model=static"
-        # Without link-time optimization they are built sooner, and run as long.
+        # Without link-time optimization the build is faster, and the tests take the same time.
         quickly = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
         env = {**os.environ, "RUSTFLAGS": flags, **quickly}
         built = subprocess.run(
@@ -52,7 +52,7 @@ class Tests:
         self._binary, self._iterctl = programs["kernel"], programs["iterctl"]
 
     def names(self, arguments: list[str]) -> set[str]:
-        """Those that it runs with these arguments."""
+        """The names of the tests that it runs with these arguments."""
         listed = subprocess.run(
             [self._binary, "--list", "--format=terse", *arguments],
             check=True,
@@ -64,7 +64,7 @@ class Tests:
     def pack(self, folder: Path) -> Path:
         """An initramfs that runs them with the arguments of its init."""
         initramfs = Initramfs(folder / "initramfs", INIT)
-        # The tests look for it, for the objects and for their sources where they were built.
+        # The tests look for the program, for the objects and for their sources at the paths of the build.
         for program, path in [(self._binary, "tests"), (self._iterctl, str(self._iterctl).lstrip("/"))]:
             stripped = folder / program.name
             subprocess.run(["strip", "-o", stripped, program], check=True)

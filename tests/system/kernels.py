@@ -1,4 +1,4 @@
-"""Debian's kernels for virtual machines, which all carry BTF."""
+"""Debian's kernels for virtual machines, all of which have BTF."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ class Kernel:
     release: str
     image: Path
     modules: Path
-    """Its `lib/modules/RELEASE`, with the files that depmod writes."""
+    """The folder `lib/modules/RELEASE` of the kernel, with the files that depmod writes."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -24,7 +24,9 @@ class Kernel:
         return int(major), int(minor)
 
     def modules_for(self, name: str) -> list[Path]:
-        """The files of a module in the order of loading: what it needs comes before it; none if it is built in."""
+        """The files of a module in the order of loading: dependencies come first. None if the module is
+        built in.
+        """
         if f"/{name}.ko\n" in (self.modules / "modules.builtin").read_text():
             return []
         for line in (self.modules / "modules.dep").read_text().splitlines():
@@ -35,14 +37,14 @@ class Kernel:
 
 
 def fetch(suite: str, cache: Path) -> Kernel:
-    """The suite's newest kernel, unpacked in the cache, and fetched unless it is there."""
+    """The suite's newest kernel, unpacked in the cache, and downloaded unless it is there."""
     apt = Apt(suite, cache / "apt" / suite)
     apt.update()
     (image,) = [name for name in apt.depends(META_PACKAGE) if name.startswith("linux-image-")]
     release = image.removeprefix("linux-image-")
     root = cache / "kernels" / f"{release}_{apt.version(image)}"
     if not root.exists():
-        # Since Linux 7 in Debian, the kernel and its modules are packages that the image's package depends on.
+        # Since Linux 7, Debian's kernel and its modules are packages on which the image's package depends.
         parts = [name for name in apt.depends(image) if name.endswith(f"-{release}")]
         partial = root.with_name(f"{root.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The runs of the tests on several kernels → a table for the terminal, and docs/kernels.md."""
+"""Results of the tests on several kernels → a table for the terminal, and docs/kernels.md."""
 
 import datetime
 from collections import Counter
@@ -23,7 +23,7 @@ WORDS = {"passed": "ok", "skipped": "skipped", "failed": "FAILED"}
 
 
 def table(runs) -> str:
-    """A line a test, a column a kernel."""
+    """A table with one line for each test and one column for each kernel."""
     tests = sorted({test for run in runs for test in run.outcome.results})
     width = max((len(test) for test in tests), default=0)
     lines = [" " * width + "".join(f"  {run.title:>16}" for run in runs)]
@@ -36,7 +36,7 @@ def table(runs) -> str:
 
 
 def page(runs) -> str:
-    """All of docs/kernels.md."""
+    """The complete text of docs/kernels.md."""
     today = datetime.date.today().isoformat()
     return "\n".join(
         [
@@ -73,7 +73,7 @@ def summary(runs) -> str:
 
 def features(runs) -> str:
     states = [{row["name"]: row["state"] for row in run.outcome.features["features"]} for run in runs]
-    # One that is newer than iterctl is known to the kernels that have it.
+    # A target that is newer than iterctl is known only from the kernels that have it.
     since = {row["name"]: row["since"] for run in runs for row in run.outcome.features["features"]}
     rows = [
         [f"`{name}`", first or "", *(MARKS[state.get(name, "absent")] for state in states)]
@@ -83,7 +83,7 @@ def features(runs) -> str:
 
 
 def reasons(runs) -> list[tuple[str, list[str]]]:
-    """Why tests were skipped, and which."""
+    """The reasons why tests were skipped, and the tests."""
     found = {(run_reason, test) for run in runs for test, run_reason in skipped(run)}
     by_reason = groupby(sorted(found), key=lambda pair: pair[0])
     return [(reason, [test for _, test in pairs]) for reason, pairs in by_reason]
@@ -107,7 +107,7 @@ def short(test: str) -> str:
 
 
 def modules(runs) -> str:
-    """How many tests of each module passed."""
+    """The number of passed tests of each module."""
 
     def module(test):
         return short(test).rpartition("::")[0]

@@ -1,7 +1,7 @@
-"""What a kubelet makes of a pod, as far as it matters here: its volumes, with the owners, modes and layouts that
-they have there, and its containers, one after the other.
+"""A minimal kubelet: it creates the volumes of a pod, with the owners, modes and layouts of a real kubelet, and
+runs its containers, one after the other.
 
-What the pod asks for and nobody here carries out would be tested by nothing: that is an error.
+It is an error if the pod uses a setting that is not implemented here, because it would not be tested.
 """
 
 import os
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from runtime import Container
 
-# What matters to the API server, the scheduler and the kubelet alone.
+# Fields that matter only to the API server, the scheduler and the kubelet.
 NOT_FOR_NODES = {"automountServiceAccountToken", "enableServiceLinks", "nodeSelector", "tolerations"}
 PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave"}
 
 
 class Pod:
-    """A pod of one container on a node: `Namespaces` whose mounts are shared, as systemd has them.
+    """A pod of one container on a node: `Namespaces` with shared mounts, as under systemd.
 
-    `config_maps` has the data of each by its name, `images` the root file system of each by its reference.
+    `config_maps` has the data of each ConfigMap by name, `images` the root file system of each image by reference.
     """
 
     def __init__(self, node, folder, spec, *, config_maps, images):
@@ -37,11 +37,11 @@ class Pod:
         self.container = self._run(self._wanted)
 
     def probe(self, name):
-        """Whether this probe of the container is content."""
+        """Whether this probe of the container succeeds."""
         return self.container.execute(*self._wanted[name]["exec"]["command"]) == 0
 
     def change_config_map(self, name, data):
-        """Somebody has changed a ConfigMap, and the kubelet has heard of it."""
+        """A ConfigMap was changed, and the kubelet has received the change."""
         self._config_maps[name] = data
         for volume in self._volumes.values():
             if name in volume.config_maps:
@@ -93,12 +93,12 @@ class Pod:
         raise AssertionError(f"nobody makes the volume {name}: {kind} {source}")
 
     def _mount_tmpfs(self, folder, size):
-        # Without a mode, as the kubelet does: that makes it 1777.
+        # The mode is not set, as in the kubelet: the result is 1777.
         options = f"size={size.removesuffix('i')}"
         self._node.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)
 
     def _write(self, volume):
-        """Writes a version of the files, and puts it in place by renaming one symbolic link."""
+        """Writes a version of the files, and activates it by renaming one symbolic link."""
         folder = self._seen(volume.path)
         data = folder / "..data"
         old = folder / os.readlink(data) if data.is_symlink() else None

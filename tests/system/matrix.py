@@ -1,7 +1,7 @@
-"""The tests on the real kernel, on Debian's kernels, each in a virtual machine; `make test-kernels`.
+"""The tests of tests/kernel on Debian's kernels, each in a virtual machine; `make test-kernels`.
 
-Arguments: of which suites, joined by commas, and further ones for the test binary, such as a part of tests' names.
-Without any, all are run, and docs/kernels.md is written.
+Arguments: a list of suites, separated by commas, and further arguments for the test binary, such as a part of
+tests' names. Without arguments, all tests are run, and docs/kernels.md is written.
 """
 
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "target/system-cache"
 PAGE = ROOT / "docs/kernels.md"
 
-# What takes minutes where the processor is emulated, and asks more of iterctl than of the kernel.
+# Tests that take minutes with an emulated processor, and test iterctl more than the kernel.
 LEFT_OUT = ["faults::", "kills::", "many::", "rivals::", "soak::"]
 
 LONGEST_SECONDS = int(os.environ.get("ITERCTL_KERNEL_SECONDS", "480"))
@@ -30,18 +30,18 @@ LONGEST_SECONDS = int(os.environ.get("ITERCTL_KERNEL_SECONDS", "480"))
 
 @dataclass(frozen=True)
 class Boot:
-    """A kernel of Debian's, and how it is booted."""
+    """A Debian kernel, and how it is booted."""
 
     suite: str
     title: str = ""
-    """What is special about it."""
+    """What distinguishes this boot from others."""
     parameters: str = ""
-    """What the kernel is told."""
+    """The kernel's command line parameters."""
     only: tuple[str, ...] = ()
-    """Parts of the names of the tests that are run; all if there are none."""
+    """Parts of the names of the tests to run; all if there are none."""
 
 
-# The oldest kernel that is supported, those of Debian's releases since, and the newest that Debian has.
+# The oldest supported kernel, the kernels of later Debian releases, and the newest one that Debian has.
 BOOTS = [
     Boot("bullseye-security"),
     Boot("bookworm"),
@@ -53,18 +53,18 @@ BOOTS = [
 
 @dataclass(frozen=True)
 class Run:
-    """What the tests came to on a kernel."""
+    """The results of the tests on a kernel."""
 
     boot: Boot
     kernel: Kernel
     outcome: Outcome
     seconds: float
     log: Path
-    """All that the machine has said."""
+    """The complete output of the machine."""
 
     @property
     def title(self) -> str:
-        """Its version, and what is special about it."""
+        """The kernel's version, and what distinguishes this boot."""
         version = ".".join(str(part) for part in self.kernel.version)
         return f"{version} {self.boot.title}".strip()
 
@@ -72,7 +72,7 @@ class Run:
 def run(boot: Boot, kernel: Kernel, image: Path, arguments: list[str], folder: Path) -> Run:
     began, said, timed = time.monotonic(), [], []
     folder.mkdir()
-    # What comes after `--` are arguments of init, which gives them to the tests.
+    # The arguments after `--` are for init, which passes them to the tests.
     parameters = " ".join([boot.parameters, "--", *arguments])
     with Machine(kernel, image, folder, memory=1024, parameters=parameters) as machine:
         try:
@@ -104,7 +104,7 @@ def main() -> int:
             result = run(boot, kernels[boot.suite], image, arguments, folder / str(number))
             return result, result.outcome.faults(tests.names(arguments))
 
-        # A processor that is emulated is one of the host's.
+        # An emulated processor uses one of the host's.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = list(pool.map(start, enumerate(boots)))
     runs = [one for one, _ in results]
@@ -112,7 +112,7 @@ def main() -> int:
     for one, faults in results:
         for fault in faults:
             print(f"{one.title}: {fault}; see {one.log}")
-    # The line that ends the output of a test runner.
+    # The last line of a test runner's output.
     every = [result.ended for one in runs for result in one.outcome.results.values()]
     counts = {how: every.count(how) for how in ["passed", "failed", "skipped"]}
     print(", ".join(f"{number} {how}" for how, number in counts.items()))

@@ -1,4 +1,4 @@
-"""What the test binary prints → how each test ended."""
+"""The output of the test binary → the result of each test."""
 
 import json
 import re
@@ -13,24 +13,24 @@ KERNEL = "kernel: "
 
 @dataclass(frozen=True)
 class Result:
-    """How a test ended: `passed`, `failed` or `skipped`, which has a reason."""
+    """The result of a test: `passed`, `failed` or `skipped`, which has a reason."""
 
     ended: str
     reason: str = ""
 
 
 class Outcome:
-    """What one run of the test binary came to."""
+    """The results of one run of the test binary."""
 
     def __init__(self, said: str):
         self.results: dict[str, Result] = {}
         self.features: dict = {}
-        """What `check --kernel` says of the kernel: the report's key `kernel`."""
+        """The kernel according to `check --kernel`: the report's key `kernel`."""
         self.came_to_its_end = False
         section = None
         for line in said.splitlines():
             if found := RESULT.match(line):
-                # One that is ignored tests nothing, and was not meant to be.
+                # An ignored test tests nothing, and was not meant to be ignored.
                 ended = "passed" if found[2] == "ok" else "failed"
                 self.results[found[1]] = Result(ended)
             elif found := SECTION.match(line):
@@ -43,11 +43,11 @@ class Outcome:
                 self.came_to_its_end = True
 
     def ended(self, how: str) -> list[str]:
-        """The tests that ended so."""
+        """The tests with this result."""
         return sorted(test for test, result in self.results.items() if result.ended == how)
 
     def faults(self, expected: set[str]) -> list[str]:
-        """What is wrong with it, where these tests were to be run."""
+        """The errors of the run, in which these tests should have run."""
         faults = [f"{test} failed" for test in self.ended("failed")]
         faults += [f"{test} was not run" for test in sorted(expected - self.results.keys())]
         if not self.came_to_its_end:

@@ -1,4 +1,4 @@
-"""Ansible, with the collection of integrations/ansible installed as a user would."""
+"""Ansible, with the collection of integrations/ansible installed as a user would install it."""
 
 import json
 import os
@@ -11,14 +11,14 @@ COLLECTION = ROOT / "integrations/ansible"
 
 
 def install_collection(folder):
-    """Installs the collection as a user would, below a folder."""
+    """Installs the collection below a folder, as a user would."""
     galaxy = [VENV / "bin/ansible-galaxy", "collection", "install", "--offline", COLLECTION]
     environment = {**os.environ, "ANSIBLE_HOME": folder, "ANSIBLE_COLLECTIONS_PATH": folder}
     subprocess.run(galaxy, env=environment, check=True)
 
 
 class Ansible:
-    """Runs Ansible's commands in namespaces; what they write is in a folder."""
+    """Runs Ansible's commands in namespaces; their output files are in a folder."""
 
     def __init__(self, namespaces, folder, collections):
         self._namespaces = namespaces
@@ -37,8 +37,8 @@ class Ansible:
         )
 
     def task(self, *flags, status=0, **options):
-        """Runs the module once, in the namespaces; gives its result and all that was printed."""
-        # A host of that name would come with an interpreter of its own: that of the venv.
+        """Runs the module once, in the namespaces; returns its result and everything that was printed."""
+        # A host named `localhost` would get another interpreter: that of the venv.
         host = ["--inventory", "sandbox,", "--connection", "local", "sandbox"]
         variables = {
             "ansible_python_interpreter": "/usr/bin/python3",

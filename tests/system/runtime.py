@@ -1,7 +1,7 @@
-"""What a container runtime makes of a container: crun runs it in namespaces of its own, with the capabilities, the
-seccomp profile and the mounts that a pod asks for.
+"""A minimal container runtime: crun runs a container in namespaces of its own, with the capabilities, the seccomp
+profile and the mounts that a pod asks for.
 
-What the container asks for and nobody here carries out would be tested by nothing: that is an error.
+It is an error if the container uses a setting that is not implemented here, because it would not be tested.
 """
 
 import json
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sandbox import LONGEST_SECONDS
 
-# What `RuntimeDefault` is with CRI-O and Podman, from Debian's golang-github-containers-common.
+# The profile `RuntimeDefault` of CRI-O and Podman, from Debian's golang-github-containers-common.
 RUNTIME_DEFAULT = Path("/usr/share/containers/seccomp.json")
 
-# As the runtimes have them for every container that is not privileged.
+# The paths that the runtimes use for every container that is not privileged.
 MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
     {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
@@ -32,10 +32,11 @@ READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 NAMESPACES = ["pid", "mount", "network", "ipc", "uts"]
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What the kubelet does, or the runtime before and after: not what confines the container.
+# Settings for the kubelet, or for the runtime before and after the run: none of them confines the
+# container.
 NOT_FOR_CONTAINERS = {"name", "image", "volumeMounts", "resources", "livenessProbe", "readinessProbe"}
 
-# It goes when its standard input ends, as it does when the tests die, and takes the container with it.
+# It ends when its standard input ends, as it does when the tests die, and ends the container too.
 RUN = """
 { crun --root "$1" --cgroup-manager=disabled run --bundle "$2" it < /dev/null; echo $? > "$2/status"; } &
 cat
@@ -45,7 +46,9 @@ wait
 
 
 def make_image(folder, programs, files=()):
-    """A root file system: programs of this machine with the libraries that they load, and (source, folder)s."""
+    """A root file system: programs of this machine with the libraries that they load, and (source, folder)
+    pairs.
+    """
     for program in programs:
         source = shutil.which(program)
         assert source, f"{program} is missing"
@@ -71,7 +74,7 @@ class Container:
         self._node, self._folder = node, folder
         self._root = folder / "crun"
         folder.mkdir()
-        # The runtime makes a layer for what a container writes, and there the directories to mount on.
+        # The runtime makes a layer for the container's writes, and in it the directories to mount on.
         shutil.copytree(image, folder / "rootfs")
         config = _config(wanted["command"], of_pod | wanted["securityContext"], mounts)
         (folder / "config.json").write_text(json.dumps(config, indent=1))
@@ -90,24 +93,24 @@ class Container:
         return json.loads(state)["pid"]
 
     def execute(self, *command):
-        """Runs a command in it. Gives the command's status."""
+        """Runs a command in it. Returns the command's status."""
         return self._crun("exec", "it", *command, status=None).status
 
     def kill(self, signal):
         self._crun("kill", "it", signal)
 
     def log(self):
-        """What it and crun have said."""
+        """The output of the container and of crun."""
         return (self._folder / "log").read_text()
 
     def wait(self):
-        """Waits for its end. Gives its status."""
+        """Waits for its end. Returns its status."""
         status = self._folder / "status"
         self.wait_until(lambda: status.exists() and status.read_text().endswith("\n"))
         return int(status.read_text())
 
     def wait_until(self, condition):
-        """Waits until something is so that this container is about to bring about."""
+        """Waits until a condition holds that this container will bring about."""
         deadline = time.monotonic() + LONGEST_SECONDS
         while not condition():
             assert time.monotonic() < deadline, f"it never came: {self.log()}"
@@ -147,7 +150,7 @@ def _config(command, security, mounts):
         "mounts": MOUNTS + mounts,
         "linux": {
             "namespaces": [{"type": kind} for kind in NAMESPACES],
-            # As for every pod that has a mount of the propagation HostToContainer.
+            # The same as for every pod that has a mount with the propagation HostToContainer.
             "rootfsPropagation": "rslave",
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,

@@ -1,4 +1,4 @@
-"""Places of their own for tests: namespaces with a bpffs at /sys/fs/bpf, so that the machine's is never touched."""
+"""Separate namespaces for tests, with a bpffs at /sys/fs/bpf, so that the machine's own is never touched."""
 
 import os
 import subprocess
@@ -11,13 +11,13 @@ VENV = ROOT / "target/system-venv"
 OBJECTS = ROOT / "tests/objects"
 BPFFS = Path("/sys/fs/bpf")
 
-# Far more than any command here takes, so that one that hangs fails its test.
+# Much longer than any command here takes, so that a command that hangs fails its test.
 LONGEST_SECONDS = 120
 
 
 @dataclass
 class Ended:
-    """How a command ended, and what it said."""
+    """The status and the output of a command."""
 
     command: str
     status: int
@@ -34,8 +34,8 @@ class Ended:
 class Namespaces:
     """A mount namespace with an empty bpffs at /sys/fs/bpf; with `net`, a network namespace too.
 
-    A process that waits for the end of its standard input keeps them. So they go with the test, however it
-    ends, and every mount and network interface in them goes too.
+    A process that waits for the end of its standard input keeps them alive. So they end with the test, however
+    the test ends, and so does every mount and network interface in them.
     """
 
     def __init__(self, *, net=False, setup=()):
@@ -56,11 +56,13 @@ class Namespaces:
 
     @property
     def pid(self):
-        """A process in the namespaces."""
+        """Runs a process in the namespaces."""
         return self._keeper.pid
 
     def run(self, *command, status=0, stdin="", env=None, cwd="/"):
-        """Runs a command in the namespaces; it must end with this status, or with any if that is None."""
+        """Runs a command in the namespaces; it must end with this status, or with any status if that is
+        None.
+        """
         arguments = self._arguments(command, env, cwd)
         done = subprocess.run(
             arguments, check=False, input=stdin, capture_output=True, text=True, timeout=LONGEST_SECONDS
@@ -118,7 +120,7 @@ class Sandbox(Namespaces):
         return path
 
     def copy_object(self, name, to=None):
-        """Puts an object of tests/objects into the folder, perhaps in the place of another."""
+        """Puts an object of tests/objects into the folder; it may replace another one."""
         source = OBJECTS / name
         assert source.is_file(), f"{source} is missing: run `make objects`"
         target = self.folder / (to or name)

@@ -1,4 +1,4 @@
-"""The collection of integrations/ansible, on this machine; on several hosts, see test_fleet."""
+"""The collection of integrations/ansible, on this machine; test_fleet tests it on several hosts."""
 
 import importlib.util
 
@@ -17,7 +17,7 @@ def ansible(sandbox, collections):
 
 @pytest.fixture
 def present(sandbox):
-    """The options of a task that pins one iterator, by an inline manifest."""
+    """The options of a task that pins one iterator, with an inline manifest."""
     return {"set": SET, "chdir": str(sandbox.folder), "content": manifest("tasks.bpf.o")}
 
 
@@ -64,7 +64,7 @@ def test_check_mode_predicts_and_changes_nothing(ansible, present, sandbox):
 
 
 def without_ids(changes):
-    """Changes without what only the kernel can say once they are made."""
+    """The changes without the values that only the kernel can tell after they were made."""
     ids = {"program_id": None, "link_id": None}
     return [{**change, "after": change["after"] and {**change["after"], **ids}} for change in changes]
 
@@ -86,7 +86,7 @@ def test_diff_mode_shows_the_plan(ansible, present):
     assert "before:" not in printed
 
 
-def test_diff_mode_shows_what_no_key_of_a_pin_does(ansible, sandbox):
+def test_diff_mode_shows_changes_that_no_key_of_a_pin_shows(ansible, sandbox):
     sandbox.copy_object("globals.bpf.o")
     entry = '[[iter]]\nobj = "globals.bpf.o"\npath = "observe/globals"\nglobals = {{ u8 = {} }}\n'
     options = {"set": SET, "chdir": str(sandbox.folder)}
@@ -116,7 +116,7 @@ def test_an_object_that_the_verifier_rejects_fails_with_the_reason(ansible, pres
     assert sandbox.pins() == []
 
 
-def test_with_keep_going_the_others_are_carried_out_and_the_task_fails(ansible, present, sandbox):
+def test_with_keep_going_other_entries_are_applied_and_the_task_fails(ansible, present, sandbox):
     faulty = '[[iter]]\nobj = "missing.bpf.o"\npath = "observe/missing"\n'
     two = {**present, "content": present["content"] + faulty, "keep_going": True}
     for flags, changed in ((["--check"], False), ([], True)):
@@ -184,7 +184,7 @@ def test_an_empty_manifest_unpins_only_when_asked(ansible, present):
     assert emptied["comment"] == "1 unpinned"
 
 
-def test_a_manifest_of_somebody_else_is_used_only_when_asked(ansible, sandbox):
+def test_a_manifest_of_another_user_is_used_only_when_asked(ansible, sandbox):
     path = sandbox.write("observe.toml", manifest("tasks.bpf.o"))
     path.chmod(0o666)
     failed, _ = ansible.task(status=2, manifest=str(path))
@@ -193,7 +193,7 @@ def test_a_manifest_of_somebody_else_is_used_only_when_asked(ansible, sandbox):
     assert done["changed"]
 
 
-def test_how_long_to_wait_is_passed_on_but_not_in_check_mode(ansible, present):
+def test_the_wait_time_is_passed_on_except_in_check_mode(ansible, present):
     patient = {**present, "wait": "5s", "lock_timeout": "7s"}
     checked, _ = ansible.task("--check", **patient)
     assert "--wait" not in checked["cmd"]
@@ -212,7 +212,7 @@ def test_how_long_to_wait_is_passed_on_but_not_in_check_mode(ansible, present):
         ({"content": "", "executable": "no-iterctl"}, "no-iterctl"),
     ],
 )
-def test_a_task_that_makes_no_sense_fails(ansible, options, why):
+def test_a_task_with_contradictory_options_fails(ansible, options, why):
     failed, _ = ansible.task(status=2, **options)
     assert why in failed["msg"]
 
@@ -225,10 +225,10 @@ def test_ansible_doc_prints_every_option(ansible):
     assert "EXAMPLES:" in printed and "RETURN VALUES:" in printed
 
 
-def test_the_documentation_says_what_the_module_takes():
+def test_the_documentation_matches_the_arguments_of_the_module():
     module = load_module()
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    # Of each option, what is said to people alone is left out.
+    # The descriptions are left out, because they are only for readers.
     said = {
         name: {key: option[key] for key in option if key != "description"}
         for name, option in documented.items()

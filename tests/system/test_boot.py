@@ -1,6 +1,6 @@
 """A real boot: a machine with systemd starts, and the units of packaging/systemd pin; `make test-boot`.
 
-The tests share one machine. Each leaves it as it found it: up, with everything pinned.
+The tests share one machine. Each leaves it in the same state: running, with everything pinned.
 """
 
 import json
@@ -16,7 +16,7 @@ from vm import Guest
 CACHE = ROOT / "target/system-cache"
 GUEST = Path(__file__).parent / "guest"
 
-# Its systemd knows notify-reload, and reads back what it does not.
+# Its systemd supports notify-reload.
 SUITE = "trixie"
 
 TASKS = """
@@ -33,7 +33,7 @@ map = { pinned = "late_map" }
 """
 MORE = TASKS.replace("observe/tasks", "observe/more")
 
-# Of the whole units, as systemd-analyze scores them: ten is all exposed.
+# The exposure of the units, as systemd-analyze rates them: ten means fully exposed.
 HIGHEST_EXPOSURE = 2.8
 
 
@@ -71,7 +71,7 @@ def install(disk):
 
 @pytest.fixture
 def booted(guest):
-    """The machine, once its boot is over."""
+    """The machine, after its boot has finished."""
     guest.run("systemctl is-system-running --wait", status=None)
     return guest
 
@@ -96,7 +96,7 @@ def assert_pinned(guest, *more):
     listed = json.loads(guest.run("iterctl list --json"))
     names = sorted(["elements", "tasks", *more])
     assert [pin["path"] for pin in listed["pins"]] == [f"/sys/fs/bpf/observe/{name}" for name in names]
-    # What a service that starts after iterctl.service has read.
+    # The output that a service read which starts after iterctl.service.
     tasks, _, elements = guest.run("cat /run/read-at-boot").partition("key")
     assert "systemd" in tasks and ["7", "42"] in [line.split() for line in elements.splitlines()]
 
@@ -149,7 +149,7 @@ def test_reload_of_watch_returns_after_a_round(watched):
         f"printf '%s' '{MORE}' > /etc/iterctl.d/30-more.toml && systemctl reload iterctl-watch.service"
     )
     assert_pinned(watched, "more")
-    # While somebody else holds the lock, the round fails a second later, and not before.
+    # While another process holds the lock, the round fails a second later, and not before.
     reload = "rm /etc/iterctl.d/30-more.toml && systemctl reload iterctl-watch.service"
     watched.run(f"flock /sys/fs/bpf sh -c '{reload}'")
     assert "is locked" in journal(watched, "iterctl-watch.service")
@@ -163,7 +163,7 @@ def test_the_watchdog_lets_watch_live_and_restarts_one_that_hangs(watched):
     watched.run(f"mkdir -p {Path(drop_in).parent} && printf '[Service]\\nWatchdogSec=5s\\n' > {drop_in}")
     watched.run(f"systemctl daemon-reload && systemctl restart {unit}")
     process = show(watched, unit, "MainPID")
-    # It tells the watchdog more than two times the limit later.
+    # It notifies the watchdog only after more than twice the limit.
     late = when(watched, unit, "ActiveEnter") + 11_000_000
     watched.wait_for(
         f"test $(systemctl show --value --property=WatchdogTimestampMonotonic {unit}) -gt {late}"
@@ -187,7 +187,7 @@ def test_systemd_finds_nothing_wrong(guest, unit):
 
 
 def journal(guest, unit):
-    """What the unit has said since it was started."""
+    """The unit's log since it was started."""
     return guest.run(f"journalctl --sync && journalctl --no-pager --invocation=0 --unit={unit}")
 
 

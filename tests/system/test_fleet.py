@@ -1,4 +1,4 @@
-"""One playbook, the example's own, against five hosts, one of which is broken."""
+"""One playbook, taken from the example, against five hosts, one of which is broken."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def fleet(tmp_path):
 
 @pytest.fixture
 def playbook(fleet, collections):
-    """Runs the playbook on all hosts; gives what it printed, and its last lines, of each host its counts."""
+    """Runs the playbook on all hosts; returns its output, and the counts of each host from its last lines."""
     ansible = Ansible(fleet.controller, fleet.folder / "ansible", collections)
     variables = {
         "iterctl_executable": str(ITERCTL),
@@ -40,7 +40,7 @@ def playbook(fleet, collections):
 
     def run(*flags, status):
         printed = ansible.run("ansible-playbook", *fixed, *flags, status=status).stdout
-        print(printed)  # Shown where the test fails.
+        print(printed)  # Shown if the test fails.
         recap = printed.partition("PLAY RECAP")[2].splitlines()[1:]
         counts = {line.split()[0]: counts_of(line) for line in recap if line}
         assert sorted(counts) == HOSTS
@@ -96,7 +96,7 @@ def test_a_host_that_is_away_is_named_and_the_others_converge(fleet, playbook):
 
 
 def expect(counts, **expected):
-    """Of a host, these were counted and nothing else."""
+    """Checks that exactly these results were counted for a host."""
     assert {word: number for word, number in counts.items() if number} == expected
 
 

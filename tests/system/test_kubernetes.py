@@ -1,4 +1,4 @@
-"""The kustomizations of integrations/kubernetes: they are what Kubernetes takes, and what they ask for is right for
+"""The kustomizations of integrations/kubernetes: Kubernetes accepts them, and their settings are right for
 `iterctl watch`. There is no cluster here: `kubelet.py` and `runtime.py` do what a node would."""
 
 import os
@@ -20,10 +20,10 @@ MIB = 1024 * 1024
 
 
 def build(name, folder):
-    """What `kubectl apply -k` would send to the API server, by kind.
+    """The documents that `kubectl apply -k` would send to the API server, by kind.
 
-    Debian 12's kubectl has the Kustomize of 2019, in which folders and patches had names of their own; newer
-    ones still take these.
+    Debian 12's kubectl has the Kustomize of 2019, in which folders and patches had other names; newer versions
+    still accept these.
     """
     shutil.copytree(EXAMPLE, folder)
     file = folder / name / "kustomization.yaml"
@@ -50,7 +50,7 @@ def base(tmp_path):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """What the Dockerfile makes, as root file systems."""
+    """The images that the Dockerfile builds, as root file systems."""
     folder = tmp_path_factory.mktemp("images")
     objects = [(TASKS, "objects"), (TCP, "objects"), (OBJECTS / "rejected.bpf.o", "objects")]
     made = {
@@ -63,7 +63,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def node():
-    # Mounts as systemd has them, and cgroup2 alone: crun refuses it beside its predecessor.
+    # The mounts are as under systemd, but with cgroup2 alone: crun refuses it together with cgroup v1.
     cgroups = ["umount --recursive --lazy /sys/fs/cgroup", "mount -t cgroup2 cgroup2 /sys/fs/cgroup"]
     with Namespaces(setup=[*cgroups, "mount --make-rshared /"]) as node:
         yield node
@@ -71,7 +71,7 @@ def node():
 
 @pytest.fixture
 def start(node, tmp_path, images):
-    """Starts the pod of a DaemonSet with the manifest of the example or with another one."""
+    """Starts the pod of a DaemonSet, with the manifest of the example or with another one."""
     pods = []
 
     def start(documents, manifest=None):
@@ -95,7 +95,7 @@ def every_second(documents):
 
 
 def make_old(pod):
-    """As if the metrics had been written when the liveness probe began to be worried."""
+    """Makes the metrics look old enough for the liveness probe to fail."""
     long_ago = time.time() - 181
     os.utime(pod.file("metrics", "iterctl.prom"), (long_ago, long_ago))
 
@@ -119,7 +119,7 @@ def validate(document, version):
 
 
 @pytest.mark.parametrize(("name", "oldest"), [("base", "1.25"), ("image-volume", "1.31")])
-def test_kubernetes_takes_it(name, oldest, tmp_path):
+def test_kubernetes_accepts_it(name, oldest, tmp_path):
     documents = build(name, tmp_path / "example")
 
     assert sorted(documents) == ["ConfigMap", "DaemonSet", "Namespace"]
@@ -166,7 +166,7 @@ def test_pins_follow_the_config_map(documents, start, node):
     assert node.pins() == ["observe/tcp"]
 
 
-def test_pins_can_go_with_the_pod(base, start, node):
+def test_pins_can_be_removed_with_the_pod(base, start, node):
     container_of(base)["command"].append("--unpin-on-exit")
     pod = start(base)
     pod.container.wait_until(lambda: node.pins() == ["observe/tasks"])

@@ -1,4 +1,6 @@
-"""What is made of the output of the test binary, on other kernels: nothing that was not tested passes."""
+"""The evaluation of the test binary's output on other kernels: nothing that was not tested counts as
+passed.
+"""
 
 from outcome import Outcome
 
@@ -37,7 +39,7 @@ def test_each_test_ends_in_one_way():
     assert reason == "this kernel lacks target `cgroup` (since Linux 6.1)"
 
 
-def test_what_failed_and_what_is_missing_are_faults():
+def test_failed_and_missing_tests_are_faults():
     expected = {
         "kernel::a::passes",
         "kernel::a::fails",

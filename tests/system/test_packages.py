@@ -10,7 +10,7 @@ from clean_root import CleanRoot
 from sandbox import BPFFS, ROOT, Ended
 
 PACKAGES = ROOT / "target/packages"
-# Where `cargo install` puts it in `make test-system`.
+# `cargo install` puts it there in `make test-system`.
 INSTALLED = ROOT / "target/installed/bin/iterctl"
 
 COMMANDS = ["apply", "check", "completions", "export", "list", "man"]
@@ -24,7 +24,8 @@ obj = "/usr/lib/bpf/tasks.bpf.o"
 path = "observe/tasks"
 """
 
-# What completes `iterctl ap`. zsh does so at a terminal only: there, what would do it is printed.
+# Scripts that complete `iterctl ap`. zsh does this only in a terminal: its script prints the completion
+# function.
 COMPLETE = {
     "bash": """
         . /usr/share/bash-completion/bash_completion
@@ -38,7 +39,7 @@ COMPLETE = {
     "fish": "complete --do-complete 'iterctl ap'",
 }
 
-# Where a file of the deb is in the rpm.
+# Paths in the rpm that differ from those in the deb.
 MOVED = {
     "/usr/share/zsh/vendor-completions/_iterctl": "/usr/share/zsh/site-functions/_iterctl",
     "/usr/share/doc/iterctl/licences.gz": "/usr/share/licenses/iterctl/licences.gz",
@@ -91,7 +92,7 @@ def installed(deb, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def example(installed, tmp_path_factory):
-    """An object, made of the example as it is installed."""
+    """An object, compiled from the example as it is installed."""
     folder = tmp_path_factory.mktemp("examples")
     copied = f"cp -r {installed.inside('/usr/share/doc/iterctl/examples')} {folder}"
     installed.run_outside("sh", "-c", copied)
@@ -123,7 +124,7 @@ def unpacked(deb, folder):
 
 
 def paths_of(deb):
-    """The files in a deb, without the folders."""
+    """The files in a deb, without folders."""
     data = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
     with data, tarfile.open(fileobj=data.stdout, mode="r|") as archive:
         return {entry.name.removeprefix("."): entry for entry in archive if not entry.isdir()}
@@ -140,7 +141,7 @@ def test_the_program_needs_nothing_but_libc(deb, tmp_path):
         and "libc.so.6" in needed
     )
 
-    # A root in which there is nothing else.
+    # A root that contains nothing else.
     for file in re.findall(r"(/\S+) \(0x", run("ldd", program)):
         assert re.search("/(libc|ld-linux)[^/]*$", file), f"{file} is needed, too"
         target = tmp_path / "root" / file.lstrip("/")
@@ -166,12 +167,12 @@ def test_the_deb_depends_on_libc_alone(deb):
 
 
 def test_lintian_finds_nothing_wrong(deb):
-    # That one is about packages that Debian itself has.
+    # This tag is only for packages that Debian itself has.
     suppressed = "--suppress-tags=initial-upload-closes-no-bugs"
     assert run("lintian", "--allow-root", "--fail-on=error,warning", suppressed, deb) == ""
 
 
-def test_the_deb_tells_no_time_of_its_build(deb, tmp_path):
+def test_the_deb_does_not_contain_its_build_time(deb, tmp_path):
     times = {entry.mtime for entry in paths_of(deb).values()}
     assert len(times) == 1
     for file in unpacked(deb, tmp_path / "deb").rglob("*.gz"):
@@ -212,7 +213,7 @@ def test_the_licences_of_all_parts_are_there(installed):
 
 
 def test_a_drop_in_is_pinned_and_stays(root, deb, example):
-    """Through removal, with its pin; through an upgrade; and through a purge, which leaves only it."""
+    """The drop-in and its pin survive a removal and an upgrade; a purge keeps the drop-in alone."""
     before = root.files()
     apt_install(root, deb)
     assert [is_enabled(root, unit) for unit in UNITS] == ["enabled", "disabled"]
@@ -241,7 +242,7 @@ def test_purge_leaves_nothing(root, deb):
     assert root.files() == before
 
 
-def test_an_upgrade_keeps_what_the_administrator_chose(root, deb, tmp_path):
+def test_an_upgrade_keeps_the_administrators_settings(root, deb, tmp_path):
     apt_install(root, deb)
     root.run("systemctl", "disable", "iterctl.service")
     root.run("systemctl", "enable", "iterctl-watch.service")
@@ -299,7 +300,7 @@ def test_the_digests_of_the_rpm_are_right(rpm, tmp_path):
 
 
 def test_the_rpm_is_installed_and_erased(root, rpm, example):
-    """By rpm's own means; Debian's rpm knows no package that has libc."""
+    """Uses rpm itself; Debian's rpm database has no package that provides libc."""
 
     def rpm_does(*arguments):
         root.run_outside("rpm", "--root", root.inside("/"), "--dbpath=/var/lib/rpm", *arguments)
@@ -310,14 +311,14 @@ def test_the_rpm_is_installed_and_erased(root, rpm, example):
     assert [is_enabled(root, unit) for unit in UNITS] == ["enabled", "disabled"]
     pin_a_drop_in(root, example)
 
-    # As with a later version.
+    # The same happens with a later version.
     root.run("systemctl", "disable", "iterctl.service")
     rpm_does("--upgrade", "--force", "--nodeps", rpm)
     assert is_enabled(root, "iterctl.service") == "disabled"
 
     root.run("systemctl", "enable", *UNITS)
     rpm_does("--erase", "iterctl")
-    # Folders that belong to other packages there.
+    # These folders belong to other packages there.
     there = {"/usr/share/licenses", "/usr/share/zsh/site-functions"}
     added = {"/etc/iterctl.d", DROP_IN, "/usr/lib/bpf", "/usr/lib/bpf/tasks.bpf.o"}
     assert root.files() - before - there == added

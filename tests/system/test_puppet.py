@@ -1,4 +1,4 @@
-"""The module of integrations/puppet, and the snippet of integrations/chef as far as it goes without Chef."""
+"""The module of integrations/puppet, and the snippet of integrations/chef as far as possible without Chef."""
 
 import re
 
@@ -9,13 +9,13 @@ INTEGRATIONS = ROOT / "integrations"
 
 MANIFEST = 'set = "observe"\n[[iter]]\nobj = "tasks.bpf.o"\npath = "observe/tasks"\n'
 
-# What `puppet apply --detailed-exitcodes` ends with.
+# The exit statuses of `puppet apply --detailed-exitcodes`.
 IN_SYNC, CHANGED, FAILED = 0, 2, 4
 
 
 @pytest.fixture
 def puppet(sandbox):
-    """Runs `puppet apply` for one manifest; gives all that it said."""
+    """Runs `puppet apply` for one manifest; returns its whole output."""
     sandbox.copy_object("tasks_v1.bpf.o", "tasks.bpf.o")
     manifest = sandbox.write("observe.toml", MANIFEST)
     folders = [f"--{name}={sandbox.folder}/puppet/{name}" for name in PUPPETS_FOLDERS]
@@ -53,7 +53,7 @@ def test_noop_predicts_and_changes_nothing(puppet, sandbox):
     assert "Exec[" not in puppet("--noop", status=IN_SYNC)
 
 
-def test_an_error_is_not_taken_for_drift(puppet, sandbox):
+def test_an_error_is_not_reported_as_drift(puppet, sandbox):
     sandbox.write("observe.toml", MANIFEST + "mdoe = 1\n")
     for flags in (["--noop"], []):
         said = puppet(*flags, status=FAILED)

@@ -7,13 +7,13 @@ from sandbox import ROOT, VENV
 
 MANIFEST = 'set = "observe"\n[[iter]]\nobj = "tasks.bpf.o"\npath = "observe/tasks"\n'
 
-# What `salt-call --retcode-passthrough` ends with where a state has failed.
+# The exit status of `salt-call --retcode-passthrough` after a state has failed.
 FAILED = 2
 
 
 @pytest.fixture
 def salt(sandbox):
-    """Applies one of the states; gives what Salt says of it."""
+    """Applies one of the states; returns Salt's result."""
     sandbox.copy_object("tasks_v1.bpf.o", "tasks.bpf.o")
     manifest = sandbox.write("observe.toml", MANIFEST)
     sandbox.write("conf/minion", f"root_dir: {sandbox.folder}/root\n")
@@ -47,7 +47,7 @@ def test_the_first_run_changes_the_second_does_not(salt, sandbox):
 
 def test_test_mode_predicts_and_changes_nothing(salt, sandbox):
     predicted = salt("test=True")
-    # Salt's word for a state that would change something.
+    # Salt's result for a state that would change something.
     assert (predicted["result"], predicted["comment"]) == (None, "1 to pin")
     assert predicted["changes"]["changes"][0]["path"] == "/sys/fs/bpf/observe/tasks"
     assert sandbox.pins() == []
@@ -66,7 +66,7 @@ def test_an_error_fails_the_state_and_is_its_comment(salt, sandbox):
     assert sandbox.pins() == []
 
 
-def test_what_is_in_the_way_is_named(salt, sandbox):
+def test_obstacles_are_named(salt, sandbox):
     sandbox.iterctl("pin", "tasks.bpf.o", "observe/tasks", "--set", "other")
     reason = "`observe/tasks`: pinned by the set other"
     failed = salt("test=True", status=FAILED)

@@ -1,4 +1,4 @@
-"""The ground that the other tests stand on: a sandbox is the machine's, but for its bpffs."""
+"""The basis of the other tests: a sandbox is the machine itself with another bpffs."""
 
 from sandbox import BPFFS, Namespaces
 
@@ -16,7 +16,7 @@ def test_a_sandbox_has_a_bpffs_of_its_own(sandbox):
         assert another.pins() == []
 
 
-def test_what_a_sandbox_runs_must_end_as_expected(sandbox):
+def test_commands_in_a_sandbox_must_end_as_expected(sandbox):
     assert sandbox.run("sh", "-c", "echo said; exit 3", status=3).stdout == "said\n"
     try:
         sandbox.run("sh", "-c", "echo why >&2; exit 3")

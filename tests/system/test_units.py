@@ -1,4 +1,4 @@
-"""The units of packaging/systemd, as far as they can be looked at without booting: test_boot runs them."""
+"""The units of packaging/systemd, as far as they can be checked without booting: test_boot runs them."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ from sandbox import ITERCTL, LONGEST_SECONDS, ROOT, Namespaces
 
 UNITS = [ROOT / "packaging/systemd" / name for name in ("iterctl.service", "iterctl-watch.service")]
 
-# What systemd before 253 says of the type that it does not know, where it goes on with the one before it.
+# systemd before 253 prints this about the unknown type, and continues with the previous one.
 UNKNOWN_TYPE = "Failed to parse service type, ignoring: notify-reload"
 
-# Of ten: what is left is root, CAP_SYS_ADMIN and the host's file systems, which bpffs needs.
+# Out of ten: the rest is root, CAP_SYS_ADMIN and the host's file systems, which bpffs needs.
 HIGHEST_EXPOSURE = 2.8
 
 
@@ -59,7 +59,7 @@ def test_no_setting_takes_away_what_it_needs(unit):
         assert takes_it not in settings
 
 
-# Every parameter, a mode and a group.
+# The manifest has every parameter, a mode and a group.
 MANIFEST = """
 set = "observe"
 [defaults]
@@ -85,7 +85,7 @@ map = { own = "own_elems" }
 
 
 def test_it_has_what_it_needs(unit, sandbox):
-    """Everything that a unit is for, with its capabilities; every system call is one of its filter's."""
+    """A unit's whole work succeeds with its capabilities; every system call is allowed by its filter."""
     for name in ("tasks_v1.bpf.o", "target_cgroup.bpf.o", "own_map.bpf.o"):
         sandbox.copy_object(name)
     cgroup = sandbox.folder / "cgroup"
@@ -108,7 +108,7 @@ def test_it_has_what_it_needs(unit, sandbox):
 
 
 def watch(sandbox, traced, arguments):
-    """Until it is ready, a reload and a stop later."""
+    """Runs `watch` until it is ready, then reloads it and stops it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.settimeout(LONGEST_SECONDS)
         notify.bind(str(sandbox.folder / "notify"))
@@ -130,7 +130,7 @@ def wait_for(notify, line):
 
 
 def settings_of(unit):
-    """The words of every setting; those of one that stands several times together."""
+    """The words of every setting; settings that occur several times are joined."""
     settings = {}
     for line in unit.read_text().splitlines():
         key, is_setting, value = line.partition("=")
@@ -140,14 +140,14 @@ def settings_of(unit):
 
 
 def arguments(settings):
-    """What the unit starts, on the test's own manifests."""
+    """The command that the unit starts, for the test's own manifests."""
     program, *words = settings["ExecStart"]
     assert program == "/usr/bin/iterctl"
     return ["iters.d" if word == "/etc/iterctl.d" else word for word in words]
 
 
 def allowed(filter_words):
-    """Every system call of a filter, its groups resolved."""
+    """Every system call of a filter, with its groups resolved."""
     calls = set()
     for word in filter_words:
         if word.startswith("@"):

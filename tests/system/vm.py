@@ -1,6 +1,6 @@
-"""Virtual machines: qemu boots a kernel with an initramfs, and perhaps a disk, and talks over a second serial port.
+"""Virtual machines: qemu boots a kernel with an initramfs and optionally a disk; tests use a second serial port.
 
-The processor is emulated, as KVM inside of a virtual machine can hang: ITERCTL_KVM=1 asks for KVM.
+The processor is emulated, because KVM inside a virtual machine can hang: ITERCTL_KVM=1 asks for KVM.
 """
 
 import base64
@@ -47,7 +47,7 @@ class Machine:
             *drive,
         ]
         if not disk:
-            # A panic reboots, and ends it.
+            # A panic reboots the machine, which ends it.
             command += ["-no-reboot"]
         self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[port.fileno()])
         port.close()
@@ -93,7 +93,9 @@ class Guest(Machine):
                 raise self.error("the machine has ended")
 
     def run(self, command: str, status: int | None = 0, seconds=LONGEST_COMMAND_SECONDS) -> str:
-        """Runs a shell command as root and gives what it says; it must end with this status, or with any if None."""
+        """Runs a shell command as root and returns its output; it must end with this status, or with any if
+        None.
+        """
         self.send(base64.b64encode(command.encode()).decode())
         answer = self.line(time.monotonic() + seconds)
         if not answer:

@@ -1,4 +1,4 @@
-//! Instructions of BPF, as far as they say what a program needs. Pure.
+//! BPF instructions, decoded as far as needed to see what a program uses. Pure.
 //!
 //! Source: Documentation/bpf/standardization/instruction-set.rst and include/uapi/linux/bpf.h.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::layout::{Function, INSTRUCTION, Layout};
 use crate::target::Target;
 
-/// One instruction of 8 bytes; the second half of a load of 64 bits is not one.
+/// One instruction of 8 bytes. The second half of a 64-bit load does not count as one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instruction {
     code: u8,
@@ -24,7 +24,7 @@ const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_CALL` and `BPF_PSEUDO_FUNC`.
 const PSEUDO_CALL: u8 = 1;
 const PSEUDO_FUNCTION: u8 = 4;
-/// Classes: the lowest three bits.
+/// Instruction classes: the lowest three bits of the opcode.
 const LDX: u8 = 0x01;
 const STX: u8 = 0x03;
 const ALU64: u8 = 0x07;
@@ -47,7 +47,7 @@ pub(super) fn instructions(code: &[u8]) -> impl Iterator<Item = (u64, Instructio
         }
         let [code, registers, o1, o2, i1, i2, i3, i4] = *bytes;
         is_second_half = code == LOAD_64;
-        // The two registers are nibbles: the destination is the low one where bytes are little-endian.
+        // The two registers are nibbles: in a little-endian object the destination is the low one.
         let (low, high) = (registers & 0xf, registers >> 4);
         let is_little = cfg!(target_endian = "little");
         let instruction = Instruction {
@@ -62,8 +62,8 @@ pub(super) fn instructions(code: &[u8]) -> impl Iterator<Item = (u64, Instructio
 }
 
 impl Instruction {
-    /// What it refers to in a section of code, where its relocation names a symbol at `symbol`: of a call, the
-    /// immediate counts instructions from the one after; of an address, bytes.
+    /// The offset in a section that it refers to, if its relocation names a symbol at `symbol`. The
+    /// immediate of a call counts instructions from the next one; that of an address counts bytes.
     pub(super) fn target(self, symbol: u64) -> u64 {
         let offset = match self.code {
             CALL => (i64::from(self.immediate) + 1) * INSTRUCTION as i64,
@@ -72,7 +72,7 @@ impl Instruction {
         symbol.wrapping_add_signed(offset)
     }
 
-    /// What a call or an address without a relocation refers to, in the same section.
+    /// The offset in the same section that a call or an address without a relocation refers to.
     pub(super) fn local_target(self, at: u64) -> Option<u64> {
         let is_local = (self.code == CALL && self.source == PSEUDO_CALL)
             || (self.code == LOAD_64 && self.source == PSEUDO_FUNCTION);
@@ -80,7 +80,7 @@ impl Instruction {
         is_local.then(|| at.wrapping_add_signed(offset))
     }
 
-    /// The helper that it calls.
+    /// The number of the helper that it calls.
     pub(super) fn helper(self) -> Option<u32> {
         (self.code == CALL && self.source == 0).then(|| self.immediate.cast_unsigned())
     }
@@ -99,14 +99,14 @@ impl<'a> Layout<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {
     Context,
-    /// A pointer that was loaded from the context, at that offset.
+    /// A pointer that was loaded from this offset of the context.
     Field(i16),
 }
 
-/// Whether the program reads through a pointer to the kernel's memory that it has from its context.
+/// Whether the program reads the kernel's memory through a pointer from its context.
 ///
-/// Every instruction is looked at once, in the order in which it stands: what is on other paths is not
-/// followed. That misses some, and is enough for a warning.
+/// This looks at every instruction once, in the order of the file, and does not follow branches. It misses
+/// some reads, but is good enough for a warning.
 pub(super) fn reads_kernel(layout: &Layout<'_>, function: &Function<'_>) -> bool {
     let section = layout.sections.get(function.section).map_or("", |section| section.name);
     let Some(target) = Target::of_section(section) else { return false };
@@ -156,9 +156,10 @@ fn set<K: Ord>(places: &mut BTreeMap<K, Held>, place: K, held: Option<Held>) {
 }
 
 impl Held {
-    /// Whether it points to a structure of the kernel. The first member of every context is its `meta`, which
-    /// has not changed since Linux 5.8; keys and values of maps are the object's own (`struct bpf_iter__…` in
-    /// kernel/bpf/map_iter.c, net/core/bpf_sk_storage.c and net/core/sock_map.c).
+    /// Whether it points to a structure of the kernel. Two kinds of pointers do not count: `meta`, the
+    /// first member of every context, has not changed since Linux 5.8; keys and values of maps are the
+    /// object's own (`struct bpf_iter__…` in kernel/bpf/map_iter.c, net/core/bpf_sk_storage.c and
+    /// net/core/sock_map.c).
     fn is_kernel_memory(self, target: &Target) -> bool {
         let Self::Field(offset) = self else { return false };
         let own: &[i16] = match target.as_str() {

@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 use super::layout::{Function, Layout};
 use super::types::number;
 
-/// What a relocation asks the kernel's types for: `enum bpf_core_relo_kind`.
+/// What a relocation asks about the kernel's types: `enum bpf_core_relo_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Where a field is, how large, whether it is there, its sign, its shifts.
+    /// A field: its offset, size, existence, sign or shifts.
     Field,
     /// The id of a type in the object.
     LocalType,
-    /// A type of the kernel: its id, whether it is there, its size.
+    /// A type of the kernel: its id, existence or size.
     Type,
     /// Whether a type of the kernel matches.
     TypeMatches,
     /// A value of an enum.
     EnumValue,
-    /// One that this program does not know.
+    /// A kind that iterctl does not know.
     Unknown(u32),
 }
 
@@ -29,7 +29,7 @@ pub enum Kind {
 pub(super) struct CoreRelocations(BTreeMap<usize, BTreeMap<u64, Kind>>);
 
 impl CoreRelocations {
-    /// The kinds of those in a function.
+    /// The kinds of the relocations in a function.
     pub(super) fn of(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
         let all = self.0.get(&function.section);
         // A broken file may have functions that end before they begin.
@@ -38,7 +38,7 @@ impl CoreRelocations {
     }
 }
 
-/// Reads them. None where there is no BTF, or what is there is cut short.
+/// Reads all relocations. Returns none if there is no BTF, or if it is cut short.
 pub(super) fn relocations(layout: &Layout<'_>) -> CoreRelocations {
     let found = layout.section(".BTF.ext").and_then(|bytes| records(bytes, layout));
     CoreRelocations(found.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! An object's bytes → the same without what must not matter to the program that is loaded. Pure.
+//! An object's bytes → the same bytes without the parts that must not affect the loaded program. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use object::{Endian as _, Endianness};
 use super::Malformed;
 use super::layout::{Layout, MAPS};
 
-/// Bytes of an `Elf64_Rel`.
+/// Size of an `Elf64_Rel` in bytes.
 const RELOCATION: usize = 16;
 
-/// Bytes of an `Elf64_Shdr`, and where `sh_size` is in it.
+/// Size of an `Elf64_Shdr` in bytes, and the offset of `sh_size` in it.
 const SECTION_HEADER: usize = 64;
 const SECTION_SIZE: usize = 32;
 
-/// The same bytes, but with weak bindings of these externs: libbpf takes zero for a weak one that the kernel
-/// lacks, and fails for any other, whichever program it is for (`bpf_object__resolve_externs()`).
+/// Returns the bytes with these externs made weak. libbpf uses zero for a weak extern that the kernel
+/// lacks, and fails for any other, whichever program uses it (`bpf_object__resolve_externs()`).
 ///
 /// # Errors
-/// As [`anatomy()`](super::anatomy()).
+/// The same as for [`anatomy()`](super::anatomy()).
 pub fn with_weak_externs(bytes: &[u8], weak: &BTreeSet<String>) -> Result<Vec<u8>, Malformed> {
     let mut copy = bytes.to_vec();
     for offset in Layout::read(bytes)?.bindings(weak) {
@@ -31,11 +31,11 @@ pub fn with_weak_externs(bytes: &[u8], weak: &BTreeSet<String>) -> Result<Vec<u8
     Ok(copy)
 }
 
-/// The same bytes, but with nothing in the slots of these maps: libbpf fills those of a `PROG_ARRAY` although the
+/// Returns the bytes with empty slots in these maps. libbpf fills the slots of a `PROG_ARRAY` even if the
 /// map is an existing one, which others may be using (`bpf_object_init_prog_arrays()`, libbpf 1.7).
 ///
 /// # Errors
-/// As [`anatomy()`](super::anatomy()).
+/// The same as for [`anatomy()`](super::anatomy()).
 pub fn without_slots(bytes: &[u8], maps: &BTreeSet<&str>) -> Result<Vec<u8>, Malformed> {
     let malformed = |error: object::read::Error| Malformed::Elf(error.to_string());
     let layout = Layout::read(bytes)?;
@@ -65,7 +65,7 @@ pub fn without_slots(bytes: &[u8], maps: &BTreeSet<&str>) -> Result<Vec<u8>, Mal
     Ok(copy)
 }
 
-/// Writes to a place that the reader has found to be in the file.
+/// Overwrites a place that the ELF reader has found to be inside the file.
 fn put(file: &mut [u8], start: u64, offset: usize, bytes: &[u8]) {
     let start = usize::try_from(start).ok().and_then(|start| start.checked_add(offset));
     let place = start.and_then(|start| file.get_mut(start..start.checked_add(bytes.len())?));

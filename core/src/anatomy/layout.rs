@@ -9,18 +9,18 @@ use object::read::elf::{FileHeader as _, Rel as _, SectionHeader as _, SectionTa
 use super::Malformed;
 use crate::target::Target;
 
-/// Bytes of one instruction.
+/// Size of one instruction in bytes.
 pub(super) const INSTRUCTION: u64 = 8;
 
-/// Bytes of an `Elf64_Sym`, and where `st_info` is in it.
+/// Size of an `Elf64_Sym` in bytes, and the offset of `st_info` in it.
 const SYMBOL: u64 = 24;
 const SYMBOL_INFO: u64 = 4;
 
-/// What is in a file.
+/// The contents of an object file.
 #[derive(Debug, Default)]
 pub(super) struct Layout<'a> {
     pub(super) sections: Vec<Section<'a>>,
-    /// Every function, by section and place.
+    /// Every function, sorted by section and offset.
     pub(super) functions: Vec<Function<'a>>,
     /// Every map of `.maps`.
     pub(super) maps: Vec<Map<'a>>,
@@ -28,7 +28,7 @@ pub(super) struct Layout<'a> {
     pub(super) references: BTreeMap<(usize, u64), Reference<'a>>,
     /// What the slots of maps refer to, by offset in `.maps`.
     pub(super) slots: BTreeMap<u64, Reference<'a>>,
-    /// The names of all externs, and where in the file their binding is.
+    /// The names of all externs, with the offsets of their bindings in the file.
     externs: BTreeMap<&'a str, u64>,
     weak: BTreeSet<&'a str>,
 }
@@ -69,7 +69,8 @@ pub(super) enum Reference<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// Reads the file. What is in it may be anything: what makes no sense is left out, for libbpf refuses it.
+    /// Reads the file, which may contain anything. Whatever makes no sense is left out, because libbpf
+    /// refuses it.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let malformed = |error: object::read::Error| Malformed::Elf(error.to_string());
         let header = FileHeader64::<Endianness>::parse(bytes).map_err(malformed)?;
@@ -123,7 +124,7 @@ impl<'a> Layout<'a> {
         Ok(layout)
     }
 
-    /// Takes in every relocation of code and of `.maps`.
+    /// Adds every relocation of code and of `.maps`.
     fn refer(
         &mut self,
         table: &SectionTable<'a, FileHeader64<Endianness>>,
@@ -150,7 +151,7 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// The functions that are iterators, as their section says.
+    /// The functions whose section says that they are iterators.
     pub(super) fn iterators(&self) -> impl Iterator<Item = usize> {
         let is_iterator = |function: &Function<'_>| {
             let section = self.sections.get(function.section);
@@ -160,9 +161,9 @@ impl<'a> Layout<'a> {
         functions.filter(move |(_, function)| is_iterator(function)).map(|(index, _)| index)
     }
 
-    /// The functions that the kernel calls where a program throws: BTF's tags name them, and libbpf loads them
-    /// with the programs that have such a tag (`bpf_object__relocate()`, libbpf 1.7). Which these are is not
-    /// looked at.
+    /// The functions that the kernel calls when a program throws. BTF tags name them, and libbpf loads them
+    /// with the programs that have such a tag (`bpf_object__relocate()`, libbpf 1.7). Which programs have
+    /// one is not checked.
     pub(super) fn exception_callbacks(&self) -> impl Iterator<Item = usize> {
         const TAG: &[u8] = b"exception_callback:";
         let btf = self.section(".BTF").unwrap_or_default();
@@ -174,7 +175,7 @@ impl<'a> Layout<'a> {
             .map(|(index, _)| index)
     }
 
-    /// The functions that hold this byte: more than one where a symbol is another's alias.
+    /// The functions that hold this byte: more than one if a symbol is an alias of another.
     pub(super) fn functions_at(&self, section: usize, offset: u64) -> impl Iterator<Item = usize> {
         let before =
             |function: &Function<'_>| (function.section, function.start) <= (section, offset);
@@ -205,7 +206,7 @@ impl<'a> Layout<'a> {
         self.weak.iter().copied()
     }
 
-    /// Where the bindings of these externs are in the file.
+    /// The offsets of these externs' bindings in the file.
     pub(super) fn bindings(&self, names: &BTreeSet<String>) -> Vec<usize> {
         let is_named = |(name, at): (&&str, &u64)| {
             names.contains(*name).then(|| usize::try_from(*at).ok()).flatten()
@@ -225,8 +226,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The section of the maps.
+/// The section that declares the maps.
 pub(super) const MAPS: &str = ".maps";
 
-/// A function has few names; a broken file may say otherwise.
+/// A function has few names, but a broken file may give it any number.
 const MOST_ALIASES: usize = 8;

@@ -1,4 +1,4 @@
-//! A program → all that it refers to, directly and through what it calls. Pure.
+//! A program → everything that it refers to, directly and through what it calls. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ pub(super) fn needs(layout: &Layout<'_>, core: &CoreRelocations, entry: usize) -
     let others = layout.externs().filter(|name| !walk.needs.externs.contains(*name));
     Needs {
         other_externs: others.map(str::to_owned).collect(),
-        // With CO-RE, the offsets in the context are not the kernel's either.
+        // In a program with CO-RE, the offsets in the context are not the kernel's either.
         reads_fixed_layout: !walk.needs.core.contains(&Kind::Field)
             && code::reads_kernel(layout, function),
         ..walk.needs
@@ -33,9 +33,9 @@ pub(super) fn needs(layout: &Layout<'_>, core: &CoreRelocations, entry: usize) -
 struct Walk<'a> {
     layout: &'a Layout<'a>,
     core: &'a CoreRelocations,
-    /// Functions, by their place in the layout.
+    /// Functions, by their index in the layout.
     seen: BTreeSet<usize>,
-    /// Maps, by their place in `.maps`.
+    /// Maps, by their offset in `.maps`.
     maps: BTreeSet<u64>,
     needs: Needs,
 }
@@ -48,7 +48,7 @@ impl Walk<'_> {
         self.functions(vec![entry]);
     }
 
-    /// These functions, and those that they call.
+    /// Visits these functions and those that they call.
     fn functions(&mut self, mut next: Vec<usize>) {
         while let Some(function) = next.pop() {
             if self.seen.insert(function) {
@@ -57,7 +57,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes in what one function refers to. Returns the functions that it calls, or takes the address of.
+    /// Adds what one function refers to. Returns the functions that it calls or takes the address of.
     fn function(&mut self, index: usize) -> Vec<usize> {
         let layout = self.layout;
         let Some(function) = layout.functions.get(index) else { return Vec::new() };
@@ -102,7 +102,7 @@ impl Walk<'_> {
         self.needs.maps.extend(self.layout.map_at(offset).map(|map| map.name.to_owned()));
     }
 
-    /// What is in the slots of the maps so far, and in the slots of what that uses.
+    /// Adds what is in the slots of the maps found so far, and in the slots of what that uses.
     fn follow_slots(&mut self) {
         let slots_of: BTreeMap<u64, Vec<Reference<'_>>> = self.layout.slots_by_map();
         let mut done = BTreeSet::new();

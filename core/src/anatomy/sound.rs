@@ -1,7 +1,8 @@
-//! An object's bytes → whether libbpf 1.7 survives them. Pure.
+//! An object's bytes → whether they are safe to pass to libbpf 1.7. Pure.
 //!
-//! libbpf parses an object in this very process, and believes much of what it says: `bpf_object_open()` and what
-//! `bpf_object_load()` does before the first call of bpf(2). Each check here names what is not checked there.
+//! libbpf parses an object inside this process and trusts much of its contents, in `bpf_object_open()` and
+//! in the part of `bpf_object_load()` before its first call of bpf(2). Each check here names what libbpf
+//! does not check.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +16,13 @@ use super::types::{Kind, Type, Types, number, text};
 use super::unsound::Unsound;
 use super::work::{self, Amounts};
 
-/// Bytes of all values of the kernel's configuration in an object.
+/// Most bytes that all values of the kernel's configuration in an object may take.
 const MOST_CONFIGURATION: u64 = 1024 * 1024;
 
-/// Bytes of all names of sections and symbols: those that end alike may share their bytes.
+/// Most bytes of all names of sections and symbols: names with the same ending may share their bytes.
 const MOST_NAMES: usize = 64 * 1024 * 1024;
 
-/// Bytes of a pointer, which is what a relocation of data fills.
+/// Size of a pointer in bytes, which is what a relocation of data fills.
 const POINTER: u64 = 8;
 
 /// An object as libbpf sees it: unlike in [`Layout`](super::layout::Layout), nothing is left out.
@@ -29,7 +30,7 @@ const POINTER: u64 = 8;
 struct File<'a> {
     sections: Vec<Section<'a>>,
     symbols: Vec<Symbol<'a>>,
-    /// The relocations of code, of `.maps` and of `struct_ops`: of which section, and at which offset.
+    /// The relocations of code, of `.maps` and of `struct_ops`: the section and the offset of each.
     relocations: Vec<(usize, u64)>,
 }
 
@@ -53,7 +54,7 @@ struct Symbol<'a> {
     is_extern: bool,
 }
 
-/// Makes sure that libbpf neither crashes on the file, nor takes all time or memory.
+/// Checks that libbpf will not crash on the file, hang, or use up all memory.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     let file = File::read(bytes)?;
     let types = Types::read(file.section(".BTF").map_or(&[], |section| section.bytes))
@@ -86,7 +87,7 @@ impl<'a> File<'a> {
                 is_compressed: flags.contains(elf::SHF_COMPRESSED),
             });
         }
-        // Before anything is looked up in it: its names may share bytes, and so may its sections.
+        // This comes before any look-up: names may share bytes, and so may sections.
         file.check_sections(bytes)?;
         let symbols = table.symbols(endian, bytes, elf::SHT_SYMTAB).map_err(malformed)?;
         if symbols.is_empty() {
@@ -129,26 +130,26 @@ impl<'a> File<'a> {
         self.sections.iter().find(|section| section.name == name)
     }
 
-    /// libbpf copies what is in sections of data, and its programs' code.
+    /// libbpf copies the contents of data sections and the code of programs.
     fn check_sections(&self, bytes: &[u8]) -> Result<(), Malformed> {
         let unsound = |what| Err(Malformed::Unsound(what));
         let lengths = self.sections.iter().map(|section| section.bytes.len());
         if lengths.fold(0, usize::saturating_add) > bytes.len() {
             return unsound(Unsound::SharedBytes);
         }
-        // libbpf takes the last, and what is said here is of the first.
+        // If there are two, libbpf takes the last, but the checks here are made on the first.
         for name in [".BTF", ".BTF.ext", MAPS] {
             if self.sections.iter().filter(|section| section.name == name).count() > 1 {
                 return unsound(Unsound::Twice(name));
             }
         }
-        // It goes by the size of `.maps` that the header tells, whatever its type.
+        // libbpf trusts the size in the header of `.maps`, whatever the type of the section.
         let empty = self.section(MAPS).filter(|maps| maps.kind == elf::SHT_NOBITS);
         empty.map_or(Ok(()), |maps| unsound(Unsound::NoBytes(maps.name.to_owned())))
     }
 
-    /// For each string, libelf looks for a NUL from the end of the table, and inflates one that is compressed
-    /// (`elf_strptr()`, libelf 0.192).
+    /// For each string, libelf searches its table from the end for a NUL, and inflates the table if it is
+    /// compressed (`elf_strptr()`, libelf 0.192).
     fn check_strings(&self, index: usize) -> Result<(), Malformed> {
         let Some(strings) = self.sections.get(index) else { return Ok(()) };
         if strings.is_compressed || strings.bytes.last().is_some_and(|last| *last != 0) {
@@ -171,8 +172,8 @@ impl<'a> File<'a> {
         self.check_configuration(types)
     }
 
-    /// libbpf copies the code of each function, one by one, and writes to both halves of an instruction of 16 bytes
-    /// (`bpf_object__init_prog()`, `bpf_object__relocate_data()`, `bpf_core_patch_insn()`).
+    /// libbpf copies the code of each function, one by one, and writes to both halves of a 16-byte
+    /// instruction (`bpf_object__init_prog()`, `bpf_object__relocate_data()`, `bpf_core_patch_insn()`).
     fn check_functions(&self) -> Result<(), Unsound> {
         /// `BPF_LD | BPF_DW | BPF_IMM`.
         const LOAD_64: u8 = 0x18;
@@ -183,7 +184,7 @@ impl<'a> File<'a> {
         let (mut copied, mut whole, mut names) = (0_u64, 0_u64, 0);
         for function in self.symbols.iter().filter(code) {
             copied = copied.saturating_add(function.size);
-            // Each has a copy of its section's name.
+            // libbpf copies the section's name for each function.
             names += self.sections.get(function.section).map_or(0, |section| section.name.len());
             if names > MOST_NAMES {
                 return Err(Unsound::LongName);
@@ -200,12 +201,12 @@ impl<'a> File<'a> {
         for section in self.sections.iter().filter(|section| section.is_code) {
             whole = whole.saturating_add(section.bytes.len() as u64);
         }
-        // A function may have a second name.
+        // The factor allows each function a second name.
         if copied > whole.saturating_mul(2) { Err(Unsound::SharedCode) } else { Ok(()) }
     }
 
-    /// libbpf refuses one that is within an instruction, and loses memory (`bpf_object__relocate_core()`): `watch` would
-    /// do so at each try.
+    /// libbpf refuses a relocation inside an instruction, but leaks memory (`bpf_object__relocate_core()`):
+    /// `watch` would leak at each attempt.
     fn check_core(&self) -> Result<(), Unsound> {
         let (size, all) = self.infos(CORE);
         let records = all.iter().flat_map(|records| records.chunks_exact(size));
@@ -216,8 +217,8 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// libbpf adds offsets and sizes up in 32 bits (`create_jt_map()`), and makes room for as many slots of a map as
-    /// the highest relocation says (`bpf_object__collect_map_relos()`).
+    /// libbpf adds offsets and sizes in 32 bits (`create_jt_map()`), and allocates as many slots of a map
+    /// as the highest relocation asks for (`bpf_object__collect_map_relos()`).
     fn check_places(&self) -> Result<(), Unsound> {
         let lies_in = |section: &Section<'_>, at: u64, size: u64| {
             at.checked_add(size).is_some_and(|end| end <= section.bytes.len() as u64)
@@ -238,10 +239,10 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// libbpf adds up in 32 bits where a variable ends, and writes a whole pointer wherever one begins
-    /// (`init_struct_ops_maps()`, `bpf_object__collect_st_ops_relos()`).
+    /// libbpf calculates the end of a variable in 32 bits, and writes a whole pointer at any offset that a
+    /// relocation names (`init_struct_ops_maps()`, `bpf_object__collect_st_ops_relos()`).
     fn check_struct_ops(&self, types: &Types<'a>) -> Result<(), Unsound> {
-        // The first of each name, as libbpf finds it (`btf_fixup_datasec()`).
+        // The first symbol of each name, which is the one that libbpf finds (`btf_fixup_datasec()`).
         let mut starts: BTreeMap<&[u8], u32> = BTreeMap::new();
         let mut places = self.relocations.clone();
         places.sort_unstable();
@@ -277,8 +278,9 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// libbpf takes a size of 2 GiB for an error, and then the error for an object; adds up offsets in 32 bits; and goes
-    /// through all members of members of a structure before it refuses it (`bpf_object__collect_externs()`).
+    /// libbpf mistakes a size of 2 GiB for an error, and then the error for an object. It adds offsets in
+    /// 32 bits, and visits all members of members of a structure before it refuses the structure
+    /// (`bpf_object__collect_externs()`).
     fn check_configuration(&self, types: &Types<'a>) -> Result<(), Unsound> {
         let mut sizes: BTreeMap<&[u8], u64> = BTreeMap::new();
         for (_, list) in types.sections().filter(|(name, _)| *name == ".kconfig") {
@@ -366,17 +368,18 @@ fn is_struct_ops(section: &str) -> bool {
     name == ".struct_ops" || name == ".struct_ops.link"
 }
 
-/// The size of what is no array.
+/// The size of a type that is not an array.
 fn size_of(one: Type<'_>) -> u64 {
     if one.kind() == Kind::Pointer { POINTER } else { one.size.into() }
 }
 
-/// The sections of `.BTF.ext` that tell of functions, lines and CO-RE relocations, as offsets of their places in the
-/// header (`struct btf_ext_header`).
+/// The fields in the header of `.BTF.ext` that locate its parts on functions, lines and CO-RE relocations:
+/// their offsets (`struct btf_ext_header`).
 const INFOS: [usize; 3] = [8, 16, CORE];
 const CORE: usize = 24;
 
-/// The records of each section of code that one of these tells of (`struct btf_ext_info_sec`), and the size of one.
+/// The size of one record, and the records for each section of code, in one of these parts (`struct
+/// btf_ext_info_sec`).
 fn infos(bytes: &[u8], at: usize) -> Option<(usize, Vec<&[u8]>)> {
     let field = |bytes: &[u8], at: usize| number(bytes, at).map(|number| number as usize);
     let header = field(bytes, 4)?;

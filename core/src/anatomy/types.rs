@@ -1,7 +1,7 @@
 //! `.BTF` → its types, as far as libbpf trusts what they say. Pure.
 //!
-//! libbpf checks that names and ids are within bounds (`btf_sanity_check()`, libbpf 1.7), and no more: it follows
-//! typedefs until there are no more (`skip_mods_and_typedefs()`), and members into members
+//! libbpf checks that names and ids are within bounds (`btf_sanity_check()`, libbpf 1.7), and nothing else.
+//! It follows typedefs to their end (`skip_mods_and_typedefs()`), and members of members
 //! (`btf__align_of()`). Source of the format: Documentation/bpf/btf.rst.
 
 use super::unsound::Unsound;
@@ -10,10 +10,10 @@ use super::unsound::Unsound;
 #[derive(Debug, Default)]
 pub(super) struct Types<'a> {
     bytes: &'a [u8],
-    /// Where in `bytes` each begins.
+    /// The offset of each type in `bytes`.
     starts: Vec<u32>,
     strings: &'a [u8],
-    /// The places in `strings` at which a name would be too long: from, to.
+    /// Ranges of offsets in `strings` at which a name would be too long.
     long: Vec<(usize, usize)>,
 }
 
@@ -22,15 +22,15 @@ pub(super) struct Types<'a> {
 pub(super) struct Type<'a> {
     name: u32,
     info: u32,
-    /// Its size, or another type.
+    /// Its size, or the id of another type.
     pub(super) size: u32,
     rest: &'a [u8],
 }
 
-/// What is told apart here of `BTF_KIND_*`.
+/// The groups of `BTF_KIND_*` that the checks treat differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Typedefs, qualifiers and tags: the size is that of another type.
+    /// A typedef, qualifier or tag: its size is that of another type.
     Alias,
     Array,
     Composite,
@@ -50,18 +50,18 @@ pub(super) struct Variable {
     pub(super) offset: u32,
 }
 
-/// Bytes in the longest name. The kernel takes 512 (`KSYM_NAME_LEN`).
+/// Most bytes in a name. The kernel accepts 512 (`KSYM_NAME_LEN`).
 const LONGEST_NAME: usize = 1024;
 
-/// `BTF_KIND_FUNC_PROTO`: its size is the type that it returns.
+/// `BTF_KIND_FUNC_PROTO`: its `size` is the type that it returns.
 const FUNCTION_TYPE: u32 = 13;
 
 const HEADER: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
 impl<'a> Types<'a> {
-    /// Reads them. Nothing where libbpf does not take it for BTF (`btf_parse_hdr()`, `btf_parse_type_sec()`): then it
-    /// goes on without.
+    /// Reads all types. Returns none if libbpf would not accept the section as BTF (`btf_parse_hdr()`,
+    /// `btf_parse_type_sec()`): libbpf then continues without BTF.
     pub(super) fn read(btf: &'a [u8]) -> Result<Self, Unsound> {
         if number(btf, 0).is_some_and(|word| (word as u16).swap_bytes() == MAGIC) {
             return Err(Unsound::OtherByteOrder);
@@ -102,7 +102,7 @@ impl<'a> Types<'a> {
         self.starts.len()
     }
 
-    /// A type by its id, which counts from 1. None of `void`.
+    /// The type with this id. Ids count from 1; `None` for `void`.
     pub(super) fn get(&self, id: u32) -> Option<Type<'a>> {
         let start = self.starts.get((id as usize).checked_sub(1)?)?;
         Some(Type::read(self.bytes.get(*start as usize..)?)?.0)
@@ -117,14 +117,14 @@ impl<'a> Types<'a> {
         text.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// Every section that the types tell of, with its variables.
+    /// Every section that the types describe, with the type that lists its variables.
     pub(super) fn sections(&self) -> impl Iterator<Item = (&'a str, Type<'a>)> {
         let sections = self.all().filter(|one| one.kind() == Kind::Section);
         sections.map(|one| (std::str::from_utf8(self.name(one)).unwrap_or_default(), one))
     }
 
-    /// What is behind typedefs, qualifiers and arrays, and how many of them there are. None where there are too many
-    /// for libbpf to look through (`btf__resolve_size()`).
+    /// The type behind typedefs, qualifiers and arrays, and the number of elements. `None` if there are
+    /// more of them than libbpf follows (`btf__resolve_size()`).
     pub(super) fn element(&self, id: u32) -> Option<(Type<'a>, u64)> {
         const DEEPEST: usize = 32;
         let (mut one, mut number) = (self.get(id)?, 1_u64);
@@ -146,20 +146,21 @@ impl<'a> Types<'a> {
         None
     }
 
-    /// Whether libbpf comes to an end with them.
+    /// Checks that libbpf finishes its work on the types, and stays within bounds.
     pub(super) fn check(&self) -> Result<(), Unsound> {
         for one in self.all() {
             if one.names().any(|name| self.is_long(name)) {
                 return Err(Unsound::LongName);
             }
-            // libbpf checks all ids but this one (`btf_validate_type()`), and follows it
+            // libbpf checks all ids except this one (`btf_validate_type()`), and follows it
             // (`bpf_core_types_are_compat()`).
             if one.number() == FUNCTION_TYPE && one.size as usize > self.len() {
                 return Err(Unsound::NoType(one.size));
             }
         }
         for (name, section) in self.sections() {
-            // libbpf writes behind the type, where a variable has its linkage (`bpf_object__collect_externs()`).
+            // libbpf writes to the bytes after the type, where a variable has its linkage
+            // (`bpf_object__collect_externs()`).
             let fits = |one: Type<'_>| {
                 one.kind() == Kind::Variable || (one.kind() == Kind::Function && name == ".ksyms")
             };
@@ -176,7 +177,7 @@ impl<'a> Types<'a> {
         self.long.get(next).is_some_and(|(from, _)| *from <= name)
     }
 
-    /// Whether no type holds itself, but for through a pointer.
+    /// Checks that no type holds itself, except through a pointer.
     fn check_ends(&self) -> Result<(), Unsound> {
         #[derive(Clone, Copy, PartialEq, Eq)]
         enum Seen {
@@ -187,10 +188,10 @@ impl<'a> Types<'a> {
         let mut seen = vec![Seen::Not; self.len() + 1];
         let mut path = Vec::new();
         for start in (1..).take(self.len()) {
-            // Each with how many of what it holds were looked at.
+            // Each type on the path, with the number of its held types that were visited.
             path.push((start, 0));
             while let Some((id, done)) = path.last_mut() {
-                // What is not there is refused by libbpf.
+                // libbpf refuses an id that does not exist.
                 let Some(one) = self.get(*id) else {
                     path.pop();
                     continue;
@@ -265,18 +266,18 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// A number of those that follow.
+    /// The `index`th of the 32-bit numbers that follow the type.
     fn word(self, index: usize) -> u32 {
         number(self.rest, 4 * index).unwrap_or_default()
     }
 
-    /// What a section lists.
+    /// The variables that a section lists.
     pub(super) fn variables(self) -> impl Iterator<Item = Variable> + use<'a> {
         let number = if self.kind() == Kind::Section { self.members() } else { 0 };
         (0..number).map(move |at| Variable { id: self.word(3 * at), offset: self.word(3 * at + 1) })
     }
 
-    /// The `index`th type of which a value is in a value of this one.
+    /// The `index`th type that a value of this type contains by value.
     fn held(self, index: usize) -> Option<u32> {
         match self.kind() {
             Kind::Alias | Kind::Variable => (index == 0).then_some(self.size),
@@ -286,7 +287,8 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// Where its names are: its own, and those of members, parameters and values. The texts of tags may be long.
+    /// The offsets of its names: its own, and those of members, parameters and values. The texts of tags
+    /// are left out, because they may be long.
     fn names(self) -> impl Iterator<Item = u32> + use<'a> {
         let is_tag = matches!(self.number(), 17 | 18);
         let stride = match self.number() {

@@ -1,44 +1,44 @@
-//! What libbpf does not survive in an object: it would crash, never come to an end, or take all memory. Pure.
+//! What in an object makes libbpf crash, hang or use up all memory. Pure.
 
 use std::fmt;
 
-/// Why an object is kept from libbpf 1.7. No compiler writes any of this.
+/// Why an object is not passed to libbpf 1.7. No compiler produces such an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsound {
-    /// More of something than any real object has; what, how many, and how many are allowed.
+    /// More of something than any real object has: what, how many, and the limit.
     TooMany(&'static str, u64, u64),
-    /// So much of two things that going through one for each of the other takes too long.
+    /// So many of two things that scanning all of one for each of the other takes too long.
     TooLong {
         /// What, and how many.
         first: (&'static str, u64),
-        /// The same of the other.
+        /// The same for the second.
         second: (&'static str, u64),
     },
     /// Its sections have more bytes than the file.
     SharedBytes,
-    /// Two sections of a name that may be there once.
+    /// Two sections with a name that may occur only once.
     Twice(&'static str),
     /// A table of strings that is compressed, or does not end with a NUL.
     Strings(String),
     /// The section has no bytes in the file, only a size.
     NoBytes(String),
-    /// Its functions have more bytes than its code has, by far.
+    /// Its functions have far more bytes than its code.
     SharedCode,
-    /// The last instruction of the function is the first half of one of 16 bytes.
+    /// The function ends with the first half of a 16-byte instruction.
     HalfInstruction(String),
-    /// A CO-RE relocation is of a place within an instruction.
+    /// A CO-RE relocation points inside an instruction.
     CoreWithinInstruction,
-    /// Something in the section that lies beyond its end: a relocation, a symbol or a variable.
+    /// A relocation, a symbol or a variable in the section lies beyond the section's end.
     Beyond(String),
-    /// The BTF is of the other byte order than the file.
+    /// The byte order of the BTF is not that of the file.
     OtherByteOrder,
-    /// A name in the BTF is longer than the kernel takes, or all names are, by far.
+    /// A name in the BTF is far longer than the kernel accepts, or all names together are too long.
     LongName,
-    /// A type in the BTF that holds itself, by its name or number.
+    /// A type in the BTF holds itself; its name or number.
     HoldsItself(String),
-    /// The BTF has a function that returns a type that is not there.
+    /// A function in the BTF returns a type that does not exist.
     NoType(u32),
-    /// The BTF lists in the section something that is no variable.
+    /// The BTF lists something in the section that is not a variable.
     NoVariable(String),
     /// A value of the kernel's configuration is a structure, or too large.
     Configuration(String),
@@ -87,7 +87,7 @@ impl fmt::Display for Unsound {
     }
 }
 
-/// A name from the file, with nothing in it that a terminal would act on, and cut to what can be read.
+/// A name from the file, escaped for a terminal and cut to a readable length.
 struct Name<'a>(&'a str);
 
 impl fmt::Display for Name<'_> {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_nothing_to_a_terminal_and_are_cut() {
+    fn names_are_escaped_and_cut() {
         check(
             &Unsound::HoldsItself("\u{1b}[2J\n".to_owned()),
             "its BTF has a type that holds itself: `\\u{1b}[2J\\n`",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_told_with_its_numbers() {
+    fn exceeded_limits_are_reported_with_numbers() {
         check(&Unsound::TooMany("symbols", 2, 1), "it has 2 symbols, and 1 are allowed");
         check(
             &Unsound::TooLong { first: ("externs", 3), second: ("types", 4) },

@@ -1,53 +1,54 @@
-//! How much of everything an object has → whether reading it comes to an end. Pure.
+//! The number of each kind of part in an object → whether it can be read in reasonable time. Pure.
 //!
-//! Real objects have some hundreds of symbols and some thousands of types, and libbpf looks many things up by going
-//! through all of them. In 64 MiB there is room for millions.
+//! Real objects have some hundreds of symbols and some thousands of types, and libbpf finds many things by
+//! a linear search. A file of 64 MiB has room for millions.
 
 use super::Malformed;
 use super::unsound::Unsound;
 
-/// Numbers above it stand for something else (`SHN_LORESERVE` of include/uapi/linux/elf.h).
+/// Higher numbers have special meanings (`SHN_LORESERVE` of include/uapi/linux/elf.h).
 pub(super) const MOST_SECTIONS: u64 = 0xff00;
 pub(super) const MOST_SYMBOLS: u64 = 1_000_000;
 const MOST_TYPES: u64 = 1_000_000;
 const MOST_RELOCATIONS: u64 = 1_000_000;
 const MOST_FUNCTIONS: u64 = 65_536;
 
-/// libbpf calls itself for each subprogram that another one calls (`bpf_object__reloc_code()`), which takes some
-/// hundred bytes of the stack. The kernel takes 256 in a program (`BPF_MAX_SUBPROGS`).
+/// libbpf recurses once for each subprogram in a chain of calls (`bpf_object__reloc_code()`), which takes
+/// some hundred bytes of stack each time. The kernel accepts 256 subprograms in a program
+/// (`BPF_MAX_SUBPROGS`).
 const MOST_SUBPROGRAMS: u64 = 4096;
 
-/// About how many nanoseconds libbpf may take, and what is before it.
+/// About how many nanoseconds may be spent on an object by libbpf and by the checks before it.
 const LONGEST: u64 = 2_000_000_000;
 
-/// How many there are.
+/// How many of each kind of part an object has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Amounts {
     pub(super) sections: u64,
     pub(super) code_sections: u64,
-    /// In the file, and in the BTF.
+    /// Data sections in the file and in the BTF.
     pub(super) data_sections: u64,
     pub(super) symbols: u64,
     /// Bytes in the longest name of a symbol.
     pub(super) longest: u64,
     pub(super) functions: u64,
-    /// Those functions that are in `.text`.
+    /// Functions in `.text`.
     pub(super) subprograms: u64,
     pub(super) externs: u64,
     pub(super) relocations: u64,
-    /// Those relocations that are of maps.
+    /// Relocations of maps.
     pub(super) slots: u64,
     pub(super) maps: u64,
     pub(super) types: u64,
     pub(super) variables: u64,
-    /// Sections of code that `.BTF.ext` has something about.
+    /// Sections of code that `.BTF.ext` describes.
     pub(super) infos: u64,
     pub(super) instructions: u64,
-    /// Those instructions that are in `.text`.
+    /// Instructions in `.text`.
     pub(super) shared_instructions: u64,
 }
 
-/// Makes sure that there are no more than that.
+/// Checks that `number` is at most `most`.
 pub(super) fn few(what: &'static str, number: usize, most: u64) -> Result<(), Malformed> {
     limit(what, number as u64, most).map_err(Malformed::Unsound)
 }
@@ -63,11 +64,12 @@ impl Amounts {
         limit("types", self.types, MOST_TYPES)?;
         limit("relocations", self.relocations, MOST_RELOCATIONS)?;
         let entries = self.functions - self.subprograms.min(self.functions);
-        // Names are compared up to where they differ, 16 bytes in a nanosecond.
+        // A comparison of names stops at the first difference; it takes a nanosecond for 16 bytes.
         let name = self.longest.min(1024) / 16;
-        // What the instructions of a program can refer to, directly or through the slots of a map.
+        // The instructions that a program can reach, directly or through the slots of a map.
         let reached = if self.slots > 0 { self.instructions } else { self.shared_instructions };
-        // What is gone through, for each of what, in which function of libbpf; nanoseconds for one.
+        // For each of the first, all of the second are scanned, in the function named above; nanoseconds
+        // for one.
         let products = [
             // bpf_object__add_programs()
             ("sections of code", self.code_sections, "symbols", self.symbols, 3),

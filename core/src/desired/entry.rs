@@ -13,15 +13,14 @@ use crate::manifest::{Manifest, wire};
 use crate::names::Sha256;
 use crate::pin_path::PinPath;
 
-/// What came of the entries.
+/// The result for all entries.
 pub(super) struct Entries {
     /// The pins of those that are sound.
     pub(super) pins: BTreeMap<PinPath, DesiredPin>,
-    /// What is wrong with others, and with nothing else: each has a path, which no other entry has.
+    /// Faults that concern one entry alone, by its path. No other entry has the same path.
     pub(super) faulty: BTreeMap<PinPath, Vec<Fault>>,
-    /// What else is wrong.
+    /// All other faults.
     pub(super) faults: Vec<Fault>,
-    /// What may be a mistake.
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -62,9 +61,9 @@ pub(super) fn entries(
 /// An entry whose path can be read.
 struct Entry {
     path: PinPath,
-    /// Where that stands.
+    /// The place of the path.
     place: Place,
-    /// The pin that it wants, or what is wrong with it alone.
+    /// The pin that it wants, or the faults of this entry alone.
     pin: Result<DesiredPin, Vec<Fault>>,
 }
 
@@ -73,7 +72,7 @@ impl<'a> Resolver<'a> {
     fn entries(&mut self, manifest: &'a Manifest) -> Vec<Entry> {
         let mut by_path = Vec::with_capacity(manifest.entries().count());
         for (number, file) in manifest.files.iter().enumerate() {
-            // Where no entry says otherwise, a faulty default is complained about once, here.
+            // A faulty default is reported once, here, even if no entry uses it.
             let defaults = Access::from(&file.keys.defaults);
             let by_default = self.access(number, defaults, Access::default());
             for keys in &file.keys.iter {
@@ -93,7 +92,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        // Those that name the same path stay in the order in which they are written.
+        // Entries with the same path keep the order in which they are written.
         by_path.sort_by(|one, other| one.path.cmp(&other.path));
         by_path.dedup_by(|second, first| {
             let is_second = second.path == first.path;
@@ -105,7 +104,7 @@ impl<'a> Resolver<'a> {
         by_path
     }
 
-    /// A second entry of the same path is not an entry's own fault.
+    /// A second entry with the same path is not a fault of one entry alone.
     fn refuse_second(&mut self, second: &mut Entry, first: &Entry) {
         if let Err(own) = &mut second.pin {
             self.faults.append(own);
@@ -114,7 +113,7 @@ impl<'a> Resolver<'a> {
         self.fault(second.place.clone(), Problem::DuplicatePath { path, at });
     }
 
-    /// In the order of the paths, all that is below one follows right after it.
+    /// In the order of the paths, everything below a path follows directly after it.
     fn refuse_parents(&mut self, by_path: &[Entry]) {
         let mut above: Vec<&Entry> = Vec::new();
         for entry in by_path {
@@ -202,7 +201,7 @@ impl<'a> Resolver<'a> {
         otherwise: &str,
     ) -> Option<Mode> {
         let Some(written) = own else {
-            // A faulty default has been complained about already.
+            // A faulty default has been reported already.
             let text = default.map_or(otherwise, |written| written.get_ref());
             return text.parse().ok();
         };
@@ -245,7 +244,7 @@ impl<'a> Resolver<'a> {
         id
     }
 
-    /// `None` where it is no digest, which has been complained about.
+    /// `None` if it is not a digest, which has been reported.
     fn sha256(
         &mut self,
         written: &Written<'_>,
@@ -262,7 +261,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Who may use a pin, as far as it is written.
+/// Mode and ownership of a pin, as far as they are written.
 #[derive(Clone, Copy, Default)]
 struct Access<'a> {
     mode: Option<&'a Spanned<String>>,

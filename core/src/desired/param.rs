@@ -1,5 +1,5 @@
-//! The parameter of an entry's iterator, and what its program is given: map, cgroup, task, globals,
-//! maps and their sizes. Pure.
+//! The parameter of an entry's iterator, and the values for its program: map, cgroup, task, globals, maps
+//! and their sizes. Pure.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ use crate::ids::MapId;
 use crate::manifest::wire;
 use crate::target::{Takes, Target};
 
-/// A map that is given for an object's own one is the one to walk.
+/// If an existing map replaces the object's own map to walk, the existing one is walked.
 pub(super) fn walked(param: Param, given: &BTreeMap<String, MapRef>) -> Param {
     if let Param::OwnMap(name) = &param
         && let Some(map) = given.get(name)
@@ -27,7 +27,7 @@ pub(super) fn walked(param: Param, given: &BTreeMap<String, MapRef>) -> Param {
     param
 }
 
-/// A parameter as it is written: where, and what it means if it is written rightly.
+/// A parameter as written: its place, and its meaning if it is valid.
 struct Given {
     span: Range<usize>,
     param: Option<Param>,
@@ -48,7 +48,7 @@ impl Resolver<'_> {
         let task = entry.task.as_ref().map(|task| self.task(written, task));
         let target = target?;
 
-        // A target that is not known may be one of a newer kernel: the kernel will be asked.
+        // An unknown target may belong to a newer kernel: the kernel will be asked.
         let Some(takes) = target.known().map(|known| known.takes) else {
             return self.only_one(written, [map, cgroup, task]);
         };
@@ -132,7 +132,7 @@ impl Resolver<'_> {
         Some(name.to_owned())
     }
 
-    /// A map that is loaded already; `None` where it is named wrongly.
+    /// An existing map; `None` if it is named wrongly.
     fn existing_map(&mut self, written: &Written<'_>, map: &Spanned<wire::Map>) -> Option<MapRef> {
         let problem = match map.get_ref() {
             wire::Map::Id(0) => Problem::MapIdZero,
@@ -184,7 +184,7 @@ impl Resolver<'_> {
         Given { span: task.span(), param }
     }
 
-    /// The values of `globals`; `None` where one does not fit.
+    /// The values of `globals`; `None` if one does not fit.
     pub(super) fn globals(
         &mut self,
         written: &Written<'_>,
@@ -213,13 +213,13 @@ impl Resolver<'_> {
                 self.fault(written.place(span), Problem::Global(misfit));
             }
         }
-        // An empty table asks for nothing, and is the same as none.
+        // An empty table is the same as none.
         let text = if patches.is_empty() { String::new() } else { table.get_ref().to_string() };
         all_fit.then_some(Globals { patches, text })
     }
 
-    /// The existing maps for the object's own: those that are pinned by name, and before them those of `maps`;
-    /// `None` where one is wrong.
+    /// The existing maps that replace the object's own: first those of `maps`, then those pinned by name.
+    /// `None` if one is wrong.
     pub(super) fn maps(
         &mut self,
         written: &Written<'_>,
@@ -257,7 +257,7 @@ impl Resolver<'_> {
         entries.into_iter().collect()
     }
 
-    /// The sizes of `max-entries`; `None` where one is wrong.
+    /// The sizes of `max-entries`; `None` if one is wrong.
     pub(super) fn max_entries(
         &mut self,
         written: &Written<'_>,

@@ -1,4 +1,4 @@
-//! What an entry says of its program → the program that is loaded for it. Pure.
+//! What an entry says about its program → the program to load for it. Pure.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::anatomy::Extern;
 use crate::fault::{Candidate, ObjectFault, Problem};
 
 impl<'a> Resolver<'a> {
-    /// What the entry's `obj`, `program`, `globals`, `maps` and `max-entries` come to. Many entries that
-    /// say the same are looked into once.
+    /// Resolves the entry's `obj`, `program`, `globals`, `maps` and `max-entries`. Many entries that say
+    /// the same are resolved once.
     pub(super) fn meant(&mut self, written: &Written<'a>, obj: &'a Spanned<String>) -> Meant<'a> {
         let entry = written.keys.get_ref();
         let name = entry.program.as_ref().map(|name| name.get_ref().as_str());
@@ -31,7 +31,7 @@ impl<'a> Resolver<'a> {
             None => {
                 let meant = self.look_into(written, obj);
                 if meant.program.is_none() {
-                    // What is wrong with one is told of each.
+                    // A fault is reported again for each entry that has it.
                     return meant;
                 }
                 self.plain.insert(words, meant.clone());
@@ -42,7 +42,7 @@ impl<'a> Resolver<'a> {
         meant
     }
 
-    /// The same of an entry that is like no other.
+    /// Resolves an entry that differs from all before it.
     fn look_into(&mut self, written: &Written<'a>, obj: &Spanned<String>) -> Meant<'a> {
         let found = self.object(written, obj);
         let facts = found.map(|(_, facts)| facts);
@@ -95,7 +95,7 @@ impl<'a> Resolver<'a> {
         Meant { facts, candidate, program, stand_ins, concerns }
     }
 
-    /// The entry's object and what is known of it, if it can be used.
+    /// The entry's object and the facts about it, if it can be used.
     fn object(
         &mut self,
         written: &Written<'_>,

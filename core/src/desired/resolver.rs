@@ -1,4 +1,4 @@
-//! What every entry is resolved with: the facts, and the faults so far. Pure.
+//! The state with which every entry is resolved: the facts, and the faults so far. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -15,37 +15,36 @@ use crate::manifest::{File, wire};
 pub(super) struct Resolver<'a> {
     pub(super) facts: &'a Facts,
     pub(super) bpffs: &'a Path,
-    /// Whether the manifest says rightly where bpffs is.
+    /// Whether the manifest's `bpffs` is valid.
     pub(super) bpffs_is_known: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
-    /// What plain entries have come to: those without `globals`, `maps` and `max-entries`.
+    /// The results for plain entries: those without `globals`, `maps` and `max-entries`.
     pub(super) plain: HashMap<Words<'a>, Meant<'a>>,
-    /// The last of them: entries that say the same often stand together.
+    /// The last of them: entries that say the same often follow each other.
     pub(super) last_plain: Option<(Words<'a>, Meant<'a>)>,
 }
 
-/// What a plain entry says of its program: its source, `obj` and `program`.
+/// What a plain entry says about its program: its source, `obj` and `program`.
 pub(super) type Words<'a> = (usize, &'a str, Option<&'a str>);
 
-/// What an entry says of its program, as far as it is right.
+/// What an entry says about its program, as far as it is valid.
 #[derive(Clone)]
 pub(super) struct Meant<'a> {
     /// What is known of the object.
     pub(super) facts: Option<&'a ObjectFacts>,
     /// The iterator in it.
     pub(super) candidate: Option<&'a Candidate>,
-    /// That, with the entry's values, maps and sizes of maps.
+    /// The program with the entry's globals, maps and sizes of maps.
     pub(super) program: Option<Arc<Program>>,
     /// Existing maps for the object's own, whether the program needs them or not.
     pub(super) stand_ins: Arc<BTreeMap<String, MapRef>>,
-    /// What may be a mistake.
     pub(super) concerns: Arc<[Concern]>,
 }
 
-/// One entry, with what is needed to say where it is wrong.
+/// One entry, with what is needed to report its faults.
 pub(super) struct Written<'a> {
     pub(super) number: usize,
     pub(super) file: &'a File,
@@ -61,7 +60,7 @@ impl Resolver<'_> {
         self.missed(written, written.keys.span(), Problem::MissingKey(key));
     }
 
-    /// A key is not there. Where one could not be read, that has been complained about.
+    /// Reports a missing key, unless a key of the entry could not be read, which has been reported already.
     pub(super) fn missed(&mut self, written: &Written<'_>, at: Range<usize>, problem: Problem) {
         if !written.file.incomplete.contains(&written.keys.span().start) {
             self.fault(written.place(at), problem);
@@ -74,7 +73,7 @@ impl Written<'_> {
         Place::new(self.number, span)
     }
 
-    /// Where the keys stand that errors of later can be about; `obj` is the entry's.
+    /// The places of the keys that later errors may refer to; `obj` is the entry's.
     pub(super) fn key_places(&self, obj: &Spanned<String>) -> KeyPlaces {
         let wire::Entry { map, cgroup, task, maps, max_entries, .. } = self.keys.get_ref();
         let map = map.as_ref().map(Spanned::span);

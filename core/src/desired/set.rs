@@ -1,4 +1,4 @@
-//! Whose pins they are, and on which bpffs: what all files of one call must agree on. Pure.
+//! The set and the bpffs, on which all files of one call must agree. Pure.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,9 +9,9 @@ use crate::fault::{Fault, Place, Problem};
 use crate::manifest::{Argument, Manifest};
 use crate::names::SetName;
 
-/// The set: `--set`, else the name that the files agree on, else the one of the `-f` arguments.
+/// The set: `--set`, else the name that the files agree on, else the name taken from the `-f` arguments.
 ///
-/// All faults but the last, which is the error, are added to `faults`.
+/// The last fault is returned as the error; all others are added to `faults`.
 pub(super) fn set(manifest: &Manifest, faults: &mut Vec<Fault>) -> Result<Set, Fault> {
     let source = manifest.arguments.iter().map(Argument::to_string).collect();
     if let Some(given) = &manifest.set {
@@ -23,7 +23,7 @@ pub(super) fn set(manifest: &Manifest, faults: &mut Vec<Fault>) -> Result<Set, F
     }
     match taken_set(manifest) {
         Ok(name) => Ok(Set { name, naming: Naming::Taken, source }),
-        // The name may be written where it could not be read, which has been complained about.
+        // The name may be in a part that could not be read, which has been reported already.
         Err(fault) if manifest.files.iter().any(|file| file.document_is_incomplete) => {
             Err(faults.pop().unwrap_or(fault))
         }
@@ -85,7 +85,7 @@ fn taken_set(manifest: &Manifest) -> Result<SetName, Fault> {
 }
 
 impl Argument {
-    /// The set's name where none is written: the file's stem, the directory's name without `.d`.
+    /// The set's name if none is written: the file's stem, or the directory's name without `.d`.
     fn set_name(&self) -> Option<SetName> {
         let name = match self {
             Self::File(path) => path.file_stem()?.to_str()?,
@@ -144,7 +144,7 @@ pub(super) fn bpffs(manifest: &Manifest, faults: &mut Vec<Fault>) -> PathBuf {
     first.map_or_else(|| PathBuf::from(DEFAULT_BPFFS), |(path, _)| path)
 }
 
-/// The path without doubled and trailing slashes; `None` where it is relative, has a `..` or a NUL.
+/// The path without doubled and trailing slashes; `None` if it is relative, or has a `..` or a NUL.
 pub(super) fn absolute_normal(path: &Path) -> Option<PathBuf> {
     let normal = path
         .components()

@@ -1,4 +1,4 @@
-//! What an object's program cannot be loaded for, wherever it is tried, and what may be a mistake. Pure.
+//! Reasons why a program cannot be loaded on any kernel, and possible mistakes. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,16 @@ use crate::anatomy::{Extern, is_gpl_compatible};
 use crate::fault::{Candidate, Concern, Place, Problem, Warning};
 use crate::target::Sleep;
 
-/// The helpers that only programs under a GPL-compatible licence may call, of those that iterators may call: each
-/// number was loaded under another licence (measured on Linux 6.18).
+/// The helpers, among those that iterators may call, that need a GPL-compatible licence: a load with each
+/// number was tried under another licence (measured on Linux 6.18).
 const GPL_HELPERS: [u32; 29] = [
     4, 6, 22, 25, 27, 35, 45, 55, 67, 111, 112, 113, 114, 115, 121, 126, 127, 150, 158, 165, 169,
     170, 171, 172, 173, 175, 176, 177, 191,
 ];
 
 impl Resolver<'_> {
-    /// Whether the program could be loaded somewhere. `maps` are the existing maps for its object's own.
+    /// Reports why no kernel can load the program. `maps` are the existing maps that replace its object's
+    /// own.
     pub(super) fn refuse_what_cannot_load(
         &mut self,
         written: &Written<'_>,
@@ -65,7 +66,7 @@ impl Resolver<'_> {
         None
     }
 
-    /// Tells what may be a mistake.
+    /// Warns of possible mistakes.
     pub(super) fn warn(
         &mut self,
         written: &Written<'_>,
@@ -78,7 +79,7 @@ impl Resolver<'_> {
     }
 }
 
-/// What may be a mistake in the program.
+/// The possible mistakes in the program.
 pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concern> {
     let is_other = |context: &&String| *context != candidate.target.as_str();
     let other_context = candidate.context.as_ref().filter(is_other).map(|context| {
@@ -87,8 +88,8 @@ pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concer
     let needs = facts.anatomy.programs.get(&candidate.program);
     let has_fixed_layout = needs.is_some_and(|needs| needs.reads_fixed_layout);
     let licence = facts.anatomy.licence.clone().filter(|licence| !licence.is_empty());
-    // The verifier looks at no call in branches that constants turn off. The kernel's functions are for the GPL alone
-    // (`add_kfunc_call()` in kernel/bpf/verifier.c).
+    // The verifier ignores calls in branches that constants disable. Functions of the kernel are for the
+    // GPL alone (`add_kfunc_call()` in kernel/bpf/verifier.c).
     let is_function = |name: &String| {
         facts.externs.iter().any(|one| matches!(one, Extern::Function(known) if known == name))
     };
@@ -104,13 +105,13 @@ pub(super) fn concerns(facts: &ObjectFacts, candidate: &Candidate) -> Vec<Concer
         .collect()
 }
 
-/// Where the program is named; where it is not, the object.
+/// The place of `program`, or that of the object if no program is named.
 fn place_of(written: &Written<'_>, obj: &Spanned<String>) -> Place {
     let program = written.keys.get_ref().program.as_ref();
     written.place(program.map_or_else(|| obj.span(), |program| program.span()))
 }
 
-/// Whether the entry gives the map a size. Where that could not be read, it has been complained about.
+/// Whether the entry gives the map a size. A size that could not be read has been reported already.
 fn is_sized(written: &Written<'_>, map: &str) -> bool {
     let entry = written.keys.get_ref();
     let mut sizes = entry.max_entries.iter().flat_map(|sizes| &sizes.get_ref().0);
@@ -118,7 +119,7 @@ fn is_sized(written: &Written<'_>, map: &str) -> bool {
         || written.file.incomplete.contains(&written.keys.span().start)
 }
 
-/// Those of the maps that have no number of entries, and need one.
+/// The maps that need a number of entries, and have none.
 fn without_size<'a>(
     facts: &'a ObjectFacts,
     maps: &BTreeSet<String>,

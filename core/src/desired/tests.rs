@@ -1,4 +1,4 @@
-//! What manifests ask for, and every fault that they can have, case by case.
+//! Results of manifests, and every fault that they can have, case by case.
 
 mod case;
 mod given;
@@ -25,7 +25,7 @@ fn an_entry_needs_an_object_and_a_path() {
 }
 
 #[test]
-fn paths_are_those_that_bpffs_takes() {
+fn paths_must_be_valid_on_bpffs() {
     #[track_caller]
     fn faulty(path: &str, what: &str) {
         check(file(&at(path)), &[(&format!("\"{path}\""), what)]);
@@ -75,7 +75,7 @@ fn what_follows_bpffs_in_an_absolute_path_is_checked() {
 }
 
 #[test]
-fn the_way_out_of_an_absolute_path_is_one_that_works() {
+fn the_hint_for_an_absolute_path_works() {
     check_help(file(&at("a//b")), "write `a/b`");
     check_help(file(&at("/sys/fs/bpf/a//b")), "write `a/b`");
     check_help(file(&at("a/tcp.v4")), "write `a/tcp_v4`");
@@ -117,7 +117,7 @@ fn a_path_is_no_parent_of_another() {
 }
 
 #[test]
-fn defaults_hold_where_an_entry_says_nothing_else() {
+fn defaults_apply_unless_an_entry_overrides_them() {
     let defaults = "[defaults]\nmode = '0440'\nowner = 'root'\ngroup = 'observers'\n\
                     dir-mode = '755'\n";
     let all = format!("{defaults}{}", task(""));
@@ -131,7 +131,7 @@ fn defaults_hold_where_an_entry_says_nothing_else() {
 }
 
 #[test]
-fn defaults_hold_for_their_own_file_only() {
+fn defaults_apply_to_their_own_file_only() {
     let one = format!("[defaults]\nmode = '0440'\n{}", at("a"));
     check_pins(
         files(&[("/x/one.toml", &one), ("/x/two.toml", &at("b"))]).set("x"),
@@ -143,7 +143,7 @@ fn defaults_hold_for_their_own_file_only() {
 }
 
 #[test]
-fn faulty_defaults_are_complained_about_once() {
+fn faulty_defaults_are_reported_once() {
     let defaults = "[defaults]\nmode = 'rw'\nowner = 'nobody_here'\ngroup = 'nobody_here'\n\
                     dir-mode = '9'\n";
     let faults = [
@@ -198,7 +198,7 @@ fn objects_are_found_in_the_manifests_folder() {
 }
 
 #[test]
-fn the_program_is_named_where_there_are_several() {
+fn a_program_is_named_if_the_object_has_several() {
     let second = ["a tcp/second 0600 1000:1000 below 0700"];
     check_pins(file(&of("many.bpf.o", "program = 'second'")), &second);
     let only = ["a task/dump_task 0600 1000:1000 below 0700"];
@@ -228,7 +228,7 @@ fn equal_programs_are_shared() {
 }
 
 #[test]
-fn any_other_object_than_the_digests_is_refused() {
+fn an_object_with_another_digest_is_refused() {
     let right = "ab".repeat(32);
     let line = ["a task/dump_task 0600 1000:1000 below 0700"];
     check_pins(file(&task(&format!("sha256 = '{right}'"))), &line);
@@ -243,7 +243,7 @@ fn any_other_object_than_the_digests_is_refused() {
 }
 
 #[test]
-fn a_digests_form_is_checked_without_its_object() {
+fn the_form_of_a_digest_is_checked_without_its_object() {
     let faults = [
         ("'gone.bpf.o'", "no object at /etc/iterctl/gone.bpf.o"),
         ("'abcd'", "not a SHA-256 in hex"),
@@ -281,7 +281,7 @@ fn faulty_maps_are_pointed_at() {
 }
 
 #[test]
-fn spellings_of_one_map_are_one_map() {
+fn different_spellings_of_a_map_are_equal() {
     let walk = |path: &str, map: &str| {
         format!("[[iter]]\nobj = 'elem.bpf.o'\npath = '{path}'\nmap = {{ pinned = '{map}' }}\n")
     };
@@ -316,7 +316,7 @@ fn maps_fit_their_target() {
 }
 
 #[test]
-fn the_kernel_is_asked_about_targets_that_are_not_known() {
+fn unknown_targets_are_left_to_the_kernel() {
     let future = |keys: &str| file(&of("future.bpf.o", keys));
     check_pins(future(""), &["a warp_core/dump_core 0600 1000:1000 below 0700"]);
     let walking = ["a warp_core/dump_core map id 20 0600 1000:1000 below 0700"];
@@ -334,7 +334,7 @@ fn entries_with_faults_can_be_left_out() {
 }
 
 #[test]
-fn faults_that_leave_open_what_is_listed_are_the_whole_manifests() {
+fn faults_that_hide_what_is_listed_refuse_the_whole_manifest() {
     #[track_caller]
     fn refused(text: &str) {
         file(&format!("{}{text}", at("a"))).resolve_sound().expect_err("not known what is listed");
@@ -349,7 +349,7 @@ fn faults_that_leave_open_what_is_listed_are_the_whole_manifests() {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_missed() {
+fn unreadable_keys_are_not_reported_as_missing() {
     check(
         file("[[iter]]\nobj = 5\npath = 'a'"),
         &[("5", "invalid type: integer `5`, expected a string")],

@@ -1,5 +1,4 @@
-//! The ways out of problems with the arguments of `pin` and `read`, in the words of the command line.
-//! Pure.
+//! Hints for problems with the arguments of `pin` and `read`, in the words of the command line. Pure.
 
 use super::words::{below_cgroup2, join, list_candidates, pin_path_help};
 use super::{ObjectFault, Problem};
@@ -8,7 +7,7 @@ use crate::language::Language;
 use crate::names::InvalidMapName;
 
 impl Problem {
-    /// As a manifest's way out, but with arguments and flags instead of keys.
+    /// Like the hint for a manifest, but with arguments and flags instead of keys.
     pub(super) fn help_on_command_line(&self) -> Option<String> {
         match self {
             Self::SetName(_) => self.help(Language::Manifest),
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_named_where_a_manifest_has_keys() {
+    fn hints_name_flags_instead_of_keys() {
         let message = "the object's SHA-256 does not match `--sha256`";
         let help = "if this is the right object, give `--sha256 00`";
         check(&Problem::Sha256Differs { found: "00".to_owned() }, message, Some(help));
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_key_is_the_same_in_both_languages() {
+    fn hints_without_keys_are_the_same_in_both_languages() {
         for problem in [
             Problem::SetName(InvalidSetName("a/b".to_owned())),
             Problem::NoIterator,
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_cgroup_v2_is_mounted_the_hint_says_so_first() {
+    fn the_hint_starts_with_mounting_cgroup_v2_if_needed() {
         let needed = |mount: Option<&str>| Problem::CgroupNeeded {
             target: Target::new("cgroup"),
             mount: mount.map(Into::into),

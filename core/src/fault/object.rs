@@ -11,39 +11,39 @@ use crate::escaped::Escaped;
 pub enum ObjectFault {
     /// No such file.
     Missing(PathBuf),
-    /// The system's words on why it cannot be read.
+    /// The file cannot be read; the system's message.
     Unreadable(PathBuf, String),
     /// A directory, a device, a FIFO, …
     NotAFile(PathBuf),
-    /// Larger than any BPF object; bytes, and how many are allowed.
+    /// Larger than any BPF object: its bytes, and the limit.
     TooLarge(PathBuf, u64, u64),
     /// Empty, or without an ELF header.
     NotElf(PathBuf),
-    /// An ELF file for another machine; `e_machine`.
+    /// An ELF file for another machine, with this `e_machine`.
     NotBpf(PathBuf, u16),
-    /// For machines of the other byte order, and which that is.
+    /// An object for machines of the other byte order, which is given.
     OtherByteOrder(PathBuf, ByteOrder),
     /// Without a symbol table.
     NoSymbols(PathBuf),
-    /// Not a whole ELF file; the reader's words.
+    /// Not a complete ELF file; the ELF reader's message.
     Malformed(PathBuf, String),
-    /// libbpf would crash on it, or never come to an end.
+    /// libbpf would crash on it or hang.
     Unsound(PathBuf, Box<Unsound>),
-    /// libbpf cannot open it; libbpf's words.
+    /// libbpf cannot open it; libbpf's message.
     Rejected(PathBuf, String),
 }
 
 /// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
-    /// The lowest comes first.
+    /// The least significant byte comes first.
     Little,
-    /// The highest comes first.
+    /// The most significant byte comes first.
     Big,
 }
 
 impl ByteOrder {
-    /// That of this machine.
+    /// The byte order of this machine.
     pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 
     fn as_str(self) -> &'static str {
@@ -55,7 +55,7 @@ impl ByteOrder {
 }
 
 impl ObjectFault {
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub(super) fn help(&self) -> Option<String> {
         match self {
             Self::Missing(_) => {
@@ -122,10 +122,10 @@ impl fmt::Display for ObjectFault {
 
 const CUT_SHORT: &str = "the file may be cut short: compile or copy it again";
 
-/// The way out of what libbpf 1.7 has against an object when it opens it.
+/// The hint for a message of libbpf 1.7 about an object that it cannot open.
 fn way_out(why: &str) -> &'static str {
-    // What it says, and the way out: `bpf_object__elf_collect()`, `bpf_object__init_user_btf_map()`,
-    // `parse_btf_map_def()` and `bpf_object__collect_externs()`.
+    // Parts of the message, and the hint. The messages are from `bpf_object__elf_collect()`,
+    // `bpf_object__init_user_btf_map()`, `parse_btf_map_def()` and `bpf_object__collect_externs()`.
     const WAYS: [(&[&str], &str); 5] = [
         (&["BTF is required"], "compile it with `clang -g`: without that, an object has no BTF"),
         (

@@ -1,4 +1,4 @@
-//! The words for every problem, and the ways out. Pure.
+//! The messages and the hints of all problems. Pure.
 
 use std::fmt;
 use std::path::Path;
@@ -11,12 +11,12 @@ use crate::names::InvalidMapName;
 use crate::pin_path::InvalidPinPath;
 
 impl Problem {
-    /// What is wrong, in that language.
+    /// The message in that language.
     pub fn message(&self, language: Language) -> String {
         Message { problem: self, language }.to_string()
     }
 
-    /// The way out in that language, where there is one.
+    /// The hint in that language, if there is one.
     pub fn help(&self, language: Language) -> Option<String> {
         match language {
             Language::Manifest => self.help_in_manifest(),
@@ -132,7 +132,7 @@ impl Problem {
         }
     }
 
-    /// Another place that belongs to the problem, and what to say there.
+    /// Another place that belongs to the problem, and the note to show there.
     pub fn see_also(&self) -> Option<(&Place, &'static str)> {
         if let Self::SetsDiffer { at: Some(at), .. } | Self::BpffsDiffers { at, .. } = self {
             return Some((at, "first named here"));
@@ -154,7 +154,7 @@ impl Problem {
 pub const NO_CGROUP2: &str =
     "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
 
-/// A hint that names a directory of cgroup v2: where that is mounted, or is to be mounted first.
+/// A hint that names a directory of cgroup v2, or says to mount it first.
 pub(super) fn below_cgroup2(mount: Option<&Path>, hint: impl Fn(Escaped<'_>) -> String) -> String {
     match mount {
         Some(mount) => hint(Escaped::new(mount)),
@@ -188,7 +188,7 @@ pub(super) fn list_candidates(candidates: &[Candidate]) -> String {
     join(candidates.iter().map(|one| format!("`{}` ({})", Escaped::new(&one.program), one.target)))
 }
 
-/// A problem's message in a language: most are the same in all, as they name no key.
+/// A problem's message in a language. Most messages name no key and are the same in all languages.
 struct Message<'a> {
     problem: &'a Problem,
     language: Language,
@@ -205,7 +205,7 @@ impl Problem {
         match self {
             Self::Syntax(message) => match language {
                 Language::Manifest => write!(f, "not TOML: {message}"),
-                // Only the name of a `--global` or a `--reuse` is put there as it is.
+                // Only the name in `--global` or `--reuse` is parsed as TOML in the form that the user wrote.
                 Language::CommandLine => {
                     write!(f, "the name is given twice, or is not a valid name")
                 }
@@ -333,7 +333,7 @@ impl Problem {
 }
 
 impl Concern {
-    /// The way out.
+    /// The hint.
     pub fn help(&self) -> String {
         match self {
             Self::NoCore => "compile it with `clang -g`, declare the structures with `preserve_access_index` (as \

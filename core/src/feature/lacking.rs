@@ -1,4 +1,4 @@
-//! What a desired needs + what a kernel has → what is lacking. Pure.
+//! What a desired needs + what a kernel has → what the kernel lacks. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use crate::desired::{Desired, DesiredPin, Order, Param};
 use crate::pin_path::PinPath;
 use crate::target::{Sleep, Target};
 
-/// Something that a kernel lacks and that is needed.
+/// Something that is needed and that a kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// By everything.
+    /// Every entry needs it.
     Base(Feature),
-    /// By one entry.
+    /// One entry needs it.
     Entry {
         /// The path of its pin.
         path: PinPath,
-        /// What.
+        /// The feature that it needs.
         feature: Feature,
     },
-    /// By one entry, whose program takes it from the kernel by its name.
+    /// The program of one entry uses it by name.
     Extern {
         /// The path of its pin.
         path: PinPath,
-        /// What.
+        /// What the kernel lacks.
         unmet: Unmet,
     },
-    /// By one entry, whose target the table does not have either.
+    /// The target of one entry, which the table does not have either.
     Target {
         /// The path of its pin.
         path: PinPath,
-        /// What it is to walk.
+        /// The target.
         target: Target,
     },
 }
@@ -47,7 +47,7 @@ impl Lack {
         }
     }
 
-    /// What is lacking.
+    /// The error message.
     pub fn message(&self) -> String {
         match self {
             Self::Base(feature) | Self::Entry { feature, .. } => feature.lacking(),
@@ -56,7 +56,7 @@ impl Lack {
         }
     }
 
-    /// The way out.
+    /// The hint.
     pub fn hint(&self) -> String {
         match self {
             Self::Base(feature) | Self::Entry { feature, .. } => feature.hint(),
@@ -66,8 +66,8 @@ impl Lack {
     }
 }
 
-/// All that is lacking: what everything needs first, then by path. What could not be asked is not said
-/// to be lacking. `unmet` is what the kernel lacks of the externs of all programs.
+/// Everything that is lacking: first what all entries need, then by path. A feature that the kernel could
+/// not be asked about is not reported. `unmet` lists what the kernel lacks of the externs of all programs.
 pub fn lacking(
     features: &Features,
     unmet: &BTreeMap<Extern, Unmet>,
@@ -83,7 +83,7 @@ pub fn lacking(
     base.map(Lack::Base).chain(of_entries).collect()
 }
 
-/// What the entry's program takes from the kernel, and this kernel does not have.
+/// The externs of the entry's program that this kernel lacks.
 fn of_externs<'a>(
     unmet: &'a BTreeMap<Extern, Unmet>,
     path: &'a PinPath,
@@ -98,7 +98,7 @@ fn of_entry(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> 
     let of_target = match target.known() {
         Some(known) => Some(Feature::Target(known)),
         None => {
-            // All targets are found in the same place.
+            // All targets are listed in the kernel's BTF.
             let are_known = features.state(Feature::Btf) == Some(&State::Present);
             if are_known && !features.others.contains(target) {
                 return vec![Lack::Target { path: path.clone(), target: target.clone() }];
@@ -214,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn what_no_entry_needs_is_not_lacking() {
+    fn features_that_no_entry_needs_are_not_reported() {
         check(&without(&[], &State::Absent), &[]);
         check(&without(&["ksym", "exchange", "path-fd"], &State::Absent), &[]);
     }
 
     #[test]
-    fn every_entry_is_told_what_it_lacks() {
+    fn lacking_features_are_reported_for_each_entry() {
         check(&without(&["cgroup"], &State::Absent), &["children cgroup", "self cgroup"]);
         check(
             &without(&["task-parameters"], &State::Absent),
@@ -234,20 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn what_everything_needs_is_told_once() {
+    fn features_that_all_entries_need_are_reported_once() {
         check(&without(&["stamps"], &State::Absent), &["stamps"]);
         check(&without(&["btf"], &State::Absent), &["btf"]);
     }
 
     #[test]
-    fn a_target_of_a_newer_kernel_is_found_or_not() {
+    fn unknown_targets_are_looked_up_in_the_kernel() {
         let mut features = without(&[], &State::Absent);
         features.others.clear();
         check(&features, &["future of_tomorrow"]);
     }
 
     #[test]
-    fn what_could_not_be_asked_is_not_said_to_be_lacking() {
+    fn features_that_could_not_be_asked_about_are_not_reported() {
         let unknown = State::Unknown("not permitted".to_owned());
         let all: Vec<&str> = Feature::all().map(Feature::name).collect();
         check(&without(&all, &unknown), &[]);

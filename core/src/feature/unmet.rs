@@ -1,36 +1,36 @@
-//! What a program takes from the kernel and this kernel lacks or has in another form: told by libbpf's
-//! messages and by the verifier's log. Pure.
+//! What a program uses from the kernel and this kernel lacks or has in another form, as reported by
+//! libbpf's messages and the verifier's log. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::escaped::Escaped;
 
-/// Something that a program takes from the kernel, and that this kernel does not have so.
+/// Something that a program uses and that this kernel does not have in that form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unmet {
     /// A function (`__ksym`) that is declared without `__weak`.
     Function(String),
     /// A function that is declared `__weak` and called without a check.
     UncheckedFunction(String),
-    /// A function that has other parameters or results here.
+    /// A function that has other parameters or another result in this kernel.
     FunctionDiffers(String),
     /// A symbol without a type (`extern const void x __ksym`).
     Symbol(String),
-    /// A symbol whose name stands for several addresses.
+    /// A symbol whose name belongs to several addresses.
     AmbiguousSymbol(String),
     /// A variable with a type (`__ksym`).
     Variable(String),
-    /// A variable that has another type here.
+    /// A variable that has another type in this kernel.
     VariableDiffers {
         /// Its name.
         name: String,
         /// The type that the program declares.
         declared: String,
-        /// The type that it has.
+        /// The type in this kernel.
         found: String,
     },
-    /// A variable that BTF knows and whose address is not listed.
+    /// A variable that BTF describes, but whose address is not listed.
     Address(String),
     /// An option of the kernel's configuration (`__kconfig`) that is not set.
     Config(String),
@@ -41,9 +41,9 @@ pub enum Unmet {
         /// libbpf's words.
         why: String,
     },
-    /// The kernel's configuration as a whole.
+    /// The whole configuration of the kernel, which cannot be read.
     ConfigFile,
-    /// A `__kconfig` variable that is no option, and that libbpf does not know.
+    /// A `__kconfig` variable that is neither an option nor known to libbpf.
     Virtual(String),
     /// A member of a structure: `struct task_struct.pid`.
     Member(String),
@@ -51,13 +51,13 @@ pub enum Unmet {
     EnumValue(String),
 }
 
-/// Text of an object or of the kernel, for people.
+/// Text of an object or of the kernel, escaped for people.
 fn printable(text: &str) -> Cow<'_, str> {
     Escaped::new(text).text()
 }
 
 impl Unmet {
-    /// Understands one of the messages of `bpf_object__resolve_externs()` and of what it calls (libbpf 1.7).
+    /// Parses a message of `bpf_object__resolve_externs()` or of the functions that it calls (libbpf 1.7).
     pub fn of_message(message: &str) -> Option<Self> {
         if message == "failed to open system Kconfig" {
             return Some(Self::ConfigFile);
@@ -87,14 +87,14 @@ impl Unmet {
                 Some(Self::AmbiguousSymbol(name))
             }
             "(kcfg)" if why == "unrecognized virtual extern" => Some(Self::Virtual(name)),
-            // Only a warning: libbpf goes on with the text that it has cut.
+            // This is only a warning: libbpf continues with the text that it has cut.
             "(kcfg)" if why.contains(" truncated to ") => None,
             "(kcfg)" => Some(Self::ConfigDiffers { name, why: why.to_owned() }),
             _ => None,
         }
     }
 
-    /// Understands the verifier's log, in which libbpf tells what it has made unusable
+    /// Parses the verifier's log, in which libbpf reports what it has made unusable
     /// (`fixup_verifier_log()`, libbpf 1.7).
     pub fn of_log(log: &[String]) -> Option<Self> {
         log.iter().rev().find_map(|line| {
@@ -112,7 +112,7 @@ impl Unmet {
         })
     }
 
-    /// The way out.
+    /// The hint.
     pub fn hint(&self) -> String {
         match self {
             Self::Function(name) => format!(
@@ -215,7 +215,7 @@ impl fmt::Display for Unmet {
     }
 }
 
-/// The declared type and the kernel's, in libbpf's words: each is its id, its kind and its name.
+/// The declared type and the kernel's, from libbpf's message: each is an id, a kind and a name.
 fn types(why: &str) -> Option<(String, String)> {
     let both = why.strip_prefix("incompatible types, expected [")?;
     let (declared, found) = both.split_once(", but kernel has [")?;
@@ -226,8 +226,9 @@ fn types(why: &str) -> Option<(String, String)> {
     Some((name(declared)?, name(found)?))
 }
 
-/// What a relocation is about, in the words of `bpf_core_format_spec()` (relo_core.c, libbpf 1.7). Relocations
-/// of types alone never fail: they are 0 where there is no such type (`bpf_core_calc_type_relo()`).
+/// What a relocation is about, from the text of `bpf_core_format_spec()` (relo_core.c, libbpf 1.7).
+/// Relocations of types alone never fail: they are 0 if there is no such type
+/// (`bpf_core_calc_type_relo()`).
 fn relocation(spec: &str) -> Option<Unmet> {
     let (kind, rest) = spec.strip_prefix('<')?.split_once("> [")?;
     let (_, what) = rest.split_once("] ")?;
@@ -239,8 +240,8 @@ fn relocation(spec: &str) -> Option<Unmet> {
     Some(Unmet::Member(without_flavor(name, ".")))
 }
 
-/// The name by which the kernel knows the type: what is behind three underscores tells variants of a type
-/// apart in the program only.
+/// The kernel's name for the type. The part behind three underscores only tells variants of a type apart
+/// within the program.
 fn without_flavor(name: &str, separator: &str) -> String {
     let (of_type, rest) = name.split_at(name.find(separator).unwrap_or(name.len()));
     let (of_type, _) = of_type.rsplit_once("___").unwrap_or((of_type, ""));
@@ -265,10 +266,10 @@ mod tests {
         assert_eq!(unmet.map(|unmet| unmet.hint()).unwrap_or_default(), hint, "{log}");
     }
 
-    // All texts are libbpf 1.7's own, on Linux 6.18.
+    // All texts are printed by libbpf 1.7 on Linux 6.18.
 
     #[test]
-    fn options_of_the_kernel_are_told_by_name() {
+    fn unmet_options_of_the_kernel_are_named() {
         check(
             "extern 'CONFIG_NO_SUCH_THING' (strong): not resolved",
             Some("this kernel's configuration does not set `CONFIG_NO_SUCH_THING`"),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_and_variables_of_the_kernel_are_told_by_name() {
+    fn unmet_functions_and_variables_of_the_kernel_are_named() {
         check(
             "extern (func ksym) 'bpf_no_such': not found in kernel or module BTFs",
             Some("this kernel has no kernel function `bpf_no_such`"),
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn other_messages_are_about_nothing_that_is_unmet() {
+    fn other_messages_are_ignored() {
         check("failed to load object 'tasks'", None);
         check("extern 'x': unrecognized extern kind", None);
         check("extern (kcfg) 'LINUX_KERNEL_VERSION'", None);
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_relocation_does_not_find_is_told_by_name() {
+    fn unmet_relocations_are_named() {
         const GUARD: &str =
             "guard the access with `bpf_core_field_exists()`, or use a kernel that has it";
         check_log(
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_weak_and_used_without_a_check_is_told() {
+    fn weak_symbols_used_without_a_check_are_reported() {
         check_log(
             "1: (b7) r1 = 1                        ; R1=1\n2: <invalid kfunc call>\nkfunc 'bpf_no_such' is \
              referenced but wasn't resolved\n",

@@ -1,4 +1,4 @@
-//! What is wrong with a value that does not fit its variable, and the words for it. Pure.
+//! Reasons why a value does not fit its variable, and their messages. Pure.
 
 use std::fmt;
 
@@ -12,39 +12,39 @@ pub enum Misfit {
     Unknown {
         /// The name as written.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         known: Vec<String>,
     },
     /// The struct has no such member.
     UnknownMember {
         /// The name as written.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         known: Vec<String>,
     },
-    /// A member of a union of which another member is given a value, too.
+    /// A member of a union, while another member of the union has a value too.
     Overlap(String),
-    /// A value of another kind.
+    /// A value of another type than the variable's.
     Kind {
-        /// What the variable is.
+        /// The type of the variable.
         wanted: String,
-        /// What was written.
+        /// The type of the written value.
         found: &'static str,
     },
     /// A number that the variable cannot hold.
     Range {
-        /// What the variable is.
+        /// The type of the variable.
         wanted: String,
-        /// The least number that it can hold.
+        /// The smallest number that it can hold.
         least: i128,
-        /// The greatest.
+        /// The largest number that it can hold.
         most: i128,
     },
     /// No value of the enum has that name.
     NotInEnum {
         /// The name as written.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         known: Vec<String>,
     },
     /// A string that is too long for its array, which must also hold a NUL byte.
@@ -61,11 +61,11 @@ pub enum Misfit {
         /// Elements that there are.
         room: usize,
     },
-    /// A value that takes up more bytes than are put into one variable.
+    /// A value that is larger than the limit for one variable.
     TooLarge {
         /// Bytes of the value.
         size: usize,
-        /// Bytes that are allowed.
+        /// The limit in bytes.
         most: usize,
     },
     /// A string with a NUL byte in it.
@@ -75,7 +75,7 @@ pub enum Misfit {
 }
 
 impl Misfit {
-    /// The way out in that language, where there is one.
+    /// The hint in that language, if there is one.
     pub fn help(&self, language: Language) -> Option<String> {
         match self {
             Self::Unknown { known, .. } if known.is_empty() => Some(

@@ -1,4 +1,4 @@
-//! What is put where for a value as written, type by type.
+//! The patches for written values, type by type.
 
 mod properties;
 
@@ -12,7 +12,7 @@ use crate::value::Value;
 /// Where the variable begins in its section.
 const OFFSET: usize = 8;
 
-/// What the variable holds where nothing is put.
+/// The value of bytes that no patch covers.
 const BEFORE: u8 = 0xee;
 
 /// The bytes of a variable of this type for which a manifest says `name = toml`.
@@ -30,7 +30,7 @@ fn check(kind: Type, toml: &str, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
-/// Each misfit: the text that it points at, and its words.
+/// Each misfit: the text that it points at, and its message.
 #[track_caller]
 fn refuse(kind: Type, toml: &str, expected: &[(&str, &str)]) {
     let text = format!("variable = {toml}\n");
@@ -43,7 +43,7 @@ fn refuse(kind: Type, toml: &str, expected: &[(&str, &str)]) {
     assert_eq!(found, expected);
 }
 
-/// The only misfit's way out.
+/// The only misfit's hint.
 #[track_caller]
 fn check_help(kind: Type, toml: &str, expected: Option<&str>) {
     let value = value_of(&format!("variable = {toml}\n"));
@@ -271,7 +271,7 @@ fn members_of_a_union_share_their_bytes() {
     let union = structure(4, &[("word", 0, int(4, false)), ("bytes", 0, array(int(1, false), 4))]);
     check(union.clone(), "{ word = 0 }", &[0; 4]);
     check(union, "{ bytes = [1, 2] }", &[1, 2, 0, 0]);
-    // Which of two would win cannot be seen in a table.
+    // A table has no order, so it could not be seen which of two would win.
     let union = structure(4, &[("a", 0, int(4, false)), ("z", 0, array(int(1, false), 4))]);
     let what = "`z` shares its bytes with another member that is given a value";
     refuse(union.clone(), "{ a = 1, z = [1] }", &[("z", what)]);
@@ -279,7 +279,7 @@ fn members_of_a_union_share_their_bytes() {
 }
 
 #[test]
-fn members_that_are_not_there_are_named() {
+fn unknown_members_are_named() {
     let text = "{ a = 1, b = { e = 1 }, f = 2 }";
     let what = |name: &str| format!("the struct has no member `{name}`");
     refuse(nested(), text, &[("e", &what("e")), ("f", &what("f"))]);
@@ -297,7 +297,7 @@ fn members_of_anonymous_members_are_members() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said() {
+fn types_that_cannot_be_written_are_reported() {
     for what in ["a pointer", "a floating point number", "a bit field"] {
         let other = || Type::Other { what: what.to_owned(), size: 8 };
         let words = format!("{what} cannot be given a value");
@@ -336,7 +336,7 @@ fn equal_bytes_are_equal_patches() {
 }
 
 #[test]
-fn absurd_types_are_refused_without_making_room_for_them() {
+fn huge_types_are_refused_without_allocating_them() {
     let huge = 1 << 32;
     let words = |size: usize| format!("{size} bytes are too many: 1048576 at most");
     refuse(array(int(8, false), huge), "[1]", &[("[1]", &words(8 * huge))]);

@@ -16,33 +16,33 @@ use crate::fault::{Fault, Place, Problem};
 pub(super) type Key<'a> = Spanned<DeString<'a>>;
 pub(super) type Item<'a> = Spanned<Toml<'a>>;
 
-/// What is read of a document, apart from its values.
+/// The state of reading a document, apart from its values.
 pub(super) struct Reader {
     /// The number of the source.
     source: usize,
     /// All that could not be read.
     pub(super) faults: Vec<Fault>,
-    /// Where the entries begin of which a key could not be read.
+    /// The offsets of entries with a key that could not be read.
     pub(super) incomplete: BTreeSet<usize>,
-    /// In how many values that is which is being read.
+    /// How deeply the value that is being read is nested.
     pub(super) depth: usize,
 }
 
 /// Something that can be read of a TOML value.
 pub(super) trait Read: Sized {
-    /// `None` where it cannot be read, which has been complained about.
+    /// `None` if it cannot be read, which has been reported.
     fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self>;
 }
 
-/// Reads the value of a key, and puts it where it belongs. `None` where it cannot be read.
+/// Reads the value of a key and stores it. `None` if it cannot be read.
 type Take<T> = fn(&mut T, &Item<'_>, &mut Reader) -> Option<()>;
 
-/// A table with these keys, each of which may be missing, and with no other.
+/// A table with these keys, all of which are optional, and with no others.
 trait Keys: Default + 'static {
     const KEYS: &'static [(&'static str, Take<Self>)];
 }
 
-/// A table with one of these keys.
+/// A table with exactly one of these keys.
 trait OneKey: Sized + 'static {
     const KEYS: &'static [(&'static str, Reads<Self>)];
 }
@@ -50,7 +50,7 @@ trait OneKey: Sized + 'static {
 /// Reads the value of a key.
 type Reads<T> = fn(&Item<'_>, &mut Reader) -> Option<T>;
 
-/// Keys that are called as the fields that they are read into.
+/// Keys with the same names as the fields that they are read into.
 macro_rules! keys {
     ($($key:literal => $field:ident),* $(,)?) => {
         &[$(($key, |table, item, reader| put(&mut table.$field, item, reader))),*]
@@ -66,7 +66,7 @@ impl Keys for File {
     const KEYS: &'static [(&'static str, Take<Self>)] = &[
         ("set", |file, item, reader| put(&mut file.set, item, reader)),
         ("bpffs", |file, item, reader| put(&mut file.bpffs, item, reader)),
-        // Of both, what can be read is kept.
+        // Whatever can be read of both is kept.
         ("defaults", |file, item, reader| {
             let table = reader.table(item)?;
             let (defaults, all) = reader.keys(table);
@@ -147,7 +147,7 @@ impl Reader {
         Self { source, faults: Vec::new(), incomplete: BTreeSet::new(), depth: 0 }
     }
 
-    /// Reads what can be read of a document, and whether that is all.
+    /// Reads as much of a document as possible, and returns whether that is everything.
     pub(super) fn document(&mut self, document: &Table<'_>) -> (File, bool) {
         self.keys(document)
     }
@@ -170,7 +170,7 @@ impl Reader {
         (entries, all)
     }
 
-    /// Reads every key that can be read, and whether that is all.
+    /// Reads every key that can be read, and returns whether that is everything.
     fn keys<T: Keys>(&mut self, table: &Table<'_>) -> (T, bool) {
         let mut read = T::default();
         let mut all = true;
@@ -227,7 +227,7 @@ impl Reader {
         self.fault(item, &message)
     }
 
-    /// What stands beside the name of the key.
+    /// Finds a key by its name. Returns what is listed with it.
     fn known<T>(
         &mut self,
         key: &Key<'_>,
@@ -271,14 +271,14 @@ impl Reader {
     }
 }
 
-/// In the order in which they are written: the parser has them in that of their names.
+/// In the order in which they are written: the parser sorts them by name.
 pub(super) fn as_written<'t, 'a>(table: &'t Table<'a>) -> Vec<(&'t Key<'a>, &'t Item<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_unstable_by_key(|(key, _)| key.span().start);
     entries
 }
 
-/// TOML asks for 64 bits; the parser keeps the text of a number, so that more can be had.
+/// TOML asks for 64 bits; the parser keeps the text of a number, so that larger numbers can be read.
 pub(super) fn integer(written: &DeInteger<'_>) -> Option<i128> {
     i128::from_str_radix(written.as_str(), written.radix()).ok()
 }
@@ -288,7 +288,7 @@ fn decimal(written: &DeInteger<'_>) -> String {
     integer(written).map_or_else(|| written.to_string(), |number| number.to_string())
 }
 
-/// Another one for people.
+/// A floating-point number for people.
 fn float(written: &DeFloat<'_>) -> String {
     let number = written.as_str().parse().ok();
     number.map_or_else(|| written.to_string(), |number: f64| number.to_string())

@@ -1,4 +1,4 @@
-//! TOML text → its keys and values with their places, or what makes it none. Pure.
+//! TOML text → its keys and values with their places, or its syntax errors. Pure.
 
 use std::cell::LazyCell;
 use std::ops::Range;
@@ -8,8 +8,8 @@ use toml::de::{DeTable, Error};
 use super::MOST_FAULTS;
 use crate::fault::{Fault, Place, Problem};
 
-/// Of a longer text, the first error alone is told: the parser keeps all that it finds until it is done, and that may
-/// be one for each byte.
+/// In a longer text, only the first error is reported: the parser collects all errors until the end, and
+/// there may be one for each byte.
 const LONGEST_RECOVERED: usize = 256 * 1024;
 
 /// Parses the text of a source.
@@ -27,7 +27,7 @@ pub(super) fn parse(source: usize, text: &str) -> Result<DeTable<'_>, Vec<Fault>
             Err(error) => vec![error],
         },
     };
-    // What a parser makes of broken TOML is a guess: faults found in it could be the guess's.
+    // The parser guesses what broken TOML means: faults found in that may be wrong.
     Err(faults(source, text, &errors))
 }
 
@@ -38,7 +38,7 @@ fn faults(source: usize, text: &str, errors: &[Error]) -> Vec<Fault> {
     let mut errors: Vec<(Range<usize>, &Error)> =
         errors.iter().map(|error| (place(text, span(error)), error)).collect();
     errors.sort_by_key(|(span, _)| span.start);
-    // One slip may make many errors: of a line, the first is told.
+    // One mistake may cause many errors: only the first of each line is reported.
     let mut next_line = 0;
     errors.retain(|(span, _)| {
         let is_first = span.start >= next_line;
@@ -57,14 +57,14 @@ fn faults(source: usize, text: &str, errors: &[Error]) -> Vec<Fault> {
     faults.chain(more).collect()
 }
 
-/// Where an error is to be shown.
+/// The place at which to show an error.
 fn place(text: &str, span: Range<usize>) -> Range<usize> {
-    // The parser reads bytes and promises nothing of characters, within which nothing can be shown.
+    // The parser works on bytes and may return a place inside a character, where nothing can be shown.
     let whole = |at: &usize| text.is_char_boundary(*at);
     let start = (0..=span.start).rev().find(whole).unwrap_or(0);
     let end = (span.end..text.len()).find(whole).unwrap_or(text.len());
     match text.get(start..end) {
-        // What is missing at the end of a line is shown there, and not on the next one.
+        // Something that is missing at the end of a line is shown there, and not on the next line.
         Some("\n" | "\r\n") => start..start,
         _ => start..end,
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::language::Language;
 
-    /// What is said of a broken text, and of which lines.
+    /// The messages for a broken text, with their lines.
     #[track_caller]
     fn check(text: &str, expected: &[(usize, &str, &str)]) {
         let faults = parse(0, text).expect_err("it is no TOML");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn one_error_of_a_line_is_told() {
+    fn one_error_of_a_line_is_reported() {
         check(
             "a = {{{ 1\nb = 1\nc = = [\n",
             &[
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_errors_is_cut_short() {
+    fn the_number_of_errors_is_limited() {
         let faults = parse(0, &"=\n".repeat(60)).expect_err("it is no TOML");
         assert_eq!(faults.len(), 51);
         assert_eq!(faults.last().map(|fault| &fault.problem), Some(&Problem::TooManyShapes));

@@ -6,8 +6,8 @@ use toml::de::DeValue as Toml;
 use super::read::{Item, Read, Reader, as_written, integer};
 use crate::value::{Entries, Value};
 
-/// The parser takes 80 brackets, one in the other, and keys of 80 parts within each: that is more than a stack may
-/// have room for.
+/// The parser accepts 80 nested brackets, and keys of 80 parts within each: that may need more stack than
+/// there is.
 const DEEPEST: usize = 80;
 
 impl Read for Value {
@@ -34,7 +34,7 @@ impl Read for Value {
     }
 }
 
-/// Reads what a value is made of, if it is not nested too deeply.
+/// Reads the parts of a value, if it is not nested too deeply.
 fn parts<T>(
     item: &Item<'_>,
     reader: &mut Reader,
@@ -49,7 +49,7 @@ fn parts<T>(
     Some(parts)
 }
 
-/// In the order of their keys, whatever order they are written in: that is not what a table says.
+/// Sorted by key, however they are written: the order in a table has no meaning.
 impl<T: Read> Read for Entries<T> {
     fn read(item: &Item<'_>, reader: &mut Reader) -> Option<Self> {
         let table = reader.table(item)?;

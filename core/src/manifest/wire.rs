@@ -1,7 +1,6 @@
-//! The manifest as it is written: what is read of it and what `schemas/manifest.json` says.
+//! The manifest as it is written: the keys that are read, and what `schemas/manifest.json` says about them.
 //!
-//! The `///` comments on the fields are shown by editors; they are written for whoever writes a
-//! manifest. Pure.
+//! The `///` comments on the fields are shown by editors; they are written for authors of manifests. Pure.
 
 use std::num::NonZeroU32;
 
@@ -14,7 +13,7 @@ use crate::value::{Entries, Value};
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(title = "iterctl manifest", deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
-    /// Who owns the pins. Pins of this set that no manifest lists any more are unpinned.
+    /// The set that owns the pins. Pins of this set that no manifest lists any more are unpinned.
     /// Default: the file's name without `.toml`, or the folder's without `.d`.
     #[schemars(with = "Option<String>", regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.@+:-]{0,63}$"))]
     pub set: Option<Spanned<String>>,
@@ -23,7 +22,7 @@ pub struct File {
     #[schemars(with = "Option<String>", regex(pattern = r"^/"))]
     pub bpffs: Option<Spanned<String>>,
 
-    /// What holds for every entry of this file that does not say otherwise.
+    /// Defaults for every entry of this file that does not set the key itself.
     #[schemars(default)]
     pub defaults: Access,
 
@@ -32,27 +31,27 @@ pub struct File {
     pub iter: Vec<Spanned<Entry>>,
 }
 
-/// A key that few entries have. A manifest may have thousands of entries: where it is not there, it takes
-/// little room.
+/// A key that few entries have. It is boxed because a manifest may have thousands of entries, and an absent
+/// key should take little room.
 pub type Rare<T> = Option<Box<Spanned<T>>>;
 
-/// Who may use a pin. May stand in `[defaults]` and in an entry.
+/// Mode and ownership of a pin. Allowed in `[defaults]` and in an entry.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Access {
-    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: `0600`.
+    /// The pin's mode, in octal. Users who may read the pin may run the iterator. Default: `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub mode: Rare<String>,
 
-    /// The pin's owner: a user's name or a number. Default: whoever runs iterctl.
+    /// The pin's owner: a user's name or a number. Default: the user that iterctl runs as.
     #[schemars(with = "Option<String>")]
     pub owner: Rare<String>,
 
-    /// The pin's group: a group's name or a number. Default: that of whoever runs iterctl.
+    /// The pin's group: a group's name or a number. Default: the group that iterctl runs as.
     #[schemars(with = "Option<String>")]
     pub group: Rare<String>,
 
-    /// The mode of parent directories that have to be made, in octal. Default: `0700`.
+    /// The mode of parent directories that iterctl creates, in octal. Default: `0700`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub dir_mode: Rare<String>,
 }
@@ -65,12 +64,12 @@ pub struct Entry {
     #[schemars(with = "String", required)]
     pub obj: Option<Spanned<String>>,
 
-    /// Where the iterator is pinned: relative to `bpffs`, or absolute and below it. No component
-    /// may have a dot.
+    /// Where the iterator is pinned: relative to `bpffs`, or absolute and below it. No component may
+    /// contain a dot.
     #[schemars(with = "String", required)]
     pub path: Option<Spanned<String>>,
 
-    /// The name of the program, where the object holds several iterators.
+    /// The name of the program. Needed if the object holds several iterators.
     #[schemars(with = "Option<String>")]
     pub program: Rare<String>,
 
@@ -93,32 +92,32 @@ pub struct Entry {
     #[schemars(with = "Option<Entries<Value>>")]
     pub globals: Rare<Entries<Value>>,
 
-    /// Existing maps to be used for the object's own maps, by the names of these.
+    /// Existing maps to use instead of the object's own maps, by the names of the latter.
     #[schemars(with = "Option<Entries<Map>>")]
     pub maps: Rare<Entries<Map>>,
 
-    /// How many elements the object's own maps have room for, by the names of these; of a ring buffer,
-    /// how many bytes. Default: the sizes in the object, which may leave some to whoever loads it.
+    /// How many elements the object's own maps have room for, by the names of these maps; for a ring
+    /// buffer, how many bytes. Default: the sizes in the object, which may leave some to its loader.
     #[schemars(with = "Option<Entries<NonZeroU32>>")]
     pub max_entries: Rare<Entries<NonZeroU32>>,
 
-    /// The pin's mode, in octal. Who may read the pin may run the iterator. Default: that of
+    /// The pin's mode, in octal. Users who may read the pin may run the iterator. Default: that of
     /// `[defaults]`, else `0600`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub mode: Rare<String>,
 
-    /// The pin's owner: a user's name or a number. Default: that of `[defaults]`, else whoever runs
-    /// iterctl.
+    /// The pin's owner: a user's name or a number. Default: that of `[defaults]`, else the user that
+    /// iterctl runs as.
     #[schemars(with = "Option<String>")]
     pub owner: Rare<String>,
 
-    /// The pin's group: a group's name or a number. Default: that of `[defaults]`, else that of
-    /// whoever runs iterctl.
+    /// The pin's group: a group's name or a number. Default: that of `[defaults]`, else the group that
+    /// iterctl runs as.
     #[schemars(with = "Option<String>")]
     pub group: Rare<String>,
 
-    /// The mode of parent directories that have to be made, in octal. Default: that of `[defaults]`,
-    /// else `0700`.
+    /// The mode of parent directories that iterctl creates, in octal. Default: that of `[defaults]`, else
+    /// `0700`.
     #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
     pub dir_mode: Rare<String>,
 
@@ -137,11 +136,11 @@ pub enum Map {
     Pinned(String),
     /// The map's name in the kernel, at most 15 characters. It must be the only one of that name.
     Name(#[schemars(length(min = 1, max = 15))] String),
-    /// A map that the object itself defines, by its name there. Not in `maps`.
+    /// A map that the object itself defines, by its name in the object. Not allowed in `maps`.
     Own(String),
 }
 
-/// Where a `cgroup` iterator starts, and where it goes from there.
+/// Where a `cgroup` iterator starts, and in which order it walks from there.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Cgroup {
@@ -151,7 +150,7 @@ pub struct Cgroup {
     /// The cgroup's id: the inode number of its directory. Either this or `path`.
     pub id: Option<u64>,
 
-    /// What is walked.
+    /// Which cgroups are walked, and in which order.
     pub order: Option<Order>,
 }
 
@@ -167,7 +166,7 @@ pub enum Order {
     DescendantsPost,
     /// The cgroup and all above it, up to the root.
     AncestorsUp,
-    /// The cgroups right below it. Not on every kernel.
+    /// The cgroups directly below it. Since Linux 7.0.
     Children,
 }
 

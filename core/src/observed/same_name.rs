@@ -1,8 +1,8 @@
 //! Several maps have one name → the one that is meant. Pure.
 //!
-//! In: the maps, and what holds each of them. Out: the only one that counts. An iterator keeps the map that it
-//! walks alive, so after the map's owner has restarted, two maps have the name. That an iterator of iterctl's
-//! walks one of them does not count, or the old map would be kept for ever.
+//! In: the maps, and what holds each of them. Out: the only one that counts. An iterator keeps the map that
+//! it walks alive, so after the map's owner restarts, two maps have the name. A map does not count just
+//! because an iterator of iterctl walks it, or the old map would be kept for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,9 +23,9 @@ pub enum ScannedMap {
 /// Something that keeps a map alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
-    /// A descriptor of some process, or a pin on some bpffs.
+    /// A file descriptor of a process, or a pin on a bpffs.
     User,
-    /// Another map, of which it is an element.
+    /// Another map, which contains it as an element.
     Map,
     /// A program that uses it, or whose link walks it.
     Program(ProgramId),
@@ -60,8 +60,9 @@ pub(super) fn choose(
     }
 }
 
-/// Whether the map came with an object of another set. A map that another set was only given, or only walks, does
-/// not count: of two sets that walk a map by its name, each would wait for the other to let go of the old one.
+/// Whether the map came with an object of another set. A map that another set was only given, or only
+/// walks, does not count: two sets that walk a map by its name would each wait until the other releases the
+/// old one.
 fn is_anothers_own(stamp: &Stamp, map: MapId, set: Option<&SetName>) -> bool {
     set != Some(&stamp.set) && stamp.own_maps.values().any(|own| *own == map.0)
 }
@@ -74,12 +75,12 @@ mod tests {
     use crate::names::Sha256;
     use crate::stamp::{FORMAT, InvalidStamp};
 
-    /// Programs of the set `observe`, of the set `other`, of nobody's, and with a stamp that cannot be read.
+    /// Programs of the set `observe`, of the set `other`, of no set, and with a stamp that cannot be read.
     const OURS: Holder = Holder::Program(ProgramId(1));
     const THEIRS: Holder = Holder::Program(ProgramId(2));
     const FOREIGN: Holder = Holder::Program(ProgramId(3));
     const ILLEGIBLE: Holder = Holder::Program(ProgramId(4));
-    /// It has gone before it could be asked.
+    /// A program that was gone before it could be asked.
     const GONE: Holder = Holder::Program(ProgramId(5));
 
     /// The own map of every stamped program.
@@ -150,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn maps_that_count_are_told() {
+    fn maps_that_count_are_listed() {
         check(&[(7, &[Holder::User]), (8, &[OURS]), (9, &[Holder::User])], Err(&[7, 9]));
         check(&[(7, &[OURS]), (9, &[OURS])], Err(&[7, 9]));
         check(&[(7, &[]), (9, &[])], Err(&[7, 9]));
     }
 
     #[test]
-    fn a_name_of_one_map_is_that_map_whoever_holds_it() {
+    fn the_only_map_of_a_name_is_used_whatever_holds_it() {
         let settled = ScannedMap::Settled(Ok(MapId(7)));
         assert_eq!(choose(settled, None, provenance), Ok(MapId(7)));
     }

@@ -14,16 +14,16 @@ use crate::observed::{LinkParam, ObservedPin};
 use crate::stamp::Stamp;
 use crate::target::Target;
 
-/// One reason. What was found comes first, then what is wanted.
+/// One reason. The observed value comes first, then the desired one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
-    /// The pin is somebody else's, and is to be taken over: whose set, if it is a set's.
+    /// The pin is foreign and is to be adopted; the set that owns it, if there is one.
     Foreign(Option<SetName>),
     /// The object file has other contents.
     Object(Sha256, Sha256),
     /// Another program of the object is wanted.
     Program(String, String),
-    /// The link walks something else.
+    /// The link walks another target.
     Target(Target, Target),
     /// The link has another parameter.
     Param(LinkParam, WantedParam),
@@ -31,27 +31,27 @@ pub enum Drift {
     Globals,
     /// The program was given another map.
     GivenMap {
-        /// The object's map that it stands for.
+        /// The object's map that it replaces.
         name: String,
-        /// The map that it was given; `None` where it has the object's own.
+        /// The map that it was given; `None` if it has the object's own.
         found: Option<MapId>,
-        /// The map that it is to be given; `None` where it is to have the object's own.
+        /// The map that it must be given; `None` if it must have the object's own.
         wanted: Option<MapId>,
     },
-    /// The stamp says that the program was given a map, and the program does not hold it.
+    /// The stamp says that the program was given a map, but the program does not hold it.
     MapNotHeld {
-        /// The object's map that it is to stand for.
+        /// The object's map that it should replace.
         name: String,
         /// The map.
         wanted: MapId,
     },
-    /// A map of the object's own was made with another size.
+    /// A map of the object's own was created with another size.
     MaxEntries {
         /// The map.
         name: String,
-        /// The size that it was given; `None` where it has the object's.
+        /// The size that it was given; `None` if it has the object's.
         found: Option<NonZeroU32>,
-        /// The size that it is to be given; `None` where it is to have the object's.
+        /// The size that it must be given; `None` if it must have the object's.
         wanted: Option<NonZeroU32>,
     },
     /// The pin has another mode.
@@ -63,7 +63,7 @@ pub enum Drift {
 }
 
 impl Drift {
-    /// Every reason why `have` is not `want`, a pin of the set `set` with the parameter `param`,
+    /// Every reason why `have` differs from `want`, a pin of the set `set` with the parameter `param`,
     /// whose program is given `maps`.
     pub fn between(
         set: &SetName,
@@ -120,7 +120,7 @@ impl Drift {
         drift
     }
 
-    /// Whether the pin must be replaced; otherwise its mode, owner or group is set.
+    /// Whether the pin must be replaced. If not, it is enough to set its mode, owner or group.
     pub fn needs_another_link(&self) -> bool {
         match self {
             Self::Foreign(_)
@@ -178,7 +178,7 @@ impl fmt::Display for Drift {
     }
 }
 
-/// The maps that the stamp says the program was given, as it is to be, and that it does not hold.
+/// The maps for which the stamp says what is wanted, but that the program does not hold.
 fn maps_not_held(
     stamp: &Stamp,
     want: &DesiredPin,
@@ -196,7 +196,7 @@ fn maps_not_held(
         .collect()
 }
 
-/// The maps that the program was given and those that it is to be given, where they differ.
+/// The maps for which the program was given something else than it must be given.
 fn given_maps(found: &BTreeMap<String, u32>, wanted: &BTreeMap<String, MapId>) -> Vec<Drift> {
     let found = found.iter().map(|(name, id)| (name.clone(), MapId(*id))).collect();
     differing(&found, wanted, |name, found, wanted| Drift::GivenMap { name, found, wanted })
@@ -209,7 +209,7 @@ fn max_entries(
     differing(found, wanted, |name, found, wanted| Drift::MaxEntries { name, found, wanted })
 }
 
-/// One reason for each name of which something else was found than is wanted.
+/// One reason for each name whose found and wanted values differ.
 fn differing<T: Copy + PartialEq>(
     found: &BTreeMap<String, T>,
     wanted: &BTreeMap<String, T>,

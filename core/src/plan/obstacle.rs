@@ -1,4 +1,4 @@
-//! The words for what stands in a plan's way. Pure.
+//! The messages and hints for the obstacles of a plan. Pure.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::observed::{CgroupProblem, MapProblem, Provenance};
 use crate::pin_path::PinPath;
 
 impl Obstacle {
-    /// The path that it concerns; `None` where it concerns the whole set.
+    /// The path that it concerns; `None` if it concerns the whole set.
     pub fn path(&self) -> Option<&PinPath> {
         match self {
             Self::Foreign { path, .. }
@@ -24,7 +24,7 @@ impl Obstacle {
         }
     }
 
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Foreign { .. } => Some("`--adopt` takes it over".to_owned()),
@@ -129,7 +129,7 @@ mod tests {
         "observe/conns".parse().expect("a pin path")
     }
 
-    /// What is said of it, its way out, and whether one pin is concerned or the whole set.
+    /// Its message, its hint, and whether it concerns one pin or the whole set.
     #[track_caller]
     fn check(obstacle: &Obstacle, words: &str, hint: Option<&str>, pin: Option<PinPath>) {
         assert_eq!(obstacle.to_string(), words);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_have_the_way_out_of_their_problem() {
+    fn the_hint_for_a_map_fits_its_problem() {
         #[track_caller]
         fn map(why: MapProblem, words: &str, hint: Option<&str>) {
             let map = MapRef::Name("conns".parse().expect("a map name"));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn cgroups_are_looked_for_where_cgroup_v2_is() {
+    fn the_hint_for_a_cgroup_names_where_cgroup_v2_is() {
         #[track_caller]
         fn cgroup(why: CgroupProblem, words: &str, hint: Option<&str>) {
             let cgroup = PathBuf::from("/cgroup/a");

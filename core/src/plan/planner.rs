@@ -15,7 +15,7 @@ use crate::names::SetName;
 use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::pin_path::PinPath;
 
-/// What becomes of the set's pins that are not listed.
+/// What to do with the set's pins that are not listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unlisted {
     Go,
@@ -39,7 +39,7 @@ fn plan_set(desired: &Desired, observed: &Observed, policy: Policy, unlisted: Un
     }
     let mut planner = Planner::new(observed, policy);
     let mut wanted = Vec::with_capacity(desired.pins.len());
-    // Both are in the order of their paths: they are gone through side by side.
+    // Both are sorted by path, so they are walked side by side.
     let by_path = |(want, _): &(&PinPath, _), (have, _): &(&PinPath, _)| want.cmp(have);
     for found in desired.pins.iter().merge_join_by(&observed.nodes, by_path) {
         match found {
@@ -81,7 +81,7 @@ pub fn unpin_set(set: &Set, observed: &Observed) -> Removal {
     Removal(planner.finish())
 }
 
-/// What has to change for these pins to be gone, whosever set they are of.
+/// What has to change for these pins to be gone, whichever set owns them.
 pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Removal {
     let policy = Policy { foreign, empty: Empty::Allow };
     let mut planner = Planner::new(observed, policy);
@@ -108,7 +108,7 @@ pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -
     Removal(planner.finish())
 }
 
-/// What must be settled before any single pin is looked at.
+/// The obstacles that are looked for before any single pin.
 fn whole_set_obstacles(desired: &Desired, observed: &Observed, policy: Policy) -> Vec<Obstacle> {
     let set = &desired.set;
     let listed = desired.pins.len() + desired.left_out.len();
@@ -137,7 +137,7 @@ fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
     other_sources.into_iter().map(obstacle).collect()
 }
 
-/// What only the kernel knows of an entry.
+/// The values of an entry that only the kernel knows.
 struct Resolved {
     param: WantedParam,
     maps: BTreeMap<String, MapId>,
@@ -147,9 +147,9 @@ struct Planner<'a> {
     observed: &'a Observed,
     policy: Policy,
     plan: Plan,
-    /// What leaves a pin in place: comes after the directories are made.
+    /// Steps that leave a pin in place: they come after the directories are made.
     changes: Vec<Step>,
-    /// The pins that are as they are to be, by path.
+    /// The pins that are already as desired, by path.
     unchanged: Vec<(PinPath, ObservedPin)>,
 }
 
@@ -167,7 +167,7 @@ impl<'a> Planner<'a> {
         self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
     }
 
-    /// The whole policy of one path, at which there is `node`.
+    /// The whole policy for one path, at which `node` was found.
     fn decide(
         &mut self,
         set: &SetName,
@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
         Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
-    /// The id of a map that is walked, or stands for the object's own map of that name.
+    /// The id of a map that is walked, or that replaces the object's own map `stands_for`.
     fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
@@ -242,7 +242,7 @@ impl<'a> Planner<'a> {
                 Some(id)
             }
             Err(why) => {
-                // One map may be walked and given, and given several times.
+                // One map may be walked and given, and given several times: it is reported once.
                 let of_path = |other: &&Obstacle| other.path() == Some(path);
                 let mut told = self.plan.obstacles.iter().rev().take_while(of_path);
                 let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
@@ -275,7 +275,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The nearest parent that is something else than a directory and that no step before unpins.
+    /// The nearest parent that is not a directory and that no earlier step unpins.
     fn blocking_parent(&self, path: &PinPath) -> Option<PinPath> {
         path.ancestors().find(|parent| match self.observed.nodes.get(parent) {
             None | Some(Node::Directory(_)) => false,
@@ -291,8 +291,8 @@ impl<'a> Planner<'a> {
             .any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
     }
 
-    /// Removes the directories that the unpins leave empty, the deepest first. A directory that was
-    /// empty before, or that a listed pin needs, stays.
+    /// Removes the directories that the unpins leave empty, the deepest first. A directory that was empty
+    /// before, or that a listed pin needs, stays.
     fn remove_directories<'b>(
         &mut self,
         listed: impl Iterator<Item = &'b PinPath>,

@@ -1,10 +1,10 @@
-//! Which steps only put right what somebody has done to pins. Pure.
+//! Which steps only undo what others have done to pins. Pure.
 
 use super::{Drift, Plan, Step};
 
 impl Plan {
-    /// Parts the steps that follow a map or a cgroup from those that only put right what somebody
-    /// has done to pins. Meant for a manifest and objects that have been applied before.
+    /// Separates the steps that follow a map or a cgroup from those that only undo what others have done to
+    /// pins. Meant for a manifest and objects that have been applied before.
     pub fn part_repairs(self) -> (Self, Self) {
         let (steps, repairs) = self.steps.into_iter().partition(follows_a_parameter);
         let rest = Self { steps, ..self };
@@ -13,7 +13,7 @@ impl Plan {
     }
 }
 
-/// Whether the pin is what was made of it, and what it walks or was given is another one by now.
+/// Whether the pin is as it was made, but the map or cgroup that it follows has been replaced by another.
 fn follows_a_parameter(step: &Step) -> bool {
     match step {
         Step::Replace { drift, .. } => {
@@ -26,7 +26,7 @@ fn follows_a_parameter(step: &Step) -> bool {
                 | Drift::Globals
                 | Drift::MapNotHeld { .. }
                 | Drift::MaxEntries { .. } => Some(false),
-                // These do not need another link: whoever did both, the link is what matters.
+                // These do not need another link: if both have changed, the link decides.
                 Drift::Mode(..) | Drift::Owner(..) | Drift::Group(..) => None,
             };
             drift.iter().filter_map(followed).all(|follows| follows)

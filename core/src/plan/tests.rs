@@ -1,4 +1,4 @@
-//! What a plan says, case by case.
+//! The contents of plans, case by case.
 
 mod case;
 mod given;
@@ -20,14 +20,14 @@ use crate::stamp::InvalidStamp;
 use crate::target::Target;
 
 #[test]
-fn what_is_as_it_is_to_be_is_left_alone() {
+fn pins_that_are_as_desired_are_left_alone() {
     check(want(&[("a", task())]).have(&[("a", ours())]), &["= a"]);
     let case = want(&[("a/b", walking(pinned()))]).map(pinned(), Ok(20));
     check(case.have(&[("a", dir()), ("a/b", over(LinkParam::Map(MapId(20))))]), &["= a/b"]);
 }
 
 #[test]
-fn what_is_left_out_stays_as_it_is() {
+fn pins_of_entries_that_are_left_out_stay() {
     let nodes =
         [("a", dir()), ("a/b", ours()), ("a/c", ours()), ("d", nobodys(Provenance::Unstamped))];
     let case = want(&[("a/b", task()), ("d", task())]).have(&nodes);
@@ -36,7 +36,7 @@ fn what_is_left_out_stays_as_it_is() {
 }
 
 #[test]
-fn where_it_came_from_is_no_drift() {
+fn another_source_is_no_drift() {
     let moved = ours_but(|_, stamp| stamp.object = PathBuf::from("/srv/task.bpf.o"));
     check(want(&[("a", task())]).have(&[("a", moved)]), &["= a"]);
     let older = ours_but(|_, stamp| stamp.version = "0.0.1".to_owned());
@@ -149,14 +149,14 @@ fn map_that_cannot_be_used_is_an_obstacle() {
 }
 
 #[test]
-fn missing_map_does_not_unpin_what_walks_the_old_one() {
+fn missing_map_does_not_unpin_iterators_of_the_old_one() {
     let case = want(&[("a", walking(pinned()))]).map(pinned(), Err(MapProblem::Missing));
     let lines = ["! a needs pinned /sys/fs/bpf/conns: there is no such map"];
     check(case.have(&[("a", over(LinkParam::Map(MapId(20))))]), &lines);
 }
 
 #[test]
-fn what_is_no_longer_listed_is_unpinned_first() {
+fn pins_that_are_no_longer_listed_are_unpinned_first() {
     let case = want(&[("a", task())]).have(&[("a", ours()), ("b", ours())]);
     check(case, &["unpin b", "= a"]);
     let case = want(&[("a", task())]).have(&[("b", ours())]);
@@ -199,7 +199,7 @@ fn foreign_pins_are_refused() {
 }
 
 #[test]
-fn foreign_pins_that_nobody_wants_are_left_alone() {
+fn foreign_pins_at_other_paths_are_left_alone() {
     let illegible = nobodys(Provenance::Illegible(InvalidStamp::TooLong(9)));
     let others =
         [("b", unstamped()), ("c", of("audit")), ("d", illegible), ("e", other(Kind::Map))];
@@ -209,7 +209,7 @@ fn foreign_pins_that_nobody_wants_are_left_alone() {
 }
 
 #[test]
-fn adopted_pins_are_replaced_even_where_they_are_alike() {
+fn adopted_pins_are_replaced_even_if_they_are_equal() {
     #[track_caller]
     fn adopted(have: Node, line: &str) {
         check(want(&[("a", task())]).have(&[("a", have)]).adopt(), &[line]);
@@ -223,7 +223,7 @@ fn adopted_pins_are_replaced_even_where_they_are_alike() {
 }
 
 #[test]
-fn what_is_no_iterator_is_not_even_adopted() {
+fn only_iterators_are_adopted() {
     #[track_caller]
     fn kept(kind: Kind, line: &str) {
         let there = [("a", other(kind))];
@@ -295,7 +295,7 @@ fn an_empty_manifest_is_refused_unless_allowed() {
 }
 
 #[test]
-fn a_taken_name_is_refused_to_another_source() {
+fn a_set_name_from_a_file_is_refused_to_another_source() {
     let theirs = [("a", from("/srv/iters.toml"))];
     let line = r#"! observe: ["/etc/iters.toml"], not ["/srv/iters.toml"]"#;
     check(want(&[("a", task())]).taken().have(&theirs), &[line]);
@@ -312,7 +312,7 @@ fn a_taken_name_is_refused_to_another_source() {
 }
 
 #[test]
-fn a_taken_name_is_the_same_sources_own() {
+fn a_set_name_from_a_file_belongs_to_its_source() {
     check(want(&[("a", task())]).taken().have(&[("a", ours())]), &["= a"]);
     let elsewhere = [(
         "b",
@@ -325,13 +325,13 @@ fn a_taken_name_is_the_same_sources_own() {
 }
 
 #[test]
-fn a_written_name_is_not_asked_about() {
+fn a_written_set_name_may_come_from_any_source() {
     let theirs = [("a", from("/srv/iters.toml")), ("b", from("/srv/iters.toml"))];
     check(want(&[("a", task())]).have(&theirs), &["unpin b", "= a"]);
 }
 
 #[test]
-fn a_whole_set_is_unpinned_as_asked() {
+fn a_whole_set_is_unpinned_on_request() {
     let tree = [("a", dir()), ("a/b", ours()), ("c", of("audit")), ("d", unstamped())];
     check_unpin_set(want(&[]).have(&tree), &["unpin a/b as asked", "rmdir a"]);
     check_unpin_set(want(&[]).of("audit").have(&tree), &["unpin c as asked"]);
@@ -341,7 +341,7 @@ fn a_whole_set_is_unpinned_as_asked() {
 }
 
 #[test]
-fn asked_unpins_take_any_sets_pin() {
+fn unpin_by_path_removes_pins_of_any_set() {
     let tree = [("a", dir()), ("a/b", ours()), ("a/c", of("audit"))];
     check_unpin(want(&[]).have(&tree), &["a/b"], &["unpin a/b as asked"]);
     let lines = ["unpin a/b as asked", "unpin a/c as asked", "rmdir a"];
@@ -350,7 +350,7 @@ fn asked_unpins_take_any_sets_pin() {
 }
 
 #[test]
-fn asked_unpins_refuse_what_no_set_has_pinned() {
+fn unpin_by_path_refuses_pins_of_no_set() {
     check_unpin(want(&[]).have(&[("a", unstamped())]), &["a"], &["! a is foreign"]);
     check_unpin(want(&[]).have(&[("a", unstamped())]).adopt(), &["a"], &["unpin a as asked"]);
     let illegible = nobodys(Provenance::Illegible(InvalidStamp::Format(2)));
@@ -361,7 +361,7 @@ fn asked_unpins_refuse_what_no_set_has_pinned() {
 }
 
 #[test]
-fn only_nothing_to_do_and_nothing_in_the_way_is_done() {
+fn a_plan_is_done_without_steps_and_obstacles() {
     let done = |case: Case| case.plan().is_done();
     assert!(done(want(&[("a", task())]).have(&[("a", ours())])));
     assert!(!done(want(&[("a", task())])));
@@ -369,7 +369,7 @@ fn only_nothing_to_do_and_nothing_in_the_way_is_done() {
 }
 
 #[test]
-fn repairs_are_parted_from_what_follows_a_map() {
+fn repairs_are_separated_from_steps_that_follow_a_map() {
     let pins =
         [("gone", task()), ("mode", task()), ("other", task()), ("walks", walking(pinned()))];
     let both = ours_but(|pin, _| {

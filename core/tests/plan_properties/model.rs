@@ -1,5 +1,4 @@
-//! A bpffs in memory that carries steps out and is strict: a step that does not find what it
-//! expects fails.
+//! A bpffs in memory that carries out steps strictly: a step fails if it does not find what it expects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +36,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// The program, given these maps. It brings those along that it is not given, each with an id
-    /// of its own.
+    /// The program, given these maps. It brings all other maps along, each with an id of its own.
     pub(crate) fn new(
         set: &Set,
         program: &Program,
@@ -158,20 +156,20 @@ impl Model<'_> {
         Ok(loaded)
     }
 
-    /// What the plan says of the map.
+    /// The id that the plan has for the map.
     fn map(&self, map: &MapRef) -> Result<MapId, TestCaseError> {
         let id = self.maps.get(map).copied();
         id.ok_or_else(|| TestCaseError::fail(format!("the plan does not know {map}")))
     }
 }
 
-/// The very link that the plan saw is there.
+/// Checks that the link which the plan saw is still there.
 fn expect(nodes: &Nodes, path: &PinPath, have: &ObservedPin) -> Result<(), TestCaseError> {
     prop_assert_eq!(nodes.get(path), Some(&Node::Iterator(have.clone())), "{}", path);
     Ok(())
 }
 
-/// Nothing is there, in a directory that is.
+/// Checks that nothing is there, and that the parent directory exists.
 fn expect_free(nodes: &Nodes, path: &PinPath) -> Result<(), TestCaseError> {
     prop_assert_eq!(nodes.get(path), None, "{}", path);
     if let Some(parent) = path.parent() {
@@ -185,8 +183,8 @@ pub(crate) fn is_below(path: &PinPath, parent: &PinPath) -> bool {
     path.ancestors().any(|above| above == *parent)
 }
 
-/// Gone are exactly the directories that nothing but the plan's unpins emptied; the others are as
-/// they were.
+/// Checks that exactly the directories are gone which the plan's unpins emptied, and that the others are
+/// unchanged.
 pub(crate) fn check_directories(
     before: &Nodes,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! What may be desired and what may be there, over so few names that the two often meet.
+//! What may be desired and what may exist, with so few names that the two often meet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -124,7 +124,7 @@ fn programs() -> impl Strategy<Value = Program> {
     ])
 }
 
-/// None, two different ones, and two spellings of one.
+/// No globals, two different ones, and two spellings of one.
 fn globals() -> impl Strategy<Value = Globals> {
     let level = |byte: u8, text: &str| {
         let patch = Patch { section: ".rodata".to_owned(), offset: 0, bytes: vec![byte] };
@@ -235,10 +235,10 @@ fn modes() -> impl Strategy<Value = Mode> {
     select(vec![Mode::of_stat(0o600), Mode::of_stat(0o755)])
 }
 
-/// What stands at a path.
+/// What exists at a path.
 #[derive(Clone, Debug)]
 enum Found {
-    /// The last two are what is not as desired there.
+    /// An unrelated pin, for everything that is not as desired.
     Pin(Whose, What, DesiredPin, LinkParam),
     Directory(Meta),
     Other(Kind),
@@ -254,15 +254,15 @@ enum Whose {
 #[derive(Clone, Copy, Debug)]
 enum What {
     Any,
-    /// What is desired there, if anything is.
+    /// As desired at that path, if anything is desired there.
     AsWanted,
-    /// The same but for the program.
+    /// As desired, except for the program.
     OtherProgram,
-    /// The same but for the link's parameter.
+    /// As desired, except for the link's parameter.
     OtherParam,
-    /// The same, but a version has loaded it that stamped nothing of globals, maps and their sizes.
+    /// As desired, but loaded by a version that stamped no globals, maps and sizes.
     OlderStamp,
-    /// The same but for mode, owner and group.
+    /// As desired, except for mode, owner and group.
     OtherMeta,
 }
 
@@ -343,7 +343,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
         (Some(want), What::OtherProgram) => (DesiredPin { program: any.program, ..want }, None),
         (Some(want), What::OtherMeta) => (DesiredPin { meta: any.meta, ..want }, None),
     };
-    // What cannot be looked up now may have been there when the pin was made.
+    // A map that cannot be looked up now may have existed when the pin was made.
     let given = pin.program.maps.iter();
     let given = given.filter_map(|(name, map)| Some((name.clone(), looked_up(map, named)?)));
     let loaded = Loaded::new(&of_set, &pin.program, &given.collect(), number);
@@ -360,7 +360,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
     })
 }
 
-/// The parameter that a link must have; `None` where a name in it leads to nothing.
+/// The parameter that a link must have; `None` if a name in it cannot be looked up.
 pub(crate) fn resolved(
     param: &Param,
     named: &Observed,

@@ -1,5 +1,5 @@
-//! What the kernel says of a loaded program and of its maps, without what differs between two that are the same:
-//! ids and times.
+//! The kernel's information on a loaded program and its maps, without ids and times, which differ between
+//! equal programs.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
@@ -10,9 +10,9 @@ use libbpf_sys as sys;
 /// `BPF_LD | BPF_DW | BPF_IMM`: 16 bytes.
 const LOAD_64: u8 = 0x18;
 
-/// Everything that is said of the program, of each of its instructions and of each map that it holds, by lines. The
-/// tag is left out: it is of the instructions as they were given, where a loader names a map by its place in a list,
-/// and libbpf by its descriptor.
+/// Everything that the kernel reports about the program, each of its instructions and each map that it
+/// holds, as lines. The tag is left out: the kernel computes it from the instructions as they were given,
+/// in which a loader names a map by its index in a list and libbpf names it by its descriptor.
 #[track_caller]
 pub(super) fn describe(program: BorrowedFd<'_>) -> Vec<String> {
     let first = info(program, sys::bpf_prog_info::default());
@@ -46,15 +46,15 @@ pub(super) fn describe(program: BorrowedFd<'_>) -> Vec<String> {
 #[expect(unsafe_code, reason = "libbpf-rs does not ask for all of it")]
 fn info(program: BorrowedFd<'_>, mut info: sys::bpf_prog_info) -> sys::bpf_prog_info {
     let mut size = u32::try_from(size_of::<sys::bpf_prog_info>()).expect("it is small");
-    // SAFETY: `info` has the size that is given with it, and its pointers are to vectors that are as long as it
-    // says, and that outlive the call.
+    // SAFETY: `info` has the size that is given with it, and its pointers are to vectors that have the
+    // given lengths and outlive the call.
     let result =
         unsafe { sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut size) };
     assert_eq!(result, 0, "root may ask");
     info
 }
 
-/// Instructions as text: with the names of maps, which the kernel shows by their ids
+/// Instructions as text. Maps are shown by their names, because the kernel shows them by ids
 /// (`bpf_insn_prepare_dump()` in kernel/bpf/syscall.c).
 fn instructions(code: &[u8], maps: &[(u32, String)]) -> Vec<String> {
     let (chunks, _) = code.as_chunks::<8>();

@@ -1,5 +1,5 @@
-//! One manifest has been applied, and another one is going to be, again and again, whatever comes
-//! in between: what bpffs and the kernel hold before, after, and in the worst moment.
+//! One manifest has been applied, and another one is applied again and again, with interruptions: what
+//! bpffs and the kernel hold before, after, and in the worst moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -20,40 +20,39 @@ const PLAN: &str = "plan --detailed-exitcode -f new.toml";
 /// What a staging directory's name begins with.
 const STAGING: &str = "iterctl-staging-";
 
-/// Far longer than the kernel takes to free something on a busy machine.
+/// Much longer than the kernel takes to free something on a busy machine.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A sandbox in which old.toml has been applied and new.toml is going to be.
+/// A sandbox in which old.toml has been applied and new.toml will be applied.
 pub(crate) struct Attempts {
-    /// The place.
     pub(crate) sandbox: Sandbox,
     set: String,
     old: Clean,
     new: Clean,
 }
 
-/// What a clean apply leaves.
+/// The state after an apply without interruptions.
 struct Clean {
     bpffs: Bpffs,
     /// The number of links, of programs and of maps.
     size: [usize; 3],
 }
 
-/// Everything on a bpffs but staging directories.
+/// Everything on a bpffs except staging directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bpffs(BTreeMap<String, Node>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     Directory(Access),
-    /// A pin: its link, what the stamp says, and who may use it.
+    /// A pin: its link, the stamp's contents, and its access.
     Pin(u32, String, Access),
 }
 
 /// Mode, owner and group.
 type Access = (u32, u32, u32);
 
-/// How far an apply that was killed has come.
+/// How far a killed apply has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reached {
     /// It had not begun to change anything.
@@ -82,8 +81,8 @@ pub(crate) fn small() -> Attempts {
     attempts
 }
 
-/// 50 pins: 12 come, 15 are replaced, 12 go, 6 get another mode and owner, 5 stay. Some programs
-/// have maps of their own, and some variables.
+/// 50 pins: 12 are new, 15 are replaced, 12 are removed, 6 get another mode and owner, 5 stay. Some
+/// programs have maps of their own, and some have variables.
 #[track_caller]
 pub(crate) fn large() -> Attempts {
     let walks = "map = { own = \"a_map_with_a_long_name\" }";
@@ -122,7 +121,7 @@ pub(crate) fn large() -> Attempts {
     attempts
 }
 
-/// The group has a name, so that it is looked up.
+/// The group has a name, so that it has to be looked up.
 const ACCESS: &str = "mode = \"0444\"\nowner = \"7\"\ngroup = \"daemon\"\ndir-mode = \"0755\"";
 
 impl Attempts {
@@ -130,7 +129,7 @@ impl Attempts {
     #[track_caller]
     pub(crate) fn new(old: &str, new: &str) -> Self {
         let sandbox = Sandbox::new();
-        // Like the sandbox's, the set's name is nobody else's.
+        // Like the sandbox, the set has a name that no other set has.
         let set = sandbox.path().file_name().expect("it has a name").to_string_lossy().into_owned();
         let head = format!("set = \"{set}\"\n");
         sandbox.manifest("old.toml", &(head.clone() + old));
@@ -170,13 +169,13 @@ impl Attempts {
         self.is_clean(&self.old, "after going back");
     }
 
-    /// Applies new.toml after something went wrong: there is nothing left of that.
+    /// Applies new.toml after a failure: nothing is left of that failure.
     #[track_caller]
     pub(crate) fn converges(&self, after: &str) {
         let run = self.sandbox.iterctl(APPLY);
         assert!(run.succeeded(), "{after}, the next apply: {run}");
-        // Where an apply was killed after the last unpin of a directory, nobody knows who has emptied
-        // that.
+        // If an apply was killed after the last unpin in a directory, it is unknown what has emptied that
+        // directory.
         for (path, node) in self.old.bpffs.0.iter().rev() {
             if matches!(node, Node::Directory(_)) && !self.new.bpffs.0.contains_key(path) {
                 let _ = fs::remove_dir(self.sandbox.pin(path));
@@ -194,7 +193,7 @@ impl Attempts {
         assert_eq!(census.size(), expected.size, "links, programs and maps {after}");
     }
 
-    /// The apply was successful, whatever it met: everything is done, and a plan says so.
+    /// The apply was successful, whatever happened: everything is done, and a plan confirms it.
     #[track_caller]
     pub(crate) fn is_done(&self, run: &Run) {
         assert_eq!(self.now().shape(), self.new.bpffs.shape(), "{run}");
@@ -206,14 +205,14 @@ impl Attempts {
         assert!(plan.succeeded(), "{run}\n{plan}");
     }
 
-    /// Exactly what these pins need is in the kernel.
+    /// The kernel holds exactly what these pins need.
     #[track_caller]
     pub(crate) fn leaks_nothing(&self, pins: &Bpffs, after: &str) {
         settled(&self.set, &pins.links(), after);
     }
 
-    /// After a failed apply, each path that is not as before is named, and the links that are not in
-    /// their places are kept where it says. Gives how many changes could not be undone.
+    /// After a failed apply, each path that is not as before is named, and the links that are not in their
+    /// places are kept at the reported paths. Returns how many changes could not be undone.
     #[track_caller]
     pub(crate) fn tells_the_truth(&self, before: &Bpffs, run: &Run) -> usize {
         let now = self.now();
@@ -262,8 +261,8 @@ impl Attempts {
         names.filter(|name| name.starts_with(STAGING)).collect()
     }
 
-    /// Every path is as it was before or as it is to be, none is missing, and all can be read. Gives
-    /// how far the apply has come.
+    /// Every path is as before or as desired, none is missing, and all can be read. Returns how far the
+    /// apply has come.
     #[track_caller]
     pub(crate) fn every_path_is_old_or_new(&self, before: &Bpffs, killed: &str) -> Reached {
         let now = self.now();
@@ -273,7 +272,7 @@ impl Attempts {
             let is_fine = was == Some(node)
                 || match (node, was, is_to_be) {
                     (Node::Directory(_), _, Some(new)) => node == new,
-                    // The same link; owner and group come before the mode.
+                    // It is the same link; owner and group are changed before the mode.
                     (Node::Pin(link, label, access), Some(Node::Pin(id, _, from)), Some(new))
                         if link == id =>
                     {
@@ -320,9 +319,8 @@ impl Attempts {
     }
 }
 
-/// Waits until the set has these links, what they need, and nothing else. The kernel frees what nobody
-/// holds any more some time later (after a grace period of RCU, on a workqueue) and tells nobody: so
-/// this asks again and again.
+/// Waits until the set has these links, what they need, and nothing else. The kernel frees unused objects
+/// some time later (after a grace period of RCU, on a workqueue) and sends no event, so this polls.
 #[track_caller]
 fn settled(set: &str, links: &BTreeSet<u32>, after: &str) -> Census {
     let start = Instant::now();
@@ -367,7 +365,7 @@ impl Bpffs {
         links.collect()
     }
 
-    /// The same without ids, which are others each time.
+    /// The same without ids, which differ each time.
     fn shape(&self) -> BTreeMap<&str, Node> {
         let without_id = |node: &Node| match node {
             Node::Directory(access) => Node::Directory(*access),

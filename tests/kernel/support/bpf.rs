@@ -1,4 +1,4 @@
-//! Maps, pins and what the kernel says of them, past the code under test.
+//! Maps, pins and the kernel's information on them, without the code under test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ pub(crate) fn pinned_hash_map(path: &Path, element: (u32, u64)) -> MapHandle {
     map
 }
 
-/// Gives the map an element.
+/// Sets an element of the map.
 #[track_caller]
 pub(crate) fn insert(map: &MapHandle, (key, value): (u32, u64)) {
     map.update(&key.to_ne_bytes(), &value.to_ne_bytes(), MapFlags::ANY).expect("there is room");
@@ -52,7 +52,7 @@ pub(crate) fn unique_name(stem: &str) -> String {
     format!("{stem}_{}", std::process::id())
 }
 
-/// Pins a link that is no iterator's.
+/// Pins a link that does not belong to an iterator.
 #[track_caller]
 pub(crate) fn pin_other_link(sandbox: &Sandbox, path: &str) {
     let mut builder = ObjectBuilder::default();
@@ -63,7 +63,7 @@ pub(crate) fn pin_other_link(sandbox: &Sandbox, path: &str) {
     link.pin(sandbox.pin(path)).expect("nothing is there");
 }
 
-/// Pins an iterator as everybody else does: without a stamp.
+/// Pins an iterator as other tools do: without a stamp.
 #[track_caller]
 pub(crate) fn pin_foreign(sandbox: &Sandbox, object: &str, path: impl AsRef<Path>) {
     let mut command = sandbox.command("bpftool", &format!("iter pin {object}"));
@@ -76,7 +76,7 @@ pub(crate) fn pin_program(sandbox: &Sandbox, path: &str) {
     sandbox.run("bpftool", &format!("prog load none.bpf.o bpf/{path}")).exits(0);
 }
 
-/// What is pinned there, in a word, and its id.
+/// The type of what is pinned there, in a word, and its id.
 #[track_caller]
 pub(crate) fn what(path: &Path) -> String {
     let info = fdinfo(path);
@@ -85,10 +85,10 @@ pub(crate) fn what(path: &Path) -> String {
     format!("{key} {}", info[*key])
 }
 
-/// What the kernel says of a link, a map or a program that is pinned there.
+/// The kernel's information on a link, a map or a program that is pinned there.
 #[track_caller]
 pub(crate) fn fdinfo(path: &Path) -> BTreeMap<String, String> {
-    // It opens whatever is pinned.
+    // `Link::open` opens any pinned object.
     let pin = Link::open(path).expect("something is pinned there");
     let fd = pin.as_fd().as_raw_fd();
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).expect("it is open");

@@ -1,5 +1,5 @@
-//! What a set has in the kernel, found by id among everything that is there: past the code under
-//! test, and past bpffs.
+//! The kernel objects of a set, found by id among all objects: without the code under test, and without
+//! bpffs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use serde_json::Value;
 pub(crate) struct Census {
     /// The program of each link.
     links: BTreeMap<u32, u32>,
-    /// What the stamp of each says, and its maps: the stamp's, those that it uses, and those that its
-    /// object has brought along.
+    /// The stamp of each program, and its maps: the stamp's, those that it uses, and those that came with
+    /// its object.
     programs: BTreeMap<u32, (String, BTreeSet<u32>)>,
-    /// All of these, and stamps without a program.
+    /// The maps of all these programs, and stamps without a program.
     maps: BTreeSet<u32>,
 }
 
 impl Census {
-    /// Looks at everything in the kernel. What goes away meanwhile is left out.
+    /// Looks at everything in the kernel. Objects that disappear meanwhile are left out.
     pub(crate) fn of(set: &str) -> Self {
         let mut all_maps = BTreeSet::new();
         let mut stamps = BTreeMap::new();
@@ -51,13 +51,13 @@ impl Census {
         Self { links, maps: maps.copied().collect(), programs }
     }
 
-    /// What the stamp of a link's program says of it.
+    /// The stamp's contents for a link's program.
     pub(crate) fn label(&self, link: u32) -> Option<String> {
         let (label, _) = self.programs.get(self.links.get(&link)?)?;
         Some(label.clone())
     }
 
-    /// Whether these links, what they need, and nothing else, is there.
+    /// Whether exactly these links, and what they need, exist.
     pub(crate) fn is_all_of(&self, links: &BTreeSet<u32>) -> bool {
         let programs: BTreeSet<u32> = self.links.values().copied().collect();
         let maps: BTreeSet<u32> =
@@ -79,7 +79,7 @@ fn stamp(map: u32) -> Option<Value> {
     serde_json::from_slice(value.get(..end)?).ok()
 }
 
-/// The object, and its variables where they were given values.
+/// The object, and its variables if they were given values.
 fn label(stamp: &Value) -> String {
     let object = stamp["object"].as_str().and_then(|path| path.rsplit('/').next());
     let globals = stamp["globals"]["toml"].as_str();

@@ -1,7 +1,8 @@
-//! What a test needs that not every kernel has: on one that lacks it, the test ends by saying so.
+//! Features that a test needs and that not every kernel has: on a kernel without one, the test ends with a
+//! message.
 //!
-//! It fails then, for nothing that was not tested may pass. Whoever runs the tests on older kernels knows
-//! them by the first line: `skipped: this kernel lacks … (since Linux …)`.
+//! The test counts as failed then, because a test that was not run must not pass. People who run the tests
+//! on older kernels recognise it by the first line: `skipped: this kernel lacks … (since Linux …)`.
 
 use std::sync::OnceLock;
 
@@ -9,13 +10,13 @@ use iterctl::host::kernel::features;
 use iterctl_core::feature::{Feature, Features, State};
 use iterctl_core::target::Target;
 
-/// What this kernel has, asked once.
+/// The features of this kernel, asked once.
 fn all() -> &'static Features {
     static FEATURES: OnceLock<Features> = OnceLock::new();
     FEATURES.get_or_init(features)
 }
 
-/// Whether this kernel has it.
+/// Whether this kernel has the feature.
 #[track_caller]
 pub(crate) fn has(feature: Feature) -> bool {
     match all().state(feature).expect("every feature is asked for") {
@@ -27,7 +28,7 @@ pub(crate) fn has(feature: Feature) -> bool {
     }
 }
 
-/// The test goes on where this kernel has it.
+/// The test continues only if this kernel has the feature.
 #[track_caller]
 pub(crate) fn needs(feature: Feature) {
     if !has(feature) {
@@ -35,7 +36,7 @@ pub(crate) fn needs(feature: Feature) {
     }
 }
 
-/// A target.
+/// The same for a target.
 #[track_caller]
 pub(crate) fn target(name: &str) -> Feature {
     Feature::Target(Target::new(name).known().expect("it is in the table"))

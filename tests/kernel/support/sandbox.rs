@@ -1,5 +1,5 @@
-//! A place of its own for a test: a folder with every compiled object in it, and a bpffs mounted at
-//! `bpf` in that folder, in a mount namespace that only the test's thread and its children are in.
+//! A separate place for each test: a folder with every compiled object in it, and a bpffs mounted at `bpf`
+//! in that folder, in a mount namespace that only the test's thread and its children use.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,28 +24,27 @@ pub(crate) const ITERCTL: &str = env!("CARGO_BIN_EXE_iterctl");
 
 const OBJECTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects");
 
-/// The folder and its bpffs. They go when it does.
+/// The folder and its bpffs. Both are removed when it is dropped.
 pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
-/// How a command ended, and what it said.
+/// The exit status and the output of a command.
 pub(crate) struct Run {
     command: String,
     status: Option<i32>,
-    /// All of standard output.
     pub(crate) stdout: String,
     /// All of standard error.
     pub(crate) stderr: String,
 }
 
-/// Every path of a bpffs but those with a dot, with what the kernel says of it: what it is and its
-/// id, mode, owner, group and, of all but directories, inode. Equal where nothing was touched; a
-/// directory that was removed can only be made again, and then has another inode.
+/// Every path of a bpffs except those with a dot, with the kernel's information on it: type and id, mode,
+/// owner, group and, except for directories, inode. Two trees are equal if nothing was touched. A directory
+/// that was removed can only be made again, and then it has another inode.
 pub(crate) type Tree = BTreeMap<String, String>;
 
 impl Sandbox {
-    /// A folder with every object, and an empty bpffs of mode 1777, as `mount -t bpf` gives.
+    /// A folder with every object, and an empty bpffs of mode 1777, as `mount -t bpf` creates it.
     #[track_caller]
     pub(crate) fn new() -> Self {
         assert!(geteuid().is_root(), "not root, so this cannot be tested: run `make test`");
@@ -64,7 +63,7 @@ impl Sandbox {
         self.folder.path()
     }
 
-    /// Something in the folder: `bpf/observe/tasks`.
+    /// A path in the folder: `bpf/observe/tasks`.
     pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.path().join(path)
     }
@@ -79,7 +78,7 @@ impl Sandbox {
         self.bpffs().join(path)
     }
 
-    /// Mounts one more bpffs on a folder, which is made.
+    /// Mounts another bpffs on a new folder.
     #[track_caller]
     pub(crate) fn mount_bpffs(&self, path: &str) {
         let path = self.file(path);
@@ -106,7 +105,7 @@ impl Sandbox {
         format!("bpffs = \"{}\"\n{text}", self.bpffs().display())
     }
 
-    /// Puts another object in the place of one, as a package's update would.
+    /// Replaces an object by another one, as a package's update would.
     #[track_caller]
     pub(crate) fn copy(&self, from: &str, to: &str) {
         let beside = self.file(&format!("{to}.new"));
@@ -143,7 +142,7 @@ impl Sandbox {
         Run::of(&mut self.command(program, arguments))
     }
 
-    /// A program that is going to run in the folder, with its output caught.
+    /// A program to be run in the folder, with its output captured.
     pub(crate) fn command(&self, program: &str, arguments: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -181,7 +180,7 @@ impl Sandbox {
         value.unwrap_or_else(|| panic!("no {key} in the fdinfo of {path}: {info:?}"))
     }
 
-    /// The first line that the iterator pinned there gives.
+    /// The first line of output of the iterator pinned there.
     #[track_caller]
     pub(crate) fn first_line(&self, path: &str) -> String {
         let file = fs::File::open(self.pin(path)).expect("the pin can be opened");
@@ -190,7 +189,7 @@ impl Sandbox {
         line
     }
 
-    /// All that the iterator pinned there gives.
+    /// The whole output of the iterator pinned there.
     #[track_caller]
     pub(crate) fn read(&self, path: &str) -> String {
         fs::read_to_string(self.pin(path)).expect("the iterator can be read")
@@ -199,8 +198,8 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // The folder cannot be removed while something is mounted in it. What is left in a test that
-        // has failed goes with the mount namespace.
+        // The folder cannot be removed while something is mounted in it. If a test has failed, its mounts
+        // disappear with the mount namespace.
         let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         for point in points.filter(|point| Path::new(point).starts_with(self.folder.path())) {
@@ -209,7 +208,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// One entry of a manifest that lies in the sandbox's folder.
+/// One entry of a manifest in the sandbox's folder.
 pub(crate) fn entry(object: &str, path: &str) -> String {
     entry_with(object, path, "")
 }
@@ -238,7 +237,7 @@ impl Run {
         }
     }
 
-    /// It ended with this status.
+    /// Checks the exit status.
     #[track_caller]
     pub(crate) fn exits(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{self}");
@@ -250,19 +249,19 @@ impl Run {
         self.status == Some(0)
     }
 
-    /// The status with which it ended, if no signal ended it.
+    /// The exit status, if no signal ended it.
     pub(crate) fn status(&self) -> Option<i32> {
         self.status
     }
 
-    /// It said this on standard error.
+    /// Checks that standard error contains this.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no {text:?} in: {self}");
         self
     }
 
-    /// These are the lines of its answer that begin with a sign: all of them.
+    /// Checks all lines of standard output that begin with a sign.
     #[track_caller]
     pub(crate) fn plans<L: AsRef<str>>(self, expected: &[L]) -> Self {
         let is_change = |line: &&str| ["+ ", "~ ", "- ", "! "].iter().any(|s| line.starts_with(s));
@@ -272,7 +271,7 @@ impl Run {
         self
     }
 
-    /// Its one JSON document.
+    /// Its output as one JSON document.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
@@ -287,7 +286,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// Waits for the end of a program that was started.
+/// Waits for the end of a started program.
 #[track_caller]
 pub(crate) fn finish(what: &str, child: Child) -> Run {
     Run::new(what, child.wait_with_output().expect("it is a child of this process"))
@@ -323,9 +322,9 @@ fn add_directory(root: &Path, directory: &Path, tree: &mut Tree) -> io::Result<(
     Ok(())
 }
 
-/// Libtest runs every test in a thread of its own, and children are in their thread's namespace.
-/// Where it runs them all in one thread, each test nests in the one before, which has unmounted
-/// everything that was its own.
+/// Libtest runs every test in a thread of its own, and children are in their thread's namespace. If it runs
+/// them all in one thread, each test nests in the one before, which has unmounted everything that belonged
+/// to it.
 fn enter_mount_namespace() {
     unshare_mounts().expect("root may leave a mount namespace");
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;

@@ -1,4 +1,4 @@
-//! System calls of the binary: watched, made to fail, and stopped at. strace(1) does it.
+//! System calls of the binary: watched, made to fail, and used as stopping points. strace(1) does it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,13 +9,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::sandbox::{ITERCTL, Run, Sandbox, finish};
 
-/// Every call that can change bpffs or the kernel's BPF objects. `?` is for those that not every
-/// architecture has.
+/// Every call that can change bpffs or the kernel's BPF objects. `?` marks calls that some architectures
+/// lack.
 const CHANGING: &str = "bpf,openat,openat2,?open,?creat,?rename,renameat,renameat2,?mkdir,mkdirat,\
     ?rmdir,?unlink,unlinkat,?link,linkat,?symlink,symlinkat,?mknod,mknodat,?chmod,fchmod,fchmodat,\
     ?fchmodat2,?chown,?lchown,fchown,fchownat,?utimensat,mount,umount2,setxattr";
 
-/// The calls of bpf(2) that only look.
+/// The bpf(2) calls that only read.
 const LOOKING: [&str; 10] = [
     "BPF_OBJ_GET,",
     "BPF_OBJ_GET_INFO_BY_FD,",
@@ -29,7 +29,7 @@ const LOOKING: [&str; 10] = [
     "BPF_LINK_GET_FD_BY_ID,",
 ];
 
-/// Runs the binary, and gives every line that strace has to say with these options.
+/// Runs the binary, and returns every line that strace prints with these options.
 #[track_caller]
 pub(crate) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, Vec<String>) {
     let strace =
@@ -39,15 +39,15 @@ pub(crate) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, 
     (run, trace.lines().map(str::to_owned).collect())
 }
 
-/// Where `taskset` lets a program run: on one core, the binary loads one program after the other, and
-/// every run makes the same calls in the same order.
+/// The CPU to which `taskset` binds a program: on one core, the binary loads one program after the other,
+/// and every run makes the same calls in the same order.
 fn on_one_core() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     format!("--cpu-list {}", NEXT.fetch_add(1, Ordering::Relaxed) % cores)
 }
 
-/// Runs the binary, and gives its calls that change something.
+/// Runs the binary, and returns its calls that change something.
 #[track_caller]
 pub(crate) fn changes(sandbox: &Sandbox, arguments: &str) -> (Run, Vec<String>) {
     let (run, mut lines) = trace(sandbox, &format!("-e trace={CHANGING}"), arguments);
@@ -76,8 +76,8 @@ pub(crate) fn count(sandbox: &Sandbox, call: &str, arguments: &str) -> usize {
     lines.iter().filter(|line| line.contains(&format!(" {call}("))).count()
 }
 
-/// The names of all system calls that the binary makes from the first `first` on, each with its
-/// number among those of that name, from the start of the process.
+/// The names of all system calls that the binary makes from the first `first` on. Each has its number among
+/// the calls of that name since the start of the process.
 #[track_caller]
 pub(crate) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec<(String, usize)> {
     let (run, lines) = trace(sandbox, "", arguments);
@@ -85,7 +85,7 @@ pub(crate) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec
     let mut numbers = BTreeMap::new();
     let mut calls = Vec::new();
     for line in lines {
-        // Every line begins with a process id; what else there is are signals and ends.
+        // Every line begins with a process id; other lines are about signals and exits.
         let Some((_, call)) = line.split_once(' ') else { continue };
         let Some((name, _)) = call.trim_start().split_once('(') else { continue };
         let number = numbers.entry(name.to_owned()).or_insert(0);
@@ -96,9 +96,9 @@ pub(crate) fn calls_from(sandbox: &Sandbox, first: &str, arguments: &str) -> Vec
     calls.split_off(start)
 }
 
-/// Runs the binary, whose calls `call` number `when` (such as `2`, or `2+` for all from the second
-/// on) fail or bring a signal, as `what` says: `error=EIO`, `signal=KILL`. A process that is killed
-/// does not carry the call out.
+/// Runs the binary. Its calls `call` number `when` (such as `2`, or `2+` for all from the second on) fail
+/// or cause a signal, as `what` says: `error=EIO`, `signal=KILL`. A process that is killed does not carry
+/// out the call.
 #[track_caller]
 pub(crate) fn inject(
     sandbox: &Sandbox,
@@ -112,7 +112,7 @@ pub(crate) fn inject(
     run
 }
 
-/// The same, for a call that perhaps is not made each time. Gives whether it was.
+/// The same, for a call that is not made each time. Returns whether it was made.
 #[track_caller]
 pub(crate) fn try_to_inject(
     sandbox: &Sandbox,
@@ -121,8 +121,8 @@ pub(crate) fn try_to_inject(
     when: &str,
     arguments: &str,
 ) -> (Run, bool) {
-    // With a filter the process is stopped at these calls alone, which is much faster; but then no
-    // signal is brought (strace 6.1).
+    // With a filter the process is stopped at these calls alone, which is much faster; but then no signal
+    // is sent (strace 6.1).
     let filter = if what.starts_with("error=") { "--seccomp-bpf" } else { "" };
     let options = format!("{filter} -e trace={call} -e inject={call}:{what}:when={when}");
     let (run, lines) = trace(sandbox, &options, arguments);
@@ -130,8 +130,7 @@ pub(crate) fn try_to_inject(
     (run, injected)
 }
 
-/// Runs the binary, and stops it right after its call `call` number `when`, while `meanwhile` is
-/// done.
+/// Runs the binary, stops it right after its call `call` number `when`, and calls `meanwhile`.
 #[track_caller]
 pub(crate) fn interrupt(
     sandbox: &Sandbox,
@@ -145,7 +144,7 @@ pub(crate) fn interrupt(
         "taskset {} strace -f -qq -o /dev/fd/3 {options} {ITERCTL} {arguments}",
         on_one_core()
     );
-    // What strace says comes through the pipe, and what the binary answers goes to a file.
+    // The output of strace comes through the pipe, and that of the binary goes to a file.
     let mut command = sandbox.command("sh", "-c");
     let mut child = command.arg(format!("exec {strace} 3>&1 >answer")).spawn().expect("a shell");
     let events = BufReader::new(child.stdout.take().expect("it is a pipe"));
@@ -168,7 +167,7 @@ pub(crate) fn interrupt(
     run
 }
 
-/// The process that strace, which writes to `trace`, runs.
+/// The process that this strace, which writes to `trace`, runs.
 #[track_caller]
 pub(crate) fn traced(sandbox: &Sandbox) -> Pid {
     let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");

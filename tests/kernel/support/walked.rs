@@ -1,4 +1,4 @@
-//! What iterators walk, made by a test for itself: a process, a thread, cgroups.
+//! Things for iterators to walk, made by each test for itself: a process, a thread, cgroups.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,7 +19,7 @@ impl Process {
     /// Starts it.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        // It reads a pipe that nobody writes to.
+        // It reads a pipe that is never written to.
         let mut command = Command::new("cat");
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         Self(child.expect("coreutils are there"))
@@ -74,8 +74,8 @@ impl Drop for Thread {
     }
 }
 
-/// A cgroup of the test's own, and those that it makes below. They go when it does, which must be
-/// before the sandbox goes.
+/// A cgroup of the test's own, and the cgroups that it makes below. They are removed when it is dropped,
+/// which must be before the sandbox is dropped.
 pub(crate) struct Cgroup {
     path: PathBuf,
 }
@@ -92,24 +92,24 @@ impl Cgroup {
         Self { path }
     }
 
-    /// Its directory, or that of one below.
+    /// The directory of the cgroup, or of one below it.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         if below.is_empty() { self.path.clone() } else { self.path.join(below) }
     }
 
-    /// Makes one below.
+    /// Makes a cgroup below.
     #[track_caller]
     pub(crate) fn make(&self, below: &str) {
         fs::create_dir(self.path(below)).expect("root may make cgroups");
     }
 
-    /// Removes one below, which has none below itself.
+    /// Removes a cgroup below, which must have no children.
     #[track_caller]
     pub(crate) fn remove(&self, below: &str) {
         fs::remove_dir(self.path(below)).expect("nothing is in it");
     }
 
-    /// The id of it or of one below.
+    /// The id of the cgroup or of one below it.
     #[track_caller]
     pub(crate) fn id(&self, below: &str) -> u64 {
         fs::metadata(self.path(below)).expect("it is there").ino()
@@ -122,7 +122,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Its files go with a cgroup, and cannot be removed.
+/// The files of a cgroup disappear with it, and cannot be removed.
 fn remove_all(path: &PathBuf) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         if entry.path().is_dir() {

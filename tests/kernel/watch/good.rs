@@ -1,4 +1,4 @@
-//! It keeps what is good, says once what is not, and goes on.
+//! It keeps what is good, reports once what is not, and continues.
 
 use std::fs;
 
@@ -14,8 +14,8 @@ fn one(sandbox: &Sandbox) {
     sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a"));
 }
 
-/// `spoil` makes something bad: it is said once, what is pinned stays and is healed, and what is good
-/// again is applied.
+/// `spoil` breaks something: this is reported once, existing pins stay and are repaired, and once it is
+/// fixed, it is applied.
 #[track_caller]
 fn is_kept(spoil: impl Fn(&Sandbox), said: &str) {
     let sandbox = Sandbox::new();
@@ -29,7 +29,7 @@ fn is_kept(spoil: impl Fn(&Sandbox), said: &str) {
     watching.changes(&["pin a"]);
     assert_eq!(sandbox.first_line("a"), "v1\n", "of the last good manifest");
     assert_eq!(watching.log().matches(said).count(), 1, "{}", watching.log());
-    // Two saves, which may be one round or two.
+    // Two writes, which may cause one round or two.
     sandbox.copy("tasks_v1.bpf.o", "tasks.bpf.o");
     sandbox.manifest("iters.toml", &(entry("tasks.bpf.o", "a") + &entry("tasks.bpf.o", "b")));
     watching.changes(&["pin b"]);
@@ -37,7 +37,7 @@ fn is_kept(spoil: impl Fn(&Sandbox), said: &str) {
 }
 
 #[kernel_test]
-fn a_manifest_with_faults_is_not_the_end() {
+fn a_manifest_with_faults_does_not_end_it() {
     is_kept(|sandbox| sandbox.write("iters.toml", "[[iter]\n"), "not TOML");
     is_kept(|sandbox| sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "a.b")), "has a dot");
 }
@@ -62,7 +62,7 @@ fn a_missing_manifest_is_waited_for() {
 }
 
 #[kernel_test]
-fn an_object_that_does_not_load_is_not_the_end() {
+fn an_object_that_does_not_load_does_not_end_it() {
     is_kept(|sandbox| sandbox.copy("rejected.bpf.o", "tasks.bpf.o"), "the verifier rejected");
     is_kept(|sandbox| sandbox.write("tasks.bpf.o", "no object"), "not an ELF file");
     let remove = |sandbox: &Sandbox| {
@@ -72,7 +72,7 @@ fn an_object_that_does_not_load_is_not_the_end() {
 }
 
 #[kernel_test]
-fn the_log_shows_the_place_of_what_does_not_load() {
+fn the_log_shows_the_place_of_a_load_error() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("future.bpf.o", "a"));
     let (watching, first) = Watching::start(&sandbox, "");
@@ -84,7 +84,7 @@ fn the_log_shows_the_place_of_what_does_not_load() {
 }
 
 #[kernel_test]
-fn what_is_in_the_way_is_waited_for() {
+fn obstacles_are_waited_for() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     fs::create_dir(sandbox.pin("a")).expect("nothing is there");
@@ -105,13 +105,13 @@ fn another_apply_is_waited_for() {
     sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");
     watching.fails("holds the lock");
     drop(lock);
-    // Nothing tells when the lock is free: it tries again by itself.
+    // No event tells when the lock is free: it tries again by itself.
     watching.changes(&["replace a"]);
     assert_eq!(sandbox.first_line("a"), "v2\n");
 }
 
 #[kernel_test]
-fn what_cannot_be_read_twice_is_no_manifest_to_watch() {
+fn streams_are_not_accepted_as_manifests() {
     let sandbox = Sandbox::new();
     sandbox.iterctl("watch -f -").exits(64).says("cannot be read again");
     sandbox.run("mkfifo", "pipe").exits(0);
@@ -119,7 +119,7 @@ fn what_cannot_be_read_twice_is_no_manifest_to_watch() {
 }
 
 #[kernel_test]
-fn the_end_leaves_the_pins_or_takes_them() {
+fn stopping_keeps_or_unpins_the_pins() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     for signal in [Signal::TERM, Signal::INT] {

@@ -1,4 +1,4 @@
-//! Where nothing happens, it does nothing, and it never grows.
+//! If nothing happens, it does nothing, and its size does not grow.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ fn naps(watching: &Watching<'_>) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// The same, once no thread is still busy with what happened before.
+/// The same, after all threads have finished earlier work.
 fn settled(watching: &Watching<'_>) -> BTreeMap<String, u64> {
     let mut before = naps(watching);
     for _ in 0..50 {
@@ -39,16 +39,16 @@ fn settled(watching: &Watching<'_>) -> BTreeMap<String, u64> {
 }
 
 #[kernel_test]
-fn nothing_wakes_it_where_nothing_happens() {
+fn nothing_wakes_it_if_nothing_happens() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "observe/a"));
     let (watching, _) = Watching::start(&sandbox, "");
-    // The look after the first change is over when the one that is asked for is.
+    // The check after the first change is over when the one that is asked for is.
     watching.has_nothing_to_do();
     watching.has_nothing_to_do();
     let asleep = || {
         let read = |file| fs::read_to_string(watching.proc(file)).expect("it runs");
-        // Where it sleeps, old kernels may not say: 0.
+        // Old kernels may not report where it sleeps: 0.
         let place = read("wchan");
         read("status").contains("State:\tS") && (place.contains("futex") || place == "0")
     };
@@ -56,7 +56,7 @@ fn nothing_wakes_it_where_nothing_happens() {
         std::thread::yield_now();
     }
     let before = settled(&watching);
-    // Readers wake nobody, neither of the pin nor of the files.
+    // Readers of the pin or of the files do not wake it.
     for _ in 0..10 {
         sandbox.read("observe/a");
         fs::read(sandbox.file("iters.toml")).expect("it is there");
@@ -117,6 +117,6 @@ fn it_never_grows() {
     watching.has_nothing_to_do();
     let (descriptors_after, memory_after) = size(&watching);
     assert_eq!(descriptors, descriptors_after);
-    // The allocator keeps a page here and there.
+    // The allocator keeps some pages.
     assert!(memory_after < memory + 1024, "{memory} kB became {memory_after} kB");
 }

@@ -1,4 +1,4 @@
-//! Watches that are lost are made again.
+//! Lost watches are set up again.
 
 use std::fs;
 
@@ -45,7 +45,7 @@ fn a_folder_that_is_moved_and_replaced() {
     let watching = watch(&sandbox);
     fs::rename(sandbox.file("own"), sandbox.file("old")).expect("it is there");
     watching.fails("failed to read the manifest");
-    // What happens in the old one does not matter any more.
+    // Changes in the old folder no longer matter.
     write(&sandbox, "old", "tasks_v1.bpf.o", &["x"]);
     fs::rename(sandbox.file("new"), sandbox.file("own")).expect("it is there");
     watching.changes(&["replace a"]);
@@ -65,7 +65,7 @@ fn a_bpffs_that_is_unmounted_and_mounted_again() {
         watching.changes(&["pin a"]);
         assert_eq!(sandbox.first_line("a"), "v1\n");
     }
-    // One over the other.
+    // One is mounted over the other.
     mount("bpf", sandbox.bpffs(), "bpf", MountFlags::empty(), None).expect("root can");
     watching.changes(&["pin a"]);
     unmount(sandbox.bpffs(), UnmountFlags::empty()).expect("nobody uses it");
@@ -73,7 +73,7 @@ fn a_bpffs_that_is_unmounted_and_mounted_again() {
 }
 
 #[kernel_test]
-fn a_bpffs_that_goes_is_mounted_where_that_is_wanted() {
+fn a_bpffs_that_is_unmounted_is_mounted_again_with_mount() {
     let sandbox = Sandbox::new();
     write(&sandbox, "own", "tasks_v1.bpf.o", &["a"]);
     let watching = Watching::spawn(&sandbox, ITERCTL, "--mount -f own/iters.toml", &[]);

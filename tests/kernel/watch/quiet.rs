@@ -1,4 +1,4 @@
-//! It waits until it is quiet, and reads nothing that is half written.
+//! It waits until there are no more events, and reads no half-written file.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -40,15 +40,15 @@ fn a_manifest_that_is_being_written_is_not_read() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["a", "b"]));
     let (watching, _) = Watching::start(&sandbox, "--debounce 10ms --max-delay 20ms");
-    // The first half parses: applied, it would unpin b.
+    // The first half of the file parses: if it were applied, it would unpin b.
     let mut file = OpenOptions::new().write(true).truncate(true).open(sandbox.file("iters.toml"));
     let file = file.as_mut().expect("it is there");
     file.write_all(manifest(&sandbox, &["a"]).as_bytes()).expect("own folder");
-    // Something else happens meanwhile, and is put off.
+    // Another event comes meanwhile, and is postponed.
     fs::remove_file(sandbox.pin("a")).expect("it is there");
     let object = sandbox.file("tasks_v1.bpf.o");
     let rest = entry(object.to_str().expect("UTF-8"), "b") + &entry("tasks_v1.bpf.o", "c");
-    // Long enough for a round, if there were one.
+    // This would be long enough for a round.
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert!(!sandbox.pin("a").exists() && sandbox.pin("b").exists(), "{}", watching.log());
     file.write_all(rest.as_bytes()).expect("own folder");
@@ -58,7 +58,7 @@ fn a_manifest_that_is_being_written_is_not_read() {
 }
 
 #[kernel_test]
-fn who_asks_while_somebody_writes_is_answered_all_the_same() {
+fn a_request_during_a_write_is_answered() {
     let sandbox = Sandbox::new();
     sandbox.write("iters.toml", &manifest(&sandbox, &["a"]));
     // The first rounds after a write come too early to use what was read.
@@ -69,8 +69,8 @@ fn who_asks_while_somebody_writes_is_answered_all_the_same() {
     }
 }
 
-/// A ConfigMap as the kubelet writes it: a directory with the time in its name, a link `..data` to it,
-/// and links to the files in that. A new version is a new directory and a rename of a new `..data`
+/// A ConfigMap as the kubelet writes it: a directory with the time in its name, a link `..data` to it, and
+/// links to the files through that link. A new version is a new directory and a rename of a new `..data`
 /// over the old one.
 struct ConfigMap<'a> {
     folder: &'a Path,
@@ -101,13 +101,13 @@ impl ConfigMap<'_> {
                 fs::remove_file(link.path()).expect("own folder");
             }
         }
-        // The first one has none before it.
+        // The first version has no predecessor.
         let _ = fs::remove_dir_all(self.folder.join(old));
     }
 }
 
 #[kernel_test]
-fn a_config_map_rolls() {
+fn a_config_map_update_is_applied_whole() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.file("map")).expect("own folder");
     let folder = sandbox.file("map");
@@ -118,7 +118,7 @@ fn a_config_map_rolls() {
         watching.round();
         map.write(&[("iters.toml", &manifest(&sandbox, &["a", "b"]))]);
         watching.changes(&["pin b"]);
-        // Twice, so that the directory that came with the first is watched, too.
+        // It is written twice, so that the directory of the first new version is watched, too.
         map.write(&[("iters.toml", &manifest(&sandbox, &["a"]))]);
         watching.changes(&["unpin b"]);
         watching.has_nothing_to_do();

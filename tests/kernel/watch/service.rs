@@ -1,4 +1,4 @@
-//! It is a good service: it tells the service manager, the journal and the monitoring how it is.
+//! It is a good service: it reports its state to the service manager, the journal and the monitoring.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::super::sandbox::{ITERCTL, Sandbox, entry};
 use super::{NEVER, Watching};
 
-/// What the service manager's socket gets.
+/// The messages to the service manager.
 struct Manager(UnixDatagram);
 
 impl Manager {
@@ -20,7 +20,7 @@ impl Manager {
         Self(socket)
     }
 
-    /// Waits for a message of that kind, past those of the kinds `past`.
+    /// Waits for a message of that kind, and skips those of the kinds `past`.
     #[track_caller]
     fn expect(&self, kind: &str, past: &[&str]) -> String {
         loop {
@@ -48,7 +48,7 @@ fn start<'a>(sandbox: &'a Sandbox, options: &str, more: &[(&str, &str)]) -> Watc
 }
 
 #[kernel_test]
-fn the_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     let manager = Manager::new(&sandbox);
@@ -61,7 +61,7 @@ fn the_service_manager_is_told() {
 
     let before = clock_gettime(ClockId::Monotonic);
     watching.signal(Signal::HUP);
-    // The look after a change may come before.
+    // The check after a change may come before.
     let reloading = manager.expect("RELOADING=1\n", &["STATUS=", "READY=1\n"]);
     let time = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
     let time = Duration::from_micros(time.and_then(|time| time.parse().ok()).expect("a time"));
@@ -80,7 +80,7 @@ fn the_service_manager_is_told() {
 }
 
 #[kernel_test]
-fn it_is_ready_also_where_the_first_round_failed() {
+fn it_is_ready_even_if_the_first_round_failed() {
     let sandbox = Sandbox::new();
     let manager = Manager::new(&sandbox);
     let _watching = start(&sandbox, "", &[]);
@@ -90,7 +90,7 @@ fn it_is_ready_also_where_the_first_round_failed() {
 }
 
 #[kernel_test]
-fn the_watchdog_gets_its_signs_of_life() {
+fn the_watchdog_is_notified() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     let manager = Manager::new(&sandbox);
@@ -101,7 +101,7 @@ fn the_watchdog_gets_its_signs_of_life() {
 }
 
 #[kernel_test]
-fn the_watchdog_of_another_process_is_no_business_of_it() {
+fn the_watchdog_of_another_process_is_ignored() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     let manager = Manager::new(&sandbox);
@@ -116,7 +116,7 @@ fn the_watchdog_of_another_process_is_no_business_of_it() {
 fn the_journal_gets_priorities() {
     let sandbox = Sandbox::new();
     one(&sandbox);
-    // The shell makes the log, so that it knows the file that the journal would be.
+    // The shell opens the log, so that the test knows the file, which takes the place of the journal.
     let script = format!(
         "JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec {ITERCTL} -j watch -f iters.toml"
     );
@@ -154,7 +154,7 @@ fn the_metrics_file_is_kept() {
     assert!(figure("iterctl_failures_total") >= 1.0);
     assert_eq!(figure("iterctl_applies_total"), 2.0);
     assert!(figure("iterctl_last_success_timestamp_seconds") >= success);
-    // The page of a collector of its own.
+    // A metrics page of its own, as for a collector.
     let check = sandbox.run("cat", "iterctl.prom").exits(0).stdout;
     assert!(check.ends_with("# EOF\n"), "{check}");
 }

@@ -1,11 +1,11 @@
-//! A long time of anything that can go wrong: whatever somebody does to the manifest, the objects, the
-//! map and the pins, at any time and in any order, once it is right again the pins are those of the
-//! manifest, and `watch` is as small as before.
+//! A long run with random disturbances: whatever happens to the manifest, the objects, the map and the
+//! pins, at any time and in any order, once everything is right again the pins are those of the manifest,
+//! and `watch` is as small as before.
 //!
-//! `ITERCTL_SOAK` says how long, in seconds; 5 if it is not set. `ITERCTL_SEED` gives the same
-//! disturbances again, though not to the microsecond.
+//! `ITERCTL_SOAK` says how long, in seconds; 5 if it is not set. `ITERCTL_SEED` repeats the same
+//! disturbances, though not to the microsecond.
 
-mod somebody;
+mod disturber;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,37 +16,37 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use self::somebody::Somebody;
+use self::disturber::Disturber;
 use super::super::sandbox::{ITERCTL, Sandbox};
 use super::idle::size;
 use super::{NEVER, Watching};
 
 #[kernel_test]
-fn whatever_happens_the_pins_are_those_of_the_manifest_in_the_end() {
+fn in_the_end_the_pins_are_those_of_the_manifest() {
     let length = Duration::from_secs(number("ITERCTL_SOAK").unwrap_or(5));
     let seed = number("ITERCTL_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("ITERCTL_SEED={seed}");
     let sandbox = Sandbox::new();
-    let mut somebody = Somebody::new(&sandbox, seed);
-    somebody.puts_right().expect("own folder");
-    // Without the look after an interval: each event must be heard.
+    let mut disturber = Disturber::new(&sandbox, seed);
+    disturber.puts_right().expect("own folder");
+    // There is no check after an interval: each event must be noticed.
     let options = "-f own/iters.toml --debounce 20ms --max-delay 500ms --interval 1day";
     let mut watching = Watching::spawn(&sandbox, ITERCTL, options, &[]);
     let mut rounds = Rounds::default();
     let start = Instant::now();
-    // The first leg is to warm up.
+    // The first part is the warm-up.
     let mut at_first = None;
     while at_first.is_none() || start.elapsed() < length {
         let leg = Instant::now();
         while leg.elapsed() < (length / 5).min(Duration::from_secs(30)) {
-            somebody.disturbs();
+            disturber.disturbs();
             watching.rounds.try_iter().for_each(|round| rounds.count(&round));
         }
-        let pins = somebody.puts_right().expect("own folder");
+        let pins = disturber.puts_right().expect("own folder");
         rounds.settle(&watching);
-        // No other event comes to the help of this one.
+        // No other event helps to notice this one.
         for _ in 0..3 {
-            somebody.disturbs_what_is_pinned();
+            disturber.disturbs_what_is_pinned();
             rounds.settle(&watching);
         }
         assert!(watching.child.try_wait().expect("it is a child").is_none(), "it has ended");
@@ -55,17 +55,17 @@ fn whatever_happens_the_pins_are_those_of_the_manifest_in_the_end() {
         let now = (descriptors, inotify_watches(&watching));
         let (first, memory_at_first) = *at_first.get_or_insert((now, memory));
         assert_eq!(now, first, "descriptors and watches\n{}", watching.log());
-        // The allocator keeps some pages, for every thread that loads.
+        // The allocator keeps some pages for every thread that loads.
         assert!(memory < memory_at_first + 4096, "{memory_at_first} kB became {memory} kB");
         println!(
             "{:>6.1} s: {:>6} disturbances; {rounds}; {memory} kB, {} descriptors, {} watches",
             start.elapsed().as_secs_f64(),
-            somebody.done.values().sum::<u32>(),
+            disturber.done.values().sum::<u32>(),
             now.0,
             now.1,
         );
     }
-    somebody.done.iter().for_each(|(what, times)| println!("{times:>8}  {what}"));
+    disturber.done.iter().for_each(|(what, times)| println!("{times:>8}  {what}"));
     watching.stop(Signal::TERM);
 }
 
@@ -74,7 +74,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
-/// Every pin, with what it gives first.
+/// Every pin, with the first line of its output.
 fn found(sandbox: &Sandbox) -> BTreeMap<String, String> {
     let tree = sandbox.tree();
     assert!(!tree.keys().any(|path| path.starts_with("iterctl-")), "staging: {tree:?}");
@@ -88,14 +88,14 @@ fn found(sandbox: &Sandbox) -> BTreeMap<String, String> {
     pins.map(read).collect()
 }
 
-/// How many directories the kernel watches for it.
+/// The number of directories that the kernel watches for it.
 fn inotify_watches(watching: &Watching<'_>) -> usize {
     let descriptors = fs::read_dir(watching.proc("fdinfo")).expect("it runs");
     let infos = descriptors.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
     infos.map(|info| info.lines().filter(|line| line.starts_with("inotify ")).count()).sum()
 }
 
-/// What the watch has said.
+/// The output of `watch`.
 #[derive(Default)]
 struct Rounds {
     changed: u32,
@@ -109,8 +109,7 @@ impl Rounds {
         self.failed += u32::from(is_failure);
     }
 
-    /// Everything is right: waits until the watch has found that by itself, and has nothing left to
-    /// do.
+    /// Everything is right: waits until `watch` has found that by itself, and has nothing left to do.
     #[track_caller]
     fn settle(&mut self, watching: &Watching<'_>) {
         let start = Instant::now();

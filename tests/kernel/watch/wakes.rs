@@ -1,4 +1,4 @@
-//! What wakes it.
+//! The events that wake it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +24,7 @@ fn a_manifest_that_changes_is_applied() {
     assert_eq!(super::changes(&first, &sandbox), ["pin observe/a", "pin observe/b"]);
     sandbox.manifest("iters.toml", &entry("tasks.bpf.o", "observe/a"));
     watching.changes(&["unpin observe/b"]);
-    // By rename, as editors save.
+    // The file is replaced by a rename, as editors save.
     sandbox.manifest("iters.toml.new", &entry("tasks.bpf.o", "observe/c"));
     fs::rename(sandbox.file("iters.toml.new"), sandbox.file("iters.toml")).expect("it is there");
     watching.changes(&["unpin observe/a", "pin observe/c"]);
@@ -62,14 +62,14 @@ fn an_object_that_changes_replaces_its_iterators() {
     fs::rename(sandbox.file("tasks_v1.bpf.o"), sandbox.file("tasks.bpf.o")).expect("it is there");
     watching.changes(&["replace observe/a", "replace observe/b"]);
     assert_eq!(sandbox.first_line("observe/b"), "v1\n");
-    // The same bytes again are no change.
+    // Writing the same bytes again is no change.
     fs::copy(sandbox.file("tasks.bpf.o"), sandbox.file("same")).expect("own folder");
     fs::rename(sandbox.file("same"), sandbox.file("tasks.bpf.o")).expect("it is there");
     watching.has_nothing_to_do();
 }
 
 #[kernel_test]
-fn a_map_that_its_owner_makes_anew_is_walked() {
+fn a_map_that_its_owner_recreates_is_walked() {
     let sandbox = Sandbox::new();
     let path = sandbox.pin("maps/conns");
     fs::create_dir(sandbox.pin("maps")).expect("nothing is there");
@@ -96,7 +96,7 @@ fn a_map_of_the_same_name_is_found_after_a_while() {
     let keys = format!("map = {{ name = \"{name}\" }}");
     sandbox.manifest("iters.toml", &entry_with("elem.bpf.o", "conns", &keys));
     let (watching, _) = Watching::start(&sandbox, "--interval 200ms");
-    // The iterator keeps the old map, so its name alone does not tell which is meant.
+    // The iterator keeps the old map, so the name alone does not say which map is meant.
     drop(old);
     let new = bpf::hash_map(&name);
     bpf::insert(&new, (2, 20));
@@ -105,7 +105,7 @@ fn a_map_of_the_same_name_is_found_after_a_while() {
 }
 
 #[kernel_test]
-fn pins_that_somebody_changes_are_healed() {
+fn pins_that_others_change_are_repaired() {
     let sandbox = Sandbox::new();
     two(&sandbox);
     let (watching, _) = Watching::start(&sandbox, "");
@@ -117,18 +117,19 @@ fn pins_that_somebody_changes_are_healed() {
     watching.changes(&["unpin elsewhere", "pin observe/a"]);
     fs::remove_dir_all(sandbox.pin("observe")).expect("root can");
     watching.changes(&["pin observe/a", "pin observe/b"]);
-    // In one step: what is missing is healed sooner than some machines load another one.
+    // The pin is replaced in one step: a missing pin would be repaired before slow machines load another
+    // one.
     bpf::pin_foreign(&sandbox, "tasks_v2.bpf.o", "theirs");
     fs::rename(sandbox.pin("theirs"), sandbox.pin("observe/a")).expect("both are there");
     watching.fails("observe/a");
-    assert_eq!(sandbox.first_line("observe/a"), "v2\n", "somebody else's is not touched");
+    assert_eq!(sandbox.first_line("observe/a"), "v2\n", "foreign pins are not touched");
     fs::remove_file(sandbox.pin("observe/a")).expect("it is there");
     watching.changes(&["pin observe/a"]);
     assert_eq!(sandbox.first_line("observe/a"), "v1\n");
 }
 
 #[kernel_test]
-fn without_healing_it_only_says_so() {
+fn without_healing_it_only_reports_changes() {
     let sandbox = Sandbox::new();
     two(&sandbox);
     let map = bpf::pinned_hash_map(&sandbox.pin("walked"), (1, 10));
@@ -141,14 +142,14 @@ fn without_healing_it_only_says_so() {
     assert_eq!(super::changes(&round, &sandbox), ["pin a"]);
     assert_eq!(round["changed"], false);
     assert!(watching.log().contains(" WARN + a  task"), "{}", watching.log());
-    // What the map's owner does is followed, and nothing else.
+    // Changes by the map's owner are followed, and nothing else.
     fs::remove_file(sandbox.pin("walked")).expect("it is there");
     watching.fails("walked");
     drop(map);
     let _new = bpf::pinned_hash_map(&sandbox.pin("walked"), (2, 20));
     watching.changes(&["replace conns"]);
     assert!(!sandbox.pin("a").exists());
-    // So is the manifest, whole.
+    // The manifest is followed too, as a whole.
     sandbox.manifest("iters.toml", &(entries + &entry("tasks.bpf.o", "b")));
     watching.changes(&["pin a", "pin b"]);
 }

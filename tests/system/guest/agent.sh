@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the commands that come over the second serial port, one a line in base64, and answers each with a line:
-# its status, and in base64 what it said.
+# Runs the commands that come over the second serial port, one on each line in base64, and answers each with
+# one line: its status, and its output in base64.
 exec < /dev/ttyS1 > /dev/ttyS1
 stty raw -echo
 echo ready

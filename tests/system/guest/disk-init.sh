@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# /init of the initramfs that goes on with the root on the disk. If it ends, the kernel panics.
+# /init of the initramfs that continues with the root on the disk. If it ends, the kernel panics.
 for module in /modules/*; do
 	busybox insmod "$module"
 done

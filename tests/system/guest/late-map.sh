@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pins a map once `iterctl apply` waits for it, or not at all where that ends without waiting.
+# Pins a map while `iterctl apply` waits for it; does nothing if that ends without waiting.
 set -eu
 waits() {
 	pid=$(systemctl show --property=MainPID --value iterctl.service)

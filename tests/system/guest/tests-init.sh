@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# /init of the initramfs that runs the tests, with its arguments: what they say goes to the second serial port.
-# Then it powers off.
+# /init of the initramfs that runs the tests with its own arguments. Their output goes to the second serial
+# port. Then it powers off.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -18,7 +18,7 @@ for module in /modules/*; do
 done
 stty -F /dev/ttyS1 raw -echo
 { printf 'kernel: '; /iterctl -j check --kernel; } > /dev/ttyS1 2>&1
-# So many rounds of races: the processor is emulated.
+# Only a few rounds of races, because the processor is emulated.
 export ITERCTL_ROUNDS=10
 /tests "$@" > /dev/ttyS1 2>&1
 poweroff -f

@@ -1,4 +1,4 @@
-//! Manifests in a few words, facts that fit them, and what came of both as a few lines.
+//! Helpers: manifests in a few words, facts that fit them, and the results as a few lines.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::language::Language;
 use crate::manifest::{Argument, Input, Source, parse};
 use crate::pin_path::PinPath;
 
-/// What one call is given: by default each file is a `-f` argument of its own.
+/// The input of one call: by default each file is a `-f` argument of its own.
 pub(super) struct Call(pub(super) Input);
 
 /// `/etc/iterctl/iters.toml` with this text.
@@ -96,7 +96,7 @@ pub(super) fn paths<'a>(paths: impl IntoIterator<Item = &'a PinPath>) -> Vec<Str
     paths.into_iter().map(PinPath::to_string).collect()
 }
 
-/// Each fault of the call: the text that it points at, empty where it points nowhere, and its words.
+/// Each fault of the call: the text that it points at (empty if none), and its message.
 #[track_caller]
 pub(super) fn check(call: Call, expected: &[(&str, &str)]) {
     let faults = call.resolve().err();
@@ -110,7 +110,7 @@ pub(super) fn check(call: Call, expected: &[(&str, &str)]) {
     assert_eq!(found, expected);
 }
 
-/// Each warning of the call: the text that it points at, and its words.
+/// Each warning of the call: the text that it points at, and its message.
 #[track_caller]
 pub(super) fn check_warnings(call: Call, expected: &[(&str, &str)]) {
     let desired = call.resolve().expect("a manifest without faults");
@@ -121,7 +121,7 @@ pub(super) fn check_warnings(call: Call, expected: &[(&str, &str)]) {
     assert_eq!(found, expected);
 }
 
-/// Each pin that the call asks for: path, program, parameter, access, mode of new directories.
+/// Each pin that the call wants: path, program, parameter, access, mode of new directories.
 #[track_caller]
 pub(super) fn check_pins(call: Call, expected: &[&str]) {
     let desired = call.resolve().expect("a manifest without faults");
@@ -134,14 +134,14 @@ pub(super) fn check_pins(call: Call, expected: &[&str]) {
     }
 }
 
-/// The existing maps that the only pin's program is given.
+/// The existing maps for the only pin's program.
 #[track_caller]
 pub(super) fn check_maps(call: Call, expected: &[&str]) {
     let line = |(name, map): (&String, &MapRef)| format!("{name}: {map}");
     assert_eq!(only_program(&call).maps.iter().map(line).collect::<Vec<_>>(), expected);
 }
 
-/// The sizes that maps of the only pin's program are given.
+/// The sizes of maps of the only pin's program.
 #[track_caller]
 pub(super) fn check_max_entries(call: Call, expected: &[(&str, u32)]) {
     let program = only_program(&call);
@@ -149,7 +149,7 @@ pub(super) fn check_max_entries(call: Call, expected: &[(&str, u32)]) {
     assert_eq!(sizes.collect::<Vec<_>>(), expected);
 }
 
-/// What is put where for the only pin's program, and as what it is remembered.
+/// The patches for the only pin's program, and their text.
 #[track_caller]
 pub(super) fn check_patches(call: Call, expected: &[&str], text: &str) {
     let Globals { patches, text: found } = &only_program(&call).globals;
@@ -183,14 +183,14 @@ fn pin_line(pin: &DesiredPin) -> String {
     format!("{}/{}{param} {access}", program.target, program.name)
 }
 
-/// The set that the call asks for, and where its name is from.
+/// The set of the call, and how its name was chosen.
 #[track_caller]
 pub(super) fn check_set(call: Call, name: &str, naming: Naming) {
     let set = call.resolve().expect("a manifest without faults").set;
     assert_eq!((set.name.as_str(), set.naming), (name, naming));
 }
 
-/// The only fault's way out.
+/// The only fault's hint.
 #[track_caller]
 pub(super) fn check_help(call: Call, expected: &str) {
     let faults = call.resolve().expect_err("a manifest with a fault");
@@ -199,7 +199,7 @@ pub(super) fn check_help(call: Call, expected: &str) {
     assert_eq!(help, [expected]);
 }
 
-/// Each fault's other place: the number of its file, the text there, and what is said of it.
+/// Each fault's other place: the number of its file, the text there, and the note about it.
 #[track_caller]
 pub(super) fn check_also(call: Call, expected: &[(usize, &str, &str)]) {
     let faults = call.resolve().expect_err("a manifest with a fault");

@@ -1,4 +1,4 @@
-//! What an iterator and its program are given: the parameter, globals and maps.
+//! The parameter, globals and maps of an iterator and its program.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn cgroup(keys: &str) -> String {
 const CGROUP: &str = "{ path = '/sys/fs/cgroup', order = 'children' }";
 
 #[test]
-fn parameters_are_those_that_the_target_takes() {
+fn parameters_that_the_target_takes_are_accepted() {
     #[track_caller]
     fn taken(text: &str, expected: &str) {
         check_pins(file(text), &[&format!("a {expected} 0600 1000:1000 below 0700")]);
@@ -64,7 +64,7 @@ fn parameters_that_the_target_does_not_take_are_refused() {
 }
 
 #[test]
-fn a_parameter_that_is_wrong_in_itself_is_refused_as_well() {
+fn an_invalid_parameter_is_also_reported() {
     check(
         file(&task("map = { own = 'nope' }\ntask = { tid = 0 }")),
         &[
@@ -105,7 +105,7 @@ fn cgroups_have_one_name_and_an_order() {
     faulty("{ }", &[name, order]);
     faulty("{ path = '/a', id = 1 }", &[name, order]);
     check(file(&cgroup("[iter.cgroup]\nid = 1")), &[("[iter.cgroup]", order)]);
-    // Where this machine has them.
+    // The hints name the directory where cgroup v2 is mounted.
     let directory = "/sys/fs/cgroup/unified";
     let needed =
         format!("add `cgroup = {{ path = \"{directory}\", order = \"descendants-pre\" }}`");
@@ -115,7 +115,7 @@ fn cgroups_have_one_name_and_an_order() {
 }
 
 #[test]
-fn orders_are_those_that_linux_has() {
+fn orders_are_those_of_linux() {
     #[track_caller]
     fn faulty(order: &str, what: &str) {
         let keys = format!("cgroup = {{ id = 1, order = {order} }}");
@@ -151,7 +151,7 @@ fn tasks_have_one_number() {
 }
 
 #[test]
-fn a_target_that_is_not_known_may_take_one_parameter() {
+fn an_unknown_target_may_take_one_parameter() {
     let future = |keys: &str| file(&of("future.bpf.o", keys));
     let line = |param: &str| format!("a warp_core/dump_core {param} 0600 1000:1000 below 0700");
     check_pins(future("task = { pid = 1 }"), &[&line("pid 1")]);
@@ -219,7 +219,7 @@ fn faulty_given_maps_are_pointed_at() {
 }
 
 #[test]
-fn an_own_map_that_is_replaced_is_the_one_that_is_given() {
+fn a_replaced_own_map_is_walked_as_the_existing_one() {
     let keys = "map = { own = 'seen' }\nmaps = { seen = { pinned = 'x' } }";
     let line = "a bpf_map_elem/dump_elem map pinned /sys/fs/bpf/x 0600 1000:1000 below 0700";
     check_pins(file(&elem(keys)), &[line]);
@@ -230,7 +230,7 @@ fn an_own_map_that_is_replaced_is_the_one_that_is_given() {
 }
 
 #[test]
-fn every_map_and_cgroup_to_look_for_is_known() {
+fn all_maps_and_cgroups_to_look_up_are_listed() {
     let keys = "map = { id = 7 }\nmaps = { seen = { id = 8 }, counts = { id = 7 } }";
     let text = format!(
         "{}{}{}{}",
@@ -307,7 +307,7 @@ fn faulty_globals_are_pointed_at() {
 }
 
 #[test]
-fn the_way_out_of_a_faulty_global_is_what_there_is() {
+fn the_hint_for_a_faulty_global_lists_what_exists() {
     #[track_caller]
     fn help(globals: &str, expected: &str) {
         check_help(file(&task(&format!("globals = {globals}"))), expected);
@@ -332,7 +332,7 @@ fn a_fault_below_a_header_hides_no_other_entry() {
 }
 
 #[test]
-fn programs_are_shared_by_what_they_are_given() {
+fn programs_with_equal_values_are_shared() {
     let programs = |keys: &[&str]| -> Vec<Arc<Program>> {
         let desired = file(&entries("elem.bpf.o", keys)).resolve().expect("no fault");
         desired.pins.into_values().map(|pin| pin.program).collect()
@@ -367,7 +367,7 @@ fn programs_are_shared_by_what_they_are_given() {
 }
 
 #[test]
-fn what_goes_where_has_a_digest() {
+fn patches_have_a_digest() {
     let globals = |keys: &str| -> Globals {
         let desired = file(&task(keys)).resolve().expect("no fault");
         desired

@@ -1,12 +1,12 @@
-//! What of an object matters to the program that an entry wants, and what may be a mistake.
+//! Which parts of an object matter to the program that an entry wants, and possible mistakes.
 
 use super::case::{
     check, check_help, check_maps, check_pins, check_warnings, file, of, only_program,
 };
 use crate::anatomy::Extern;
 
-/// An entry with the program of `needy.bpf.o`: it uses `seen`, `shared`, which is pinned by name, and `open`, which
-/// has no size; other programs of the object use `other`, which has neither.
+/// An entry with the program of `needy.bpf.o`: it uses `seen`, `shared`, which is pinned by name, and `open`,
+/// which has no size. Other programs of the object use `other`, which has neither.
 fn needy(keys: &str) -> String {
     of("needy.bpf.o", keys)
 }
@@ -27,11 +27,11 @@ fn a_map_that_is_pinned_by_name_is_given() {
 }
 
 #[test]
-fn what_the_program_does_not_need_is_not_given() {
+fn maps_that_the_program_does_not_need_are_not_given() {
     let maps = "maps = { other = { id = 5 }, seen = { id = 6 } }";
     check_maps(file(&needy(&format!("{SIZED}\n{maps}"))), &["seen: id 6", NAMED]);
     let program = only_program(&file(&needy(&format!("{SIZED}\n{maps}"))));
-    // `shared` is used by what the program tail-calls.
+    // Only the program that it tail-calls uses `shared`.
     assert_eq!(program.held.iter().collect::<Vec<_>>(), ["seen"]);
     let externs: Vec<&str> = program.externs.iter().map(Extern::name).collect();
     assert_eq!(externs, ["strong"], "what is weak need not be there");
@@ -56,7 +56,7 @@ fn a_needed_map_has_a_size() {
 }
 
 #[test]
-fn what_no_kernel_loads_is_refused() {
+fn programs_that_no_kernel_loads_are_refused() {
     let program = |name: &str| format!("program = '{name}'");
     let refused = |name: &str, message: &str| {
         let text = of("bad.bpf.o", &program(name));
@@ -69,7 +69,7 @@ fn what_no_kernel_loads_is_refused() {
 }
 
 #[test]
-fn what_may_be_a_mistake_is_told_and_pinned() {
+fn possible_mistakes_are_reported_and_pinned() {
     let odd = of("odd.bpf.o", "");
     check_pins(file(&odd), &["a task/odd 0600 1000:1000 below 0700"]);
     check_warnings(

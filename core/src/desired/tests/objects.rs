@@ -1,4 +1,4 @@
-//! What is known of the objects that the cases name.
+//! The facts about the objects that the cases name.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// An object with maps of which its one iterator needs some.
+/// An object with one iterator, which needs only some of its maps.
 pub(super) fn needy(iterator: &str) -> Result<ObjectFacts, ObjectFault> {
     let map = |name: &str, lacks_size, is_pinned_by_name| ObjectMap {
         name: name.to_owned(),
@@ -69,7 +69,7 @@ pub(super) fn needy(iterator: &str) -> Result<ObjectFacts, ObjectFault> {
     })
 }
 
-/// An object whose programs cannot be loaded, but for `silent`.
+/// An object whose programs cannot be loaded, except `silent`.
 pub(super) fn bad() -> Result<ObjectFacts, ObjectFault> {
     let mut facts =
         holding(&["tasks/misspelt", "tcp/sleeps", "task/prints", "task/calls", "task/silent"])?;
@@ -86,7 +86,7 @@ pub(super) fn bad() -> Result<ObjectFacts, ObjectFault> {
     Ok(facts)
 }
 
-/// An object whose program can be loaded, and likely is not what was meant.
+/// An object whose program can be loaded, but is likely a mistake.
 pub(super) fn odd() -> Result<ObjectFacts, ObjectFault> {
     let mut facts = holding(&["task/odd"])?;
     facts.iterators[0].context = Some("tcp".to_owned());

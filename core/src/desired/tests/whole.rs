@@ -1,4 +1,4 @@
-//! Whose pins they are, on which bpffs, and what holds for a call as a whole.
+//! The set, the bpffs, and the rules for a call as a whole.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn bpffs_is_an_absolute_path() {
 }
 
 #[test]
-fn the_sets_name_is_the_users_word_or_else_the_files() {
+fn the_name_of_a_set_is_written_or_taken_from_the_file() {
     check_set(file("set = 'observe'"), "observe", Naming::Written);
     check_set(file(""), "iters", Naming::Taken);
     check_set(file("set = 'observe'").set("mine"), "mine", Naming::Written);
@@ -40,7 +40,7 @@ fn the_sets_name_is_the_users_word_or_else_the_files() {
 }
 
 #[test]
-fn a_directorys_set_is_its_name_without_d() {
+fn the_set_of_a_directory_is_its_name_without_d() {
     #[track_caller]
     fn taken(path: &str, name: &str) {
         let drop_ins = files(&[("/x/10-a.toml", ""), ("/x/20-b.toml", "")]);
@@ -72,7 +72,7 @@ fn standard_input_gives_no_name() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused() {
+fn an_invalid_set_name_is_refused() {
     check(file("set = 'two words'"), &[("'two words'", "`two words` is not a set name")]);
     check(file("set = ''"), &[("''", "`` is not a set name")]);
     check(file("").set("-x"), &[("", "`-x` is not a set name")]);
@@ -110,7 +110,7 @@ fn one_call_has_one_bpffs() {
 }
 
 #[test]
-fn the_source_is_what_was_given() {
+fn the_source_is_the_arguments_of_the_call() {
     let given = [directory("/etc/observe.d"), Argument::Stdin];
     let call = file("set = 'observe'").given(&given);
     assert_eq!(call.resolve().expect("no fault").set.source, ["/etc/observe.d", "-"]);

@@ -1,4 +1,4 @@
-//! What holds of every type and every value, however absurd.
+//! Properties of every type and every value, even nonsensical ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -72,7 +72,7 @@ fn absurd_types() -> impl Strategy<Value = Type> {
     })
 }
 
-/// A type, a value that fits it, and what its bytes then are: `None` where nothing is written.
+/// A type, a value that fits it, and the resulting bytes: `None` if a byte is not written.
 type Fitting = (Type, Value, Vec<Option<u8>>);
 
 fn fitting() -> impl Strategy<Value = Fitting> {
@@ -115,7 +115,7 @@ fn value_for(kind: &Type) -> BoxedStrategy<(Value, Vec<Option<u8>>)> {
         }
         Type::Char { signed } | Type::Int { signed, .. } => {
             let signed = *signed;
-            // Any bits are a number of that many bytes.
+            // Any bits are a valid number of that size.
             vec(any::<u8>(), size)
                 .prop_map(move |bytes| {
                     let number = number_of(&bytes, signed);

@@ -1,4 +1,4 @@
-//! The inputs of a plan in a few words, and a plan as a few lines.
+//! Helpers: the inputs of a plan in a few words, and a plan as a few lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -22,7 +22,7 @@ use crate::plan::{
 use crate::stamp::Stamp;
 use crate::target::{Sleep, Target};
 
-/// A plan's inputs. The set is `observe`, its name is written, and nothing may be done unasked.
+/// A plan's inputs. The set is `observe`, its name is written, and there is no consent to anything.
 pub(super) struct Case {
     desired: Desired,
     observed: Observed,
@@ -98,7 +98,7 @@ pub(super) fn check(case: Case, expected: &[&str]) {
     same(&case.plan(), expected);
 }
 
-/// The same of a plan that only pins.
+/// The same for a plan that only pins.
 #[track_caller]
 pub(super) fn check_pin(case: Case, expected: &[&str]) {
     same(&pin(&case.desired, &case.observed, case.policy.foreign), expected);
@@ -171,7 +171,7 @@ fn set(name: &str) -> Set {
     Set { name, naming: Naming::Written, source: vec!["/etc/iters.toml".to_owned()] }
 }
 
-/// The pin that [`ours`] is.
+/// The desired pin that [`ours`] matches.
 pub(super) fn task() -> DesiredPin {
     let program = Program {
         object: PathBuf::from("/opt/task.bpf.o"),
@@ -246,7 +246,7 @@ pub(super) fn ours() -> Node {
     ours_but(|_, _| {})
 }
 
-/// The same but for what `change` does to the pin or the stamp.
+/// The same, after `change` was made to the pin or the stamp.
 pub(super) fn ours_but(change: impl FnOnce(&mut ObservedPin, &mut Stamp)) -> Node {
     let mut stamp =
         Stamp::new(&set("observe"), &task().program, &BTreeMap::new(), &BTreeMap::new());
@@ -255,7 +255,7 @@ pub(super) fn ours_but(change: impl FnOnce(&mut ObservedPin, &mut Stamp)) -> Nod
     Node::Iterator(ObservedPin { provenance: Provenance::Stamped(Arc::new(stamp)), ..pin })
 }
 
-/// The same pin, but for what `change` does to its stamp.
+/// The same pin, after `change` was made to its stamp.
 pub(super) fn stamped(node: Node, change: impl FnOnce(&mut Stamp)) -> Node {
     let Node::Iterator(pin) = node else { panic!("only iterators have a stamp") };
     let mut stamp = (**pin.provenance.stamp().expect("it has a stamp")).clone();

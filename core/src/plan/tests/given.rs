@@ -1,4 +1,4 @@
-//! What a plan says of parameters, globals and the maps that a program is given.
+//! Plans for parameters, globals and the maps that a program is given.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn slice() -> PathBuf {
 }
 
 #[test]
-fn parameters_that_are_right_are_left_alone() {
+fn equal_parameters_are_left_alone() {
     #[track_caller]
     fn right(param: Param, have: LinkParam) {
         check(want(&[("a", taking(param))]).have(&[("a", over(have))]), &["= a"]);
@@ -47,7 +47,7 @@ fn parameters_that_are_right_are_left_alone() {
 }
 
 #[test]
-fn other_parameters_are_replaced() {
+fn changed_parameters_are_replaced() {
     #[track_caller]
     fn drifted(param: Param, have: LinkParam, words: &str) {
         let case = want(&[("a", taking(param))]).have(&[("a", over(have))]);
@@ -152,13 +152,13 @@ fn an_own_map_and_an_existing_one_are_told_apart_by_id_alone() {
 }
 
 #[test]
-fn a_changed_object_brings_its_own_map_along() {
+fn a_changed_object_is_the_only_reason_for_its_own_map() {
     let have = stamped(over_seen(), |stamp| stamp.sha256 = Sha256::from([2; 32]));
     check(want(&[("a", own("seen"))]).have(&[("a", have)]), &["replace a: object changed"]);
 }
 
 #[test]
-fn what_others_own_says_nothing_of_our_own_map() {
+fn a_stamp_tells_own_maps_also_when_it_is_adopted() {
     let adopt = |have: Node| want(&[("a", own("seen"))]).have(&[("a", have)]).adopt();
     let other = "replace a: taken over from the set audit, \
                  parameter changed: none -> own map seen";
@@ -195,7 +195,7 @@ fn changed_globals_are_replaced() {
 }
 
 #[test]
-fn globals_are_what_goes_where_and_not_how_it_is_written() {
+fn globals_are_compared_by_bytes_and_not_by_text() {
     let have = loaded(&put(level(1, "{ level = \"LOW\" }"), task()));
     let case = want(&[("a", put(level(1, "{ level = 1 }"), task()))]);
     check(case.have(&[("a", have)]), &["= a"]);
@@ -231,7 +231,7 @@ fn a_given_map_that_the_program_does_not_hold_is_given_again() {
         || want(&[("a", given(&[("seen", id(5))]))]).map(id(5), Ok(5)).have(&[("a", have.clone())]);
     check(case(), &["replace a: the program does not use map 5 as `seen`"]);
 
-    // A map that is not referred to is held by nobody.
+    // A program does not hold a map that it does not refer to.
     let mut unheld = given(&[("seen", id(5))]);
     Arc::make_mut(&mut unheld.program).held.clear();
     check(want(&[("a", unheld)]).map(id(5), Ok(5)).have(&[("a", have)]), &["= a"]);
@@ -283,14 +283,14 @@ fn changed_sizes_of_maps_are_replaced() {
 }
 
 #[test]
-fn a_map_that_gets_a_size_instead_of_an_existing_one_is_told_so() {
+fn changing_a_given_map_into_a_sized_own_one_has_two_reasons() {
     let case = want(&[("a", sized(&[("seen", 64)]))]).have(&[("a", with_maps(&[("seen", 4)]))]);
     let reasons = "map `seen` changed: 4 -> own, max-entries of `seen` changed: own -> 64";
     check(case, &[&format!("replace a: {reasons}")]);
 }
 
 #[test]
-fn a_recreated_pinned_map_is_given_anew() {
+fn a_recreated_pinned_map_is_given_again() {
     let case = |id| want(&[("a", given(&[("seen", pinned())]))]).map(pinned(), Ok(id));
     check(case(4).have(&[("a", with_maps(&[("seen", 4)]))]), &["= a"]);
     let lines = ["replace a: map `seen` changed: 4 -> 5"];
@@ -298,7 +298,7 @@ fn a_recreated_pinned_map_is_given_anew() {
 }
 
 #[test]
-fn every_map_and_cgroup_that_is_missing_is_an_obstacle() {
+fn every_missing_map_and_cgroup_is_an_obstacle() {
     let missing = || Err(MapProblem::Missing);
     let needs = |what: &str| format!("! a needs {what}: there is no such map");
     let case = want(&[("a", given(&[("seen", pinned())]))]).map(pinned(), missing());
@@ -344,7 +344,7 @@ fn a_plan_knows_the_maps_of_its_steps() {
 }
 
 #[test]
-fn every_reason_that_a_program_has_is_given() {
+fn every_reason_for_a_program_is_listed() {
     let pin = put(level(1, "{ level = 1 }"), given(&[("seen", id(5))]));
     let pin = DesiredPin { param: Param::Process(1), ..pin };
     let have = ours_but(|_, stamp| stamp.sha256 = Sha256::from([2; 32]));
@@ -370,7 +370,7 @@ fn pinning_one_leaves_the_rest_of_its_set() {
 }
 
 #[test]
-fn pinning_one_takes_nothing_from_others_unasked() {
+fn pinning_one_replaces_no_foreign_pin_without_consent() {
     check_pin(want(&[("a", task())]).have(&[("a", of("audit"))]), &["! a is foreign"]);
     let adopted = ["replace a: taken over from the set audit"];
     check_pin(want(&[("a", task())]).have(&[("a", of("audit"))]).adopt(), &adopted);

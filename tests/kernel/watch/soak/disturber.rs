@@ -1,4 +1,4 @@
-//! Who disturbs everything: the manifest, the objects, the map, the pins and the bpffs.
+//! Random disturbances of the manifest, the objects, the map, the pins and the bpffs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -15,10 +15,10 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::super::super::bpf;
 use super::super::super::sandbox::{Sandbox, entry, entry_with};
 
-/// Always in a good manifest, so that it is always the same directories that are watched.
+/// Entries in every good manifest, so that the same directories are always watched.
 const BASE: [&str; 3] = ["a", "observe/b", "observe/deep/c"];
 
-/// In a good manifest or not.
+/// Entries that are in some good manifests.
 const MORE: [&str; 3] = ["x", "observe/y", "observe/deep/z"];
 
 /// The iterator over the elements of the pinned map.
@@ -27,26 +27,26 @@ const WALK: &str = "conns";
 /// The pinned map.
 const MAP: &str = "maps/conns";
 
-/// Where pins go that somebody moves.
+/// Where moved pins go.
 const ELSEWHERE: [&str; 4] = ["elsewhere", "observe/elsewhere", "a", "observe/deep/z"];
 
-/// What somebody does; it fails where there is nothing to do it to.
-type Act<'a> = fn(&mut Somebody<'a>) -> io::Result<()>;
+/// A disturbance. It fails if there is nothing to disturb.
+type Act<'a> = fn(&mut Disturber<'a>) -> io::Result<()>;
 
-/// Who disturbs everything.
-pub(super) struct Somebody<'a> {
+/// The source of all disturbances.
+pub(super) struct Disturber<'a> {
     sandbox: &'a Sandbox,
     rng: TestRng,
-    /// Where there is something foreign, or was.
+    /// Paths at which something foreign is or was.
     foreign: BTreeSet<PathBuf>,
     /// The value of the one element of the map.
     element: u64,
-    /// How often what was done.
+    /// How often each disturbance was done.
     pub(super) done: BTreeMap<&'static str, u32>,
 }
 
-impl<'a> Somebody<'a> {
-    /// Each what somebody does, and how often beside the others.
+impl<'a> Disturber<'a> {
+    /// Each disturbance, and how often it is done relative to the others.
     const DISTURBANCES: [(&'static str, u32, Act<'a>); 20] = [
         ("manifest edited in place", 10, Self::edits_in_place),
         ("manifest edited by rename", 10, Self::edits_by_rename),
@@ -75,13 +75,13 @@ impl<'a> Somebody<'a> {
         Self { sandbox, rng, foreign: BTreeSet::new(), element: 0, done: BTreeMap::new() }
     }
 
-    /// Does something, and waits for some time or not at all.
+    /// Makes a disturbance, and waits for some time or not at all.
     pub(super) fn disturbs(&mut self) {
         let all = Self::DISTURBANCES.iter().map(|(_, often, _)| often).sum();
         let mut at = self.rng.random_range(0..all);
         for (what, often, act) in Self::DISTURBANCES {
             if at < often {
-                // What is not there cannot be disturbed, and that is all the same.
+                // A missing thing cannot be disturbed, which is fine.
                 if act(self).is_ok() {
                     *self.done.entry(what).or_default() += 1;
                 }
@@ -93,7 +93,7 @@ impl<'a> Somebody<'a> {
         self.waits(longest);
     }
 
-    /// Does something that is to be put right by the watch alone.
+    /// Makes a disturbance that `watch` alone must repair.
     pub(super) fn disturbs_what_is_pinned(&mut self) {
         let all = [
             Self::removes_a_pin,
@@ -102,11 +102,11 @@ impl<'a> Somebody<'a> {
             Self::removes_the_observers,
         ];
         let act: Act<'a> = self.one_of(&all);
-        // Not every pin is there.
+        // Not every pin exists.
         let _ = act(self);
     }
 
-    /// Makes everything good. Gives every pin that there is to be, and what it gives first.
+    /// Makes everything good. Returns every pin that must exist, with the first line of its output.
     pub(super) fn puts_right(&mut self) -> io::Result<BTreeMap<String, String>> {
         // Some of it may be gone already.
         let _ = self.gets_out_of_the_way();
@@ -224,7 +224,7 @@ impl<'a> Somebody<'a> {
     fn gets_in_the_way(&mut self) -> io::Result<()> {
         let path = self.one_of(&["a", "x", "observe", "observe/b", "observe/deep", "conns"]);
         let pin = self.sandbox.pin(path);
-        // Ours or another foreign one, which is then gone.
+        // The path holds our pin or another foreign one, which is then gone.
         let _ = fs::remove_file(&pin).or_else(|_| fs::remove_dir_all(&pin));
         self.foreign.insert(pin.clone());
         match self.rng.random_range(0..4) {
@@ -253,7 +253,7 @@ impl<'a> Somebody<'a> {
                 let all = fs::read_dir(self.sandbox.bpffs())?;
                 all.filter_map(Result::ok).for_each(|entry| {
                     let path = entry.path();
-                    // What has gone meanwhile is gone.
+                    // It may be gone already.
                     let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
                 });
                 Ok(())
@@ -268,7 +268,7 @@ impl<'a> Somebody<'a> {
 
     fn makes_the_map_anew(&mut self) -> io::Result<()> {
         let pin = self.sandbox.pin(MAP);
-        // Both may be there or not.
+        // Both may exist or not.
         let _ = fs::remove_file(&pin);
         let _ = fs::create_dir(self.sandbox.pin("maps"));
         let mut map = bpf::hash_map("walked");
@@ -303,7 +303,7 @@ impl<'a> Somebody<'a> {
         fs::rename(self.sandbox.file("own/new"), self.sandbox.file("own/iters.toml"))
     }
 
-    /// Puts a file in the place of another by rename.
+    /// Replaces a file by another one with a rename.
     fn puts(&self, from: &str, to: &str) -> io::Result<()> {
         fs::copy(self.sandbox.file(from), self.sandbox.file("own/new"))?;
         fs::rename(self.sandbox.file("own/new"), self.sandbox.file(to))
