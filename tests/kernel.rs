@@ -21,6 +21,7 @@ mod kernel {
     mod both_ways;
     mod bpftool;
     mod by_name;
+    mod directories;
     mod drift;
     mod errors;
     mod export;

@@ -3,6 +3,7 @@
 //! In: the manifest, and facts about the objects, users and groups that it names. Out: what every pin must
 //! be. Only the ids of maps are left to look up, because only the kernel knows them.
 
+mod directory;
 mod entry;
 mod param;
 mod program;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
+pub use self::directory::{DirectoryAccess, Wanted};
 use self::entry::Entries;
-use crate::access::{Meta, Mode};
+use crate::access::Meta;
 use crate::anatomy::Anatomy;
 use crate::anatomy::Extern;
 use crate::escaped::Escaped;
@@ -130,8 +132,8 @@ pub struct DesiredPin {
     pub param: Param,
     /// Mode, owner and group.
     pub meta: Meta,
-    /// Mode of the parent directories that have to be made.
-    pub dir_mode: Mode,
+    /// The directories above it.
+    pub directory: DirectoryAccess,
     /// The entry's `path` in the manifest.
     pub place: Place,
     /// Its other keys that an error of the execution may refer to.
@@ -254,6 +256,11 @@ impl Desired {
     pub fn leave_out(&mut self, path: PinPath) {
         self.pins.remove(&path);
         self.left_out.insert(path);
+    }
+
+    /// What the entries want of every directory above their pins.
+    pub fn directories(&self) -> BTreeMap<PinPath, DirectoryAccess> {
+        directory::merge(self.pins.iter().map(|(path, pin)| (path, &pin.directory))).0
     }
 
     /// Every existing map that an entry names, each once.

@@ -139,8 +139,19 @@ pub enum Problem {
         /// The place of that path.
         at: Place,
     },
+    /// Two entries want different modes, owners or groups for one directory.
+    DirectoriesDiffer {
+        /// The directory.
+        directory: PinPath,
+        /// `dir-mode`, `dir-owner` or `dir-group`.
+        key: &'static str,
+        /// The place of the first of the two paths.
+        at: Place,
+    },
     /// Not octal permission bits.
     Mode(String),
+    /// Not octal permission bits, with or without set-id and sticky bits.
+    DirectoryMode(String),
     /// No such user.
     UnknownUser(String),
     /// No such group.

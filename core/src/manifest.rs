@@ -129,8 +129,9 @@ impl Manifest {
         self.files
             .iter()
             .flat_map(|file| {
-                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().owner.as_ref());
-                entries.chain(&file.keys.defaults.owner)
+                let entries = file.keys.iter.iter().map(Spanned::get_ref);
+                let entries = entries.flat_map(|one| one.owner.iter().chain(&one.dir_owner));
+                entries.chain(&file.keys.defaults.owner).chain(&file.keys.defaults.dir_owner)
             })
             .map(|name| name.get_ref().as_str())
             .collect()
@@ -141,8 +142,9 @@ impl Manifest {
         self.files
             .iter()
             .flat_map(|file| {
-                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().group.as_ref());
-                entries.chain(&file.keys.defaults.group)
+                let entries = file.keys.iter.iter().map(Spanned::get_ref);
+                let entries = entries.flat_map(|one| one.group.iter().chain(&one.dir_group));
+                entries.chain(&file.keys.defaults.group).chain(&file.keys.defaults.dir_group)
             })
             .map(|name| name.get_ref().as_str())
             .collect()
@@ -262,7 +264,7 @@ mod tests {
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
-                     `cgroup`, `task`, `globals`, `maps`, `max-entries`, `mode`, `owner`, `group`, `dir-mode`, \
+                     `cgroup`, `task`, `globals`, `maps`, `max-entries`, `mode`, `owner`, `group`, `dir-mode`, `dir-owner`, `dir-group`, \
                      `sha256`",
                 ),
                 ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),

@@ -24,6 +24,8 @@ use crate::target::Target;
 pub struct Scan {
     /// Every directory and file of the bpffs, except those with a dot in their names.
     pub nodes: Vec<(PinPath, ScannedNode)>,
+    /// Mode, owner and group of the bpffs root, if it was looked at.
+    pub root: Option<Meta>,
     /// Every program that is behind one of the links, or that holds one of several maps with the same name.
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
@@ -141,6 +143,8 @@ pub enum CgroupProblem {
 pub struct Observed {
     /// Every path.
     pub nodes: BTreeMap<PinPath, Node>,
+    /// Mode, owner and group of the bpffs root, if it was looked at.
+    pub root: Option<Meta>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
@@ -218,7 +222,8 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
     let maps =
         scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
-    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups: scan.cgroups }
+    let (nodes, maps) = (nodes.collect(), maps.collect());
+    Observed { nodes, root: scan.root, maps, cgroups: scan.cgroups }
 }
 
 fn provenance(stamps: &[Vec<u8>]) -> Provenance {

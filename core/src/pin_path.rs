@@ -102,6 +102,11 @@ impl PinPath {
         self.bytes().strip_prefix(other.bytes()).is_some_and(|rest| rest.starts_with(b"/"))
     }
 
+    /// Whether both are in the same directory.
+    pub(crate) fn has_same_parent(&self, other: &Self) -> bool {
+        self.0.parent() == other.0.parent()
+    }
+
     fn bytes(&self) -> &[u8] {
         self.0.as_os_str().as_bytes()
     }

@@ -100,7 +100,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  iterctl pin task.bpf.o observe/tasks\n  iterctl pin conn.bpf.o /sys/fs/bpf/observe/conns map pinned /sys/fs/bpf/conns\n  iterctl pin task.bpf.o observe/init --pid 1 --global verbose=true"
     )]
-    Pin(PinArgs),
+    Pin(Box<PinArgs>),
     /// Print what an iterator prints: of a pin, or of an object that is run once and not pinned
     #[command(
         after_help = "Examples:\n  iterctl read observe/tasks\n  iterctl read task.bpf.o\n  iterctl read conn.bpf.o map name conns"

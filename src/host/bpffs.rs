@@ -104,6 +104,15 @@ impl Bpffs {
         &self.path
     }
 
+    /// Mode, owner and group of its root.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn meta(&self) -> io::Result<Meta> {
+        let stat = fs::fstat(&self.root)?;
+        Ok(Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
+    }
+
     /// Opens the file at `path` without following or using it.
     ///
     /// # Errors
@@ -219,6 +228,11 @@ impl File {
     /// Whether it is a file, as every pin is, and no directory or symbolic link.
     pub fn is_file(&self) -> bool {
         self.kind.is_file()
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind.is_dir()
     }
 
     /// A path that leads to this very file, for calls that take no descriptor.

@@ -136,7 +136,9 @@ mod tests {
 
     use super::*;
     use crate::access::{Meta, Mode};
-    use crate::desired::{CgroupRef, Globals, KeyPlaces, Naming, Program, Set};
+    use crate::desired::{
+        CgroupRef, DirectoryAccess, Globals, KeyPlaces, Naming, Program, Set, Wanted,
+    };
     use crate::fault::Place;
     use crate::names::Sha256;
 
@@ -171,7 +173,11 @@ mod tests {
             program: Arc::new(program),
             param,
             meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
-            dir_mode: mode("0700"),
+            directory: DirectoryAccess {
+                mode: Wanted::Default(mode("0700")),
+                uid: Wanted::Default(0),
+                gid: Wanted::Default(0),
+            },
             place: Place::new(0, 0..0),
             keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
         }

@@ -6,10 +6,11 @@ use itertools::EitherOrBoth::{Both, Left, Right};
 use itertools::Itertools as _;
 
 use super::{
-    Drift, Empty, Foreign, Obstacle, Plan, Policy, Removal, Step, UnpinReason, WantedParam,
+    Drift, Empty, Foreign, Note, Obstacle, Plan, Policy, Removal, Step, UnpinReason, WantedParam,
+    note,
 };
-use crate::access::Mode;
-use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set};
+use crate::access::Meta;
+use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set, Wanted};
 use crate::ids::MapId;
 use crate::names::SetName;
 use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
@@ -60,7 +61,7 @@ fn plan_set(desired: &Desired, observed: &Observed, policy: Policy, unlisted: Un
     for (path, want, node) in wanted {
         planner.decide(&desired.set.name, path, want, node, &emptied);
     }
-    planner.make_directories();
+    planner.directories(desired);
     planner.finish()
 }
 
@@ -149,6 +150,8 @@ struct Planner<'a> {
     plan: Plan,
     /// Steps that leave a pin in place: they come after the directories are made.
     changes: Vec<Step>,
+    /// Steps that change directories: they come last, when nothing has to be made in them any more.
+    of_directories: Vec<Step>,
     /// The pins that are already as desired, by path.
     unchanged: Vec<(PinPath, ObservedPin)>,
 }
@@ -156,7 +159,8 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(observed: &'a Observed, policy: Policy) -> Self {
         let plan = Plan::default();
-        Self { observed, policy, plan, changes: Vec::new(), unchanged: Vec::new() }
+        let (changes, of_directories, unchanged) = (Vec::new(), Vec::new(), Vec::new());
+        Self { observed, policy, plan, changes, of_directories, unchanged }
     }
 
     fn obstacle(&mut self, obstacle: Obstacle) {
@@ -319,23 +323,84 @@ impl<'a> Planner<'a> {
         emptied
     }
 
-    /// Makes the directories that new pins need, parents first.
-    fn make_directories(&mut self) {
-        let mut missing: BTreeMap<PinPath, Mode> = BTreeMap::new();
-        for step in &self.changes {
-            let Step::Pin { path, want, .. } = step else { continue };
-            for parent in path.ancestors() {
-                if !matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_))) {
-                    missing.entry(parent).or_insert(want.dir_mode);
+    /// Makes the directories that new pins need, parents first, and changes those that are not as stated.
+    fn directories(&mut self, desired: &Desired) {
+        let needed = self.directories_to_make();
+        let mut after = BTreeMap::new();
+        for (path, access) in desired.directories() {
+            let have = match self.observed.nodes.get(&path) {
+                Some(Node::Directory(have)) => *have,
+                None | Some(Node::Iterator(_) | Node::Other(_)) => {
+                    let meta = access.meta();
+                    if needed.contains(&path) {
+                        self.plan.steps.push(Step::MakeDirectory { path: path.clone(), meta });
+                    }
+                    after.insert(path, meta);
+                    continue;
+                }
+            };
+            let drift = Drift::of_directory(&access, have);
+            let other = if drift.is_empty() { None } else { self.foreign_in(desired, &path) };
+            let stated = |wanted: Wanted<u32>, have| wanted.stated().unwrap_or(have);
+            let want = Meta {
+                mode: access.mode.stated().unwrap_or(have.mode),
+                uid: stated(access.uid, have.uid),
+                gid: stated(access.gid, have.gid),
+            };
+            match other {
+                Some(other) => {
+                    let directory = path.clone();
+                    self.plan.notes.push(Note::SharedDirectory { directory, drift, other });
+                    after.insert(path, have);
+                }
+                None => {
+                    after.insert(path.clone(), want);
+                    if !drift.is_empty() {
+                        self.of_directories.push(Step::SetDirectoryMeta {
+                            path,
+                            want,
+                            have,
+                            drift,
+                        });
+                    }
                 }
             }
         }
-        let make = |(path, mode)| Step::MakeDirectory { path, mode };
-        self.plan.steps.extend(missing.into_iter().map(make));
+        self.plan.notes.extend(note::kept_out(desired, &after, self.observed.root));
+    }
+
+    /// Everything above new pins.
+    fn directories_to_make(&self) -> BTreeSet<PinPath> {
+        let new = self.changes.iter().filter_map(|step| match step {
+            Step::Pin { path, .. } => Some(path),
+            Step::Unpin { .. }
+            | Step::RemoveDirectory { .. }
+            | Step::MakeDirectory { .. }
+            | Step::SetDirectoryMeta { .. }
+            | Step::Replace { .. }
+            | Step::SetMeta { .. } => None,
+        });
+        new.flat_map(PinPath::ancestors).collect()
+    }
+
+    /// Something below the directory that belongs neither to the set nor to a listed path.
+    fn foreign_in(&self, desired: &Desired, directory: &PinPath) -> Option<PinPath> {
+        // In the order of the paths, everything below a path follows directly after it.
+        let below = self.observed.nodes.range(directory.clone()..).skip(1);
+        let mut below = below.take_while(|(path, _)| path.is_below(directory));
+        let foreign = below.find(|(path, node)| match node {
+            Node::Directory(_) => false,
+            Node::Iterator(pin) => {
+                pin.provenance.set() != Some(&desired.set.name) && !desired.pins.contains_key(*path)
+            }
+            Node::Other(_) => true,
+        });
+        foreign.map(|(path, _)| path.clone())
     }
 
     fn finish(mut self) -> Plan {
         self.plan.steps.append(&mut self.changes);
+        self.plan.steps.append(&mut self.of_directories);
         self.plan.unchanged = self.unchanged.into_iter().collect();
         self.plan
     }

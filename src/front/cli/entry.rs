@@ -96,9 +96,20 @@ pub struct PinArgs {
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
 
-    /// The mode of parent directories that have to be made; 0700 by default
+    /// The mode of the directories above the pin, with set-id and sticky bits; 0700 by default for those
+    /// that have to be made
     #[arg(long, value_name = "MODE")]
     pub dir_mode: Option<String>,
+
+    /// The owner of the directories above the pin; that of the pin by default for those that have to be
+    /// made
+    #[arg(long, value_name = "USER")]
+    pub dir_owner: Option<String>,
+
+    /// The group of the directories above the pin; that of the pin by default for those that have to be
+    /// made
+    #[arg(long, value_name = "GROUP")]
+    pub dir_group: Option<String>,
 
     /// The set that will own the pin. Its other pins are kept
     #[arg(long, value_name = "NAME", default_value = "adhoc")]

@@ -67,7 +67,12 @@ pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry>
     if let Some(mode) = &args.mode {
         entry.argument("mode", &quote(mode), format!("--mode {mode}"));
     }
-    let accounts = [("owner", &args.owner), ("group", &args.group)];
+    let accounts = [
+        ("owner", &args.owner),
+        ("group", &args.group),
+        ("dir-owner", &args.dir_owner),
+        ("dir-group", &args.dir_group),
+    ];
     for (key, name) in accounts {
         if let Some(name) = name {
             entry.key(key, &quote(name));

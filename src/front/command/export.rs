@@ -1,9 +1,12 @@
 //! `export`: bpffs and the kernel → observed → a manifest, which `plan` finds in sync.
 
+mod directories;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use self::directories::Directories;
 use super::Answer;
 use super::observe::look;
 use crate::front::cli::ExportArgs;
@@ -26,11 +29,14 @@ pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     let sets: BTreeSet<&SetName> =
         observed.iterators().filter_map(|(_, pin)| pin.provenance.set()).collect();
     let set = choose(&sets, args.set.as_deref())?;
+    let directories = Directories::new(&observed, set);
     let mut entries = Vec::new();
     let mut left_out = Vec::new();
     for (path, pin) in observed.iterators() {
         match pin.provenance.stamp() {
-            Some(stamp) if Some(&stamp.set) == set => entries.push(entry(path, pin, stamp)),
+            Some(stamp) if Some(&stamp.set) == set => {
+                entries.push(entry(path, pin, stamp, directories.stated(path)));
+            }
             Some(_) => {}
             None => left_out.push(path.to_string()),
         }
@@ -70,7 +76,7 @@ fn manifest(set: Option<&SetName>, bpffs: &Path, entries: &[String]) -> String {
     format!("{set}bpffs = {bpffs}\n{}", entries.concat())
 }
 
-fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
+fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp, directory: Option<Meta>) -> String {
     let mut toml = format!(
         "\n[[iter]]\nobj = {}\npath = {}\nprogram = {}\n",
         quote(&stamp.object.to_string_lossy()),
@@ -94,6 +100,9 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
     }
     let Meta { mode, uid, gid } = pin.meta;
     toml += &format!("mode = \"{mode}\"\nowner = \"{uid}\"\ngroup = \"{gid}\"\n");
+    if let Some(Meta { mode, uid, gid }) = directory {
+        toml += &format!("dir-mode = \"{mode}\"\ndir-owner = \"{uid}\"\ndir-group = \"{gid}\"\n");
+    }
     toml
 }
 

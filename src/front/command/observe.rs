@@ -24,7 +24,9 @@ pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed,
             Found::Pin(file) => scanner.look(file.directory(), file.name(), file.meta)?,
         })
     })?;
-    let mut scan = Scan { nodes, programs: scanner.into_programs(), ..Scan::default() };
+    let root = bpffs.meta().map_err(|error| WalkError::Read(bpffs.path().to_path_buf(), error))?;
+    let programs = scanner.into_programs();
+    let mut scan = Scan { nodes, root: Some(root), programs, ..Scan::default() };
     if let Some(desired) = desired {
         look_up(desired, &mut scan);
     }

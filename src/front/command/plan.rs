@@ -38,6 +38,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
         diagnostics: faults::warnings(&desired.warnings, sources),
         ..Report::new(comment(summary, &plan.obstacles))
     };
+    report.diagnostics.extend(error::notes(&plan.notes, bpffs.path()));
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer::new(report, Ending::Failed(left_out.into())));

@@ -126,6 +126,7 @@ fn only_pin(plan: &Plan) -> Option<(&DesiredPin, &WantedParam)> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::Replace { .. }
         | Step::SetMeta { .. } => None,
     })

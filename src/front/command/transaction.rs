@@ -61,6 +61,7 @@ pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> Result<Repor
         return Err(Blocked { obstacles: planned.into_plan().obstacles, bpffs }.into());
     }
     let mut diagnostics: Vec<Diagnostic> = mounted.into_iter().chain(remains.notes).collect();
+    diagnostics.extend(error::notes(&planned.plan().notes, bpffs.path()));
     let mut pins = BTreeMap::new();
     if !planned.plan().steps.is_empty() {
         let look_again = || {

@@ -72,6 +72,16 @@ impl Rows<'_> {
     fn of_step(&self, step: &Step) -> Option<Change> {
         match step {
             Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+            // A directory has no link that `before` and `after` could tell of.
+            Step::SetDirectoryMeta { path, drift, .. } => Some(Change {
+                path: absolute(self.bpffs, path),
+                action: Action::Update,
+                reasons: drift.iter().map(of_drift).collect(),
+                before: None,
+                after: None,
+                source: None,
+                relative: path.clone(),
+            }),
             Step::Unpin { path, have, reason } => {
                 let reason = match reason {
                     UnpinReason::NoLongerListed => {
@@ -177,6 +187,9 @@ fn of_drift(drift: &Drift) -> Reason {
         Drift::Mode(..) => "mode-changed",
         Drift::Owner(..) => "owner-changed",
         Drift::Group(..) => "group-changed",
+        Drift::DirectoryMode(..) => "dir-mode-changed",
+        Drift::DirectoryOwner(..) => "dir-owner-changed",
+        Drift::DirectoryGroup(..) => "dir-group-changed",
     };
     reason_of(kind, drift.to_string())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::iter::successors;
+use std::path::Path;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
@@ -13,7 +14,7 @@ use super::{Diagnostic, Report, Severity, SourceLine};
 use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Origin};
 use crate::host::execute::{Failed, Failure};
 use iterctl_core::manifest::Source;
-use iterctl_core::plan::Obstacle;
+use iterctl_core::plan::{Note, Obstacle};
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -184,6 +185,15 @@ pub fn warning(error: &impl Handled) -> Diagnostic {
 /// Something good to know.
 pub fn note(message: impl Into<String>) -> Diagnostic {
     plain(Severity::Note, message.into())
+}
+
+/// What a plan notes.
+pub fn notes(notes: &[Note], bpffs: &Path) -> Vec<Diagnostic> {
+    let diagnostic = |note: &Note| Diagnostic {
+        hint: note.hint(bpffs),
+        ..plain(Severity::Note, note.message(bpffs))
+    };
+    notes.iter().map(diagnostic).collect()
 }
 
 /// What a plan's own rows do not say of its obstacles: those of the whole set, and the ways out.

@@ -30,6 +30,8 @@ enum Undo {
     MakeDirectory(PinPath, Meta),
     /// The directory was made.
     RemoveDirectory(PinPath),
+    /// The directory had this mode, owner and group.
+    SetDirectoryMeta(PinPath, Meta),
     /// The pin of this link had this mode, owner and group.
     SetMeta(PinPath, LinkId, Meta),
 }
@@ -43,6 +45,7 @@ impl Undo {
             | Self::TakeAway(path, _, _)
             | Self::MakeDirectory(path, _)
             | Self::RemoveDirectory(path)
+            | Self::SetDirectoryMeta(path, _)
             | Self::SetMeta(path, _, _) => path,
         }
     }
@@ -85,7 +88,10 @@ fn wanted_by(step: &Step) -> Option<(PinPath, Place)> {
         Step::Pin { path, want, .. }
         | Step::Replace { path, want, .. }
         | Step::SetMeta { path, want, .. } => Some((path.clone(), want.place.clone())),
-        Step::Unpin { .. } | Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. } => None,
     }
 }
 
@@ -97,6 +103,7 @@ fn verb(step: &Step) -> &'static str {
         Step::Pin { .. } => "pin",
         Step::Replace { .. } => "replace",
         Step::SetMeta { .. } => "set the mode and owner of",
+        Step::SetDirectoryMeta { .. } => "set the mode and owner of the directory",
     }
 }
 
@@ -124,8 +131,8 @@ fn take(
             Err(error) if is_not_empty_or_gone(&error) => Ok(()),
             Err(error) => Err(error.into()),
         },
-        Step::MakeDirectory { path, mode } => {
-            match make_directory(path, staging, |meta| Meta { mode: *mode, ..meta }) {
+        Step::MakeDirectory { path, meta } => {
+            match make_directory(path, staging, *meta) {
                 Ok(()) => {
                     done.push(Undo::RemoveDirectory(path.clone()));
                     Ok(())
@@ -156,6 +163,14 @@ fn take(
                 Err(error) => Err(changed_since(error, path)),
             }
         }
+        Step::SetDirectoryMeta { path, want, .. } => {
+            let mut directory = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+            if !directory.is_directory() {
+                return Err(Error::unexpected("it is not a directory any more"));
+            }
+            done.push(Undo::SetDirectoryMeta(path.clone(), directory.meta));
+            Ok(directory.set_meta(*want)?)
+        }
         Step::SetMeta { path, want, have, .. } => {
             let mut file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
             open_link(&file, have.link.id)?;
@@ -174,17 +189,13 @@ fn take(
 }
 
 /// Makes a directory in staging, for mkdir(2) takes the umask off the mode, and moves it to its path
-/// when it is as `meta` makes of what it is like at first: whenever this is killed, nobody sees a
+/// when it has its mode, owner and group: whenever this is killed, nobody sees a
 /// directory of another mode, which no later apply would mend.
-fn make_directory(
-    path: &PinPath,
-    staging: &mut Staging<'_>,
-    meta: impl FnOnce(Meta) -> Meta,
-) -> io::Result<()> {
+fn make_directory(path: &PinPath, staging: &mut Staging<'_>, meta: Meta) -> io::Result<()> {
     let new = staging.fresh();
     staging.make_directory(&new)?;
     let mut file = staging.file(&new)?;
-    file.set_meta(meta(file.meta))?;
+    file.set_meta(meta)?;
     staging.publish(&new, path)
 }
 
@@ -277,13 +288,23 @@ fn take_back(
             .with_context(|| format!("failed to put the old `{path}` back")),
         Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
             .with_context(|| format!("failed to take the new `{path}` away")),
-        Undo::MakeDirectory(path, meta) => make_directory(path, staging, |_| *meta)
+        Undo::MakeDirectory(path, meta) => make_directory(path, staging, *meta)
             .with_context(|| format!("failed to make the directory `{path}` again")),
         Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
             // Somebody else is using it by now.
             Err(error) if is_not_empty_or_gone(&error) && !in_use.contains(path) => Ok(()),
             other => other.with_context(|| format!("failed to remove the directory `{path}`")),
         },
+        Undo::SetDirectoryMeta(path, meta) => bpffs
+            .file(path)
+            .and_then(|mut directory| match directory.is_directory() {
+                true => directory.set_meta(*meta),
+                // What has come in its place is not ours.
+                false => Ok(()),
+            })
+            .with_context(|| {
+                format!("failed to set the mode and owner of the directory `{path}` back")
+            }),
         Undo::SetMeta(path, link, meta) => bpffs
             .file(path)
             .map_err(Error::from)

@@ -139,6 +139,7 @@ fn wanted<'a>(step: &'a Step, staging: &mut Staging<'_>) -> Option<Wanted<'a>> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::SetMeta { .. } => None,
     }
 }

@@ -60,6 +60,7 @@ fn needs_program(step: &Step) -> bool {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::SetMeta { .. } => false,
     }
 }
@@ -70,6 +71,7 @@ fn staying(plan: &Plan) -> impl Iterator<Item = (&PinPath, &ObservedPin)> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::Pin { .. }
         | Step::Replace { .. } => None,
     });
