@@ -1,4 +1,4 @@
-//! Who is spoken to: the command line, the subcommands, errors, reports and exit statuses.
+//! The user interface: the command line, the subcommands, errors, reports and exit statuses.
 
 pub mod cli;
 pub mod command;

@@ -1,7 +1,7 @@
 //! The machine: files, system calls and libbpf.
 //!
-//! In: values of [the core](iterctl_core). Out: what was found, and changes. Nothing here prints, and nothing here
-//! knows a subcommand.
+//! In: values of [the core](iterctl_core). Out: facts about the machine, and changes to it. This part prints nothing,
+//! and knows no subcommand.
 
 pub mod accounts;
 pub mod bpffs;

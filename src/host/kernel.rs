@@ -1,8 +1,7 @@
-//! The only module that speaks to libbpf. None of libbpf's types leave it.
+//! The only module that calls libbpf. None of libbpf's types leave it.
 //!
 //! In: objects as bytes, links and pins as descriptors. Out: facts, scanned values and owned
-//! descriptors. All `unsafe` of the program is in `ffi`; everything else here is safe code over it
-//! and over libbpf-rs.
+//! descriptors. All `unsafe` code of this module is in `ffi`. The rest is safe code on top of `ffi` and libbpf-rs.
 
 mod capability;
 mod error;
