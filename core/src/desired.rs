@@ -308,7 +308,7 @@ impl Order {
     }
 
     /// The order of that number.
-    pub fn of_number(number: u32) -> Option<Self> {
+    pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.number() == number)
     }
 }

@@ -232,7 +232,7 @@ fn metas() -> impl Strategy<Value = Meta> {
 }
 
 fn modes() -> impl Strategy<Value = Mode> {
-    select(vec![Mode::of_stat(0o600), Mode::of_stat(0o755)])
+    select(vec![Mode::from_stat(0o600), Mode::from_stat(0o755)])
 }
 
 /// What exists at a path.
@@ -315,7 +315,7 @@ fn nodes(there: Vec<(PinPath, Found)>, desired: &Desired, named: &Observed) -> N
         }
         for parent in path.ancestors() {
             nodes.entry(parent).or_insert(Node::Directory(Meta {
-                mode: Mode::of_stat(0o711),
+                mode: Mode::from_stat(0o711),
                 uid: 5,
                 gid: 6,
             }));

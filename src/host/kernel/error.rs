@@ -138,9 +138,9 @@ impl LoadError {
             if log.iter().any(|line| line.contains("programs can be sleepable")) {
                 return Self::Lacks(Feature::Sleepable);
             }
-            return Unmet::of_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
+            return Unmet::from_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
         }
-        if let Some(unmet) = messages.iter().find_map(|message| Unmet::of_message(message)) {
+        if let Some(unmet) = messages.iter().find_map(|message| Unmet::from_message(message)) {
             return Self::Unmet(unmet);
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));

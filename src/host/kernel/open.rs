@@ -39,7 +39,7 @@ pub fn look_into(
     let object = open(path, bytes, None)?;
     let iterators = object.progs().filter_map(|program| {
         let section = program.section().to_str()?;
-        let (target, sleep) = (Target::of_section(section)?, Sleep::of_section(section));
+        let (target, sleep) = (Target::from_section(section)?, Sleep::from_section(section));
         let program = program.name().to_str()?.to_owned();
         let context = globals::context(&object, &program);
         Some(Candidate { program, target, sleep, context })
