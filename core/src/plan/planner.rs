@@ -138,7 +138,7 @@ fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
 }
 
 /// The values of an entry that only the kernel knows.
-struct Resolved {
+struct KernelValues {
     param: WantedParam,
     maps: BTreeMap<String, MapId>,
 }
@@ -176,7 +176,7 @@ impl<'a> Planner<'a> {
         node: Option<&Node>,
         emptied: &BTreeSet<PinPath>,
     ) {
-        let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
+        let Some(KernelValues { param, maps }) = self.resolve(path, want) else { return };
         let to_path = || path.clone();
         match node {
             Some(Node::Directory(_)) if !emptied.contains(path) => {
@@ -214,7 +214,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The ids behind the names of an entry's maps and cgroup.
-    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<KernelValues> {
         let given = want.program.maps.iter();
         let maps: Vec<Option<(String, MapId)>> = given
             .map(|(name, map)| Some((name.clone(), self.map(path, map, Some(name))?)))
@@ -230,7 +230,7 @@ impl<'a> Planner<'a> {
                 WantedParam::Link(LinkParam::Cgroup { id, order: order.number() })
             }
         };
-        Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
+        Some(KernelValues { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
     /// The id of a map that is walked, or that replaces the object's own map `stands_for`.
