@@ -233,8 +233,8 @@ impl<'a> Planner<'a> {
         Some(KernelValues { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
-    /// The id of a map that is walked, or that replaces the object's own map `stands_for`.
-    fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
+    /// The id of a map. The map is walked, or it replaces the object's own map `replaces`.
+    fn map(&mut self, path: &PinPath, map: &MapRef, replaces: Option<&String>) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
             Ok(id) => {
@@ -248,8 +248,8 @@ impl<'a> Planner<'a> {
                 let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
                 if !told.any(is_same) {
                     let (path, map) = (path.clone(), map.clone());
-                    let stands_for = stands_for.cloned();
-                    self.obstacle(Obstacle::Map { path, map, stands_for, why });
+                    let replaces = replaces.cloned();
+                    self.obstacle(Obstacle::Map { path, map, replaces, why });
                 }
                 None
             }
