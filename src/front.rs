@@ -4,7 +4,7 @@ pub mod cli;
 pub mod command;
 pub mod errors;
 pub mod exit;
-pub mod man;
+pub(crate) mod man;
 pub mod report;
 pub mod schema;
 pub mod version;

@@ -3,15 +3,15 @@
 //! In: values of [the core](iterctl_core). Out: facts about the machine, and changes to it. This part prints nothing,
 //! and knows no subcommand.
 
-pub mod accounts;
+pub(crate) mod accounts;
 pub mod bpffs;
-pub mod cgroup;
-pub mod contents;
+pub(crate) mod cgroup;
+pub(crate) mod contents;
 pub mod execute;
 pub mod kernel;
 pub mod object;
 pub mod reader;
 pub mod sources;
 pub mod sys;
-pub mod trust;
+pub(crate) mod trust;
 pub mod watch;

@@ -56,5 +56,10 @@
 //! - Nothing is visible on bpffs before everything has been loaded, attached and checked.
 //! - A pin without the set's stamp is never touched, unless the user passes `--adopt`.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "these pages are for contributors, who build them with --document-private-items"
+)]
+
 pub mod front;
 pub mod host;

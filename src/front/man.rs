@@ -12,18 +12,18 @@ use crate::front::schema;
 
 /// A man page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The name of its file: `iterctl-apply.1`.
-    pub file: String,
+    pub(crate) file: String,
     /// Its text, as roff.
-    pub text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 /// Every page: iterctl(1), one for each command, and iterctl.toml(5).
 ///
 /// # Errors
 /// None in practice, because the pages are written to memory.
-pub fn pages() -> io::Result<Vec<Page>> {
+pub(crate) fn pages() -> io::Result<Vec<Page>> {
     let mut all = Cli::command();
     all.build();
     let mut pages = vec![page(&all, "iterctl".to_owned())?];

@@ -19,7 +19,7 @@ pub enum LookupError {
 ///
 /// # Errors
 /// If the database cannot be searched.
-pub fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
+pub(crate) fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {
@@ -34,7 +34,7 @@ pub fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, Loo
 ///
 /// # Errors
 /// If the database cannot be searched.
-pub fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
+pub(crate) fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {

@@ -16,7 +16,7 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 ///
 /// # Errors
 /// If the directory is not that of a cgroup. The error says why, and where cgroup v2 is mounted.
-pub fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
+pub(crate) fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
     id_of(path).map_err(|why| {
         let nearest = path.ancestors().find(|ancestor| ancestor.exists());
         match nearest.is_some_and(is_cgroup2) {
@@ -28,7 +28,7 @@ pub fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
 
 /// Returns where cgroup v2 is mounted: /sys/fs/cgroup, /sys/fs/cgroup/unified, or elsewhere. `None` if it is not
 /// mounted, or if /proc is not.
-pub fn cgroup2_mount() -> Option<PathBuf> {
+pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").ok()?;
     // Another file system may have been mounted over one of these mounts.
     mounts(&table).into_iter().find(|mount| is_cgroup2(mount))

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// The system's; `ResourceBusy` if the file keeps changing.
-pub fn read(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
     // A pipe or a terminal cannot be read twice.
     if !file.metadata()?.is_file() {
         return read_once(file, longest, 0);
