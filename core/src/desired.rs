@@ -288,7 +288,7 @@ impl Desired {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::SelfOnly,
         Self::DescendantsPre,
         Self::DescendantsPost,

@@ -104,7 +104,7 @@ impl Target {
 
     /// The known target of which it is a misspelling: one letter is wrong, missing or extra, or two are
     /// swapped. A digit makes another name: `udp6` is not a misspelling of `udp`.
-    pub fn misspelt(&self) -> Option<&'static str> {
+    pub(crate) fn misspelt(&self) -> Option<&'static str> {
         let digits = |name: &str| -> String { name.chars().filter(char::is_ascii_digit).collect() };
         let is_near = |known: &&Known| {
             known.name.len() > SHORT

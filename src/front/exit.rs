@@ -29,7 +29,7 @@ pub enum Exit {
 
 impl Exit {
     /// The status of a plan that cannot be executed.
-    pub fn from_obstacles(obstacles: &[Obstacle]) -> Self {
+    pub(crate) fn from_obstacles(obstacles: &[Obstacle]) -> Self {
         let statuses = obstacles.iter().map(|obstacle| match obstacle {
             Obstacle::Empty { .. } => Self::Invalid,
             Obstacle::Foreign { .. }

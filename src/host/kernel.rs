@@ -26,12 +26,13 @@ mod version;
 
 pub use capability::hint as permission_hint;
 pub use error::{AttachError, Holds, LoadError, MapRefusal};
-pub use externs::unmet;
+pub(crate) use externs::unmet;
 pub use link::{IteratorLink, Parameter};
-pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse, reopen};
+pub(crate) use load::reopen;
+pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse};
 pub use log::show_all;
-pub use map::{FoundMaps, find_maps, pin_map};
-pub use open::look_into;
+pub(crate) use map::{FoundMaps, find_maps, pin_map};
+pub(crate) use open::look_into;
 pub use probe::features;
 pub use scan::Scanner;
 pub use version::libbpf_version;

@@ -26,7 +26,7 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 const BTF: &str = "/sys/kernel/btf";
 
 /// Returns those of the externs that this kernel lacks, each with the reason.
-pub fn unmet(externs: &BTreeSet<&Extern>) -> BTreeMap<Extern, Unmet> {
+pub(crate) fn unmet(externs: &BTreeSet<&Extern>) -> BTreeMap<Extern, Unmet> {
     let (mut functions, mut symbols, mut options) = (Vec::new(), Vec::new(), Vec::new());
     for one in externs.iter().copied() {
         match one {

@@ -51,7 +51,7 @@ impl Loaded {
     }
 
     /// The object's own maps that the kernel empties as soon as they are neither open nor pinned.
-    pub fn tail_call_maps(&self) -> &[MapId] {
+    pub(crate) fn tail_call_maps(&self) -> &[MapId] {
         &self.tail_call_maps
     }
 
@@ -197,7 +197,10 @@ pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
 ///
 /// # Errors
 /// The kernel's. Opening a program by its id needs `CAP_SYS_ADMIN`.
-pub fn reopen(id: ProgramId, own_maps: BTreeMap<String, MapId>) -> io::Result<Option<Loaded>> {
+pub(crate) fn reopen(
+    id: ProgramId,
+    own_maps: BTreeMap<String, MapId>,
+) -> io::Result<Option<Loaded>> {
     let open = || {
         let program = ffi::prog_by_id(id.0)?;
         let maps = own_maps.values().map(|id| map::open(*id)).collect::<io::Result<_>>()?;

@@ -16,7 +16,7 @@ use iterctl_core::observed::{MapProblem, ScannedMap, ScannedProgram};
 
 /// The maps that were found.
 #[derive(Debug, Default)]
-pub struct FoundMaps {
+pub(crate) struct FoundMaps {
     /// The map for each reference, or all maps with the name.
     pub maps: BTreeMap<MapRef, ScannedMap>,
     /// If several maps have the same name: every program that holds one of them.
@@ -25,7 +25,7 @@ pub struct FoundMaps {
 
 /// Finds the maps that these references mean now. If any reference is a name, all maps in the kernel are listed once.
 /// Holders are looked for only if several maps have the same name.
-pub fn find_maps(maps: &BTreeSet<&MapRef>) -> FoundMaps {
+pub(crate) fn find_maps(maps: &BTreeSet<&MapRef>) -> FoundMaps {
     let mut found = FoundMaps::default();
     let mut names: BTreeMap<&str, &MapRef> = BTreeMap::new();
     for map in maps.iter().copied() {
@@ -103,7 +103,7 @@ fn find_by_name(names: &BTreeMap<&str, &MapRef>, found: &mut FoundMaps) {
 ///
 /// # Errors
 /// The kernel's.
-pub fn pin_map(id: MapId, path: &Path) -> io::Result<()> {
+pub(crate) fn pin_map(id: MapId, path: &Path) -> io::Result<()> {
     ffi::obj_pin(open(id)?.as_fd(), &ffi::c_path(path)?)
 }
 

@@ -16,7 +16,7 @@ use iterctl_core::target::{Sleep, Target};
 
 /// The parts of an object that iterctl uses.
 #[derive(Debug)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Its iterator programs, in the order of the object.
     pub iterators: Vec<Candidate>,
     /// The maps that it declares, except for those that hold its variables.
@@ -31,7 +31,7 @@ pub struct Contents {
 ///
 /// # Errors
 /// libbpf's message, if it cannot read the object.
-pub fn look_into(
+pub(crate) fn look_into(
     path: &Path,
     bytes: &[u8],
     externs: &BTreeSet<String>,
