@@ -15,7 +15,7 @@ pub struct InvalidMode;
 
 impl Mode {
     /// The permission bits of an `st_mode`; the file type, set-id and sticky bits are left out.
-    pub const fn of_stat(st_mode: u32) -> Self {
+    pub const fn from_stat(st_mode: u32) -> Self {
         Self(st_mode & 0o777)
     }
 

@@ -14,7 +14,7 @@ use crate::names::Sha256;
 use crate::pin_path::PinPath;
 
 /// The result for all entries.
-pub(super) struct Entries {
+pub(super) struct ResolvedEntries {
     /// The pins of those that are sound.
     pub(super) pins: BTreeMap<PinPath, DesiredPin>,
     /// Faults that concern one entry alone, by its path. No other entry has the same path.
@@ -30,7 +30,7 @@ pub(super) fn entries(
     facts: &Facts,
     (bpffs, bpffs_is_known): (&Path, bool),
     faults: Vec<Fault>,
-) -> Entries {
+) -> ResolvedEntries {
     let mut resolver = Resolver {
         facts,
         bpffs,
@@ -44,13 +44,13 @@ pub(super) fn entries(
     let by_path = resolver.entries(manifest);
     resolver.refuse_parents(&by_path);
     let (mut pins, mut faulty) = (Vec::with_capacity(by_path.len()), Vec::new());
-    for Entry { path, place, pin } in by_path {
+    for ResolvedEntry { path, place, pin } in by_path {
         match pin {
             Ok(pin) => pins.push((path, DesiredPin { place, ..pin })),
             Err(faults) => faulty.push((path, faults)),
         }
     }
-    Entries {
+    ResolvedEntries {
         pins: pins.into_iter().collect(),
         faulty: faulty.into_iter().collect(),
         faults: resolver.faults,
@@ -59,7 +59,7 @@ pub(super) fn entries(
 }
 
 /// An entry whose path can be read.
-struct Entry {
+struct ResolvedEntry {
     path: PinPath,
     /// The place of the path.
     place: Place,
@@ -69,17 +69,17 @@ struct Entry {
 
 impl<'a> Resolver<'a> {
     /// Every entry whose path can be read, in the order of the paths, each path once.
-    fn entries(&mut self, manifest: &'a Manifest) -> Vec<Entry> {
+    fn entries(&mut self, manifest: &'a Manifest) -> Vec<ResolvedEntry> {
         let mut by_path = Vec::with_capacity(manifest.entries().count());
         for (number, file) in manifest.files.iter().enumerate() {
             // A faulty default is reported once, here, even if no entry uses it.
-            let defaults = Access::from(&file.keys.defaults);
-            let by_default = self.access(number, defaults, Access::default());
+            let defaults = WrittenAccess::from(&file.keys.defaults);
+            let by_default = self.access(number, defaults, WrittenAccess::default());
             for keys in &file.keys.iter {
                 let written = Written { number, file, keys };
                 let path = self.path(&written);
                 let before = self.faults.len();
-                let own = Access::from(keys.get_ref());
+                let own = WrittenAccess::from(keys.get_ref());
                 let access = match own.is_written() {
                     true => self.access(number, own, defaults),
                     false => by_default,
@@ -88,7 +88,7 @@ impl<'a> Resolver<'a> {
                 if let Some((path, place)) = path {
                     let own = self.faults.split_off(before);
                     let pin = pin.filter(|_| own.is_empty()).ok_or(own);
-                    by_path.push(Entry { path, place, pin });
+                    by_path.push(ResolvedEntry { path, place, pin });
                 }
             }
         }
@@ -105,7 +105,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A second entry with the same path is not a fault of one entry alone.
-    fn refuse_second(&mut self, second: &mut Entry, first: &Entry) {
+    fn refuse_second(&mut self, second: &mut ResolvedEntry, first: &ResolvedEntry) {
         if let Err(own) = &mut second.pin {
             self.faults.append(own);
         }
@@ -114,11 +114,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// In the order of the paths, everything below a path follows directly after it.
-    fn refuse_parents(&mut self, by_path: &[Entry]) {
-        let mut above: Vec<&Entry> = Vec::new();
+    fn refuse_parents(&mut self, by_path: &[ResolvedEntry]) {
+        let mut above: Vec<&ResolvedEntry> = Vec::new();
         for entry in by_path {
             while above.pop_if(|above| !entry.path.is_below(&above.path)).is_some() {}
-            for Entry { path, place, .. } in &above {
+            for ResolvedEntry { path, place, .. } in &above {
                 let (path, below) = (path.clone(), entry.path.clone());
                 let problem = Problem::ParentOfAnother { path, below, at: entry.place.clone() };
                 self.fault(place.clone(), problem);
@@ -183,8 +183,8 @@ impl<'a> Resolver<'a> {
     fn access(
         &mut self,
         number: usize,
-        own: Access<'_>,
-        defaults: Access<'_>,
+        own: WrittenAccess<'_>,
+        defaults: WrittenAccess<'_>,
     ) -> Option<(Meta, Mode)> {
         let mode = self.mode(number, own.mode, defaults.mode, "0600");
         let dir_mode = self.mode(number, own.dir_mode, defaults.dir_mode, "0700");
@@ -263,20 +263,20 @@ impl<'a> Resolver<'a> {
 
 /// Mode and ownership of a pin, as far as they are written.
 #[derive(Clone, Copy, Default)]
-struct Access<'a> {
+struct WrittenAccess<'a> {
     mode: Option<&'a Spanned<String>>,
     owner: Option<&'a Spanned<String>>,
     group: Option<&'a Spanned<String>>,
     dir_mode: Option<&'a Spanned<String>>,
 }
 
-impl Access<'_> {
+impl WrittenAccess<'_> {
     fn is_written(self) -> bool {
         [self.mode, self.owner, self.group, self.dir_mode].iter().any(Option::is_some)
     }
 }
 
-impl<'a> From<&'a wire::Access> for Access<'a> {
+impl<'a> From<&'a wire::Access> for WrittenAccess<'a> {
     fn from(written: &'a wire::Access) -> Self {
         let wire::Access { mode, owner, group, dir_mode } = written;
         Self {
@@ -288,7 +288,7 @@ impl<'a> From<&'a wire::Access> for Access<'a> {
     }
 }
 
-impl<'a> From<&'a wire::Entry> for Access<'a> {
+impl<'a> From<&'a wire::Entry> for WrittenAccess<'a> {
     fn from(written: &'a wire::Entry) -> Self {
         Self {
             mode: written.mode.as_deref(),
