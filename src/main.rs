@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return usage_error(&usage),
     };
-    let form = Form::of(&cli);
+    let form = Form::from_cli(&cli);
     if cli.debug {
         kernel::show_all();
     }
@@ -73,7 +73,7 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
         let _ = usage.print();
         return ExitCode::from(Exit::Done as u8);
     }
-    match Form::of_wrong(std::env::args_os()) {
+    match Form::from_invalid(std::env::args_os()) {
         // Where the terminal has gone, there is nobody to tell.
         Form::Text => {
             let _ = usage.print();

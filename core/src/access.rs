@@ -15,7 +15,7 @@ pub struct InvalidMode;
 
 impl Mode {
     /// All bits of an `st_mode` but those of the file type.
-    pub const fn of_stat(st_mode: u32) -> Self {
+    pub const fn from_stat(st_mode: u32) -> Self {
         Self(st_mode & 0o7777)
     }
 

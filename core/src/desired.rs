@@ -20,7 +20,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256 as Hasher};
 
 pub use self::directory::{DirectoryAccess, Wanted};
-use self::entry::Entries;
+use self::entry::ResolvedEntries;
 use crate::access::Meta;
 use crate::anatomy::Anatomy;
 use crate::anatomy::Extern;
@@ -295,7 +295,7 @@ impl Desired {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::SelfOnly,
         Self::DescendantsPre,
         Self::DescendantsPost,
@@ -315,7 +315,7 @@ impl Order {
     }
 
     /// The order of that number.
-    pub fn of_number(number: u32) -> Option<Self> {
+    pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.number() == number)
     }
 }
@@ -342,7 +342,7 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 /// Every fault of the manifest: those of its form and those of its meaning.
 pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
     let (set, bpffs, entries) = resolve_entries(manifest, facts);
-    let Entries { pins, faulty, mut faults, warnings } = entries;
+    let ResolvedEntries { pins, faulty, mut faults, warnings } = entries;
     faults.extend(faulty.into_values().flatten());
     finish(set, faults, bpffs, pins, warnings)
 }
@@ -354,13 +354,16 @@ pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
 /// is listed, it is also unknown what is no longer listed.
 pub fn resolve_sound(manifest: &Manifest, facts: &Facts) -> Result<Sound, Faults> {
     let (set, bpffs, entries) = resolve_entries(manifest, facts);
-    let Entries { pins, faulty, faults, warnings } = entries;
+    let ResolvedEntries { pins, faulty, faults, warnings } = entries;
     let mut desired = finish(set, faults, bpffs, pins, warnings)?;
     desired.left_out = faulty.keys().cloned().collect();
     Ok(Sound { desired, faults: faulty })
 }
 
-fn resolve_entries(manifest: &Manifest, facts: &Facts) -> (Result<Set, Fault>, PathBuf, Entries) {
+fn resolve_entries(
+    manifest: &Manifest,
+    facts: &Facts,
+) -> (Result<Set, Fault>, PathBuf, ResolvedEntries) {
     let mut faults = manifest.faults.clone();
     let set = set::set(manifest, &mut faults);
     let before = faults.len();

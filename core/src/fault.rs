@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use object::{ByteOrder, ObjectFault};
-pub use words::NO_CGROUP2;
+pub(crate) use words::NO_CGROUP2;
 
 use crate::globals::Misfit;
 use crate::names::{InvalidMapName, InvalidSetName};

@@ -265,7 +265,7 @@ impl Feature {
         let since = self.since();
         match (self, self.without()) {
             (Self::Target(known), _) => format!("`{}` is there since Linux {since}", known.name),
-            (_, Without::Nothing(way_out)) => way_out.to_owned(),
+            (_, Without::Nothing(hint)) => hint.to_owned(),
             (_, Without::Refused(instead) | Without::Otherwise(instead)) => {
                 format!("it is there since Linux {since}; before, {instead}")
             }

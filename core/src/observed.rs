@@ -270,7 +270,7 @@ impl fmt::Display for LinkParam {
             Self::Map(id) => write!(f, "map {id}"),
             Self::Thread(tid) => write!(f, "tid {tid}"),
             Self::Process(pid) => write!(f, "pid {pid}"),
-            Self::Cgroup { id, order } => match Order::of_number(*order) {
+            Self::Cgroup { id, order } => match Order::from_number(*order) {
                 Some(order) => write!(f, "cgroup {id} {order}"),
                 None => write!(f, "cgroup {id} order {order}"),
             },
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
         let path: PinPath = "a".parse().expect("a pin path");
-        let meta = Meta { mode: crate::access::Mode::of_stat(0o600), uid: 0, gid: 0 };
+        let meta = Meta { mode: crate::access::Mode::from_stat(0o600), uid: 0, gid: 0 };
         let link = Link {
             id: LinkId(1),
             program: ProgramId(2),

@@ -199,7 +199,7 @@ pub enum Obstacle {
         /// The map.
         map: MapRef,
         /// The object's map that it replaces; `None` if it is only walked.
-        stands_for: Option<String>,
+        replaces: Option<String>,
         /// Why it cannot be used.
         why: MapProblem,
     },

@@ -1,4 +1,4 @@
-//! The command line: what can be said, and the help for it. No logic.
+//! The command line: commands, options, and their help. No logic.
 
 mod entry;
 mod form;
@@ -122,7 +122,7 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Which manifest.
+/// The manifest, and the name of its set.
 #[derive(Debug, Args)]
 pub struct ManifestArgs {
     /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: all files
@@ -147,12 +147,12 @@ pub struct PolicyArgs {
     #[arg(long)]
     pub allow_empty: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 }
 
-/// Whose files may be used.
+/// Whether files that another user could have changed may be used.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
     /// As root, also use manifests and objects that another user could have changed
@@ -199,15 +199,15 @@ pub struct CheckArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// What is done with the others.
+    /// `--keep-going`.
     #[command(flatten)]
     pub keep_going: KeepGoingArgs,
 
@@ -219,19 +219,19 @@ pub struct PlanArgs {
 /// `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// What is done with the others.
+    /// `--keep-going`.
     #[command(flatten)]
     pub keep_going: KeepGoingArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 
@@ -268,11 +268,11 @@ pub struct UnpinArgs {
     #[arg(long, requires = "paths", conflicts_with_all = ["file", "set"])]
     pub adopt: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 }

@@ -1,4 +1,4 @@
-//! The exit statuses: an interface, the same in every version.
+//! The exit statuses. Scripts depend on them, so no version changes them.
 
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
@@ -15,21 +15,21 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
-    /// The manifest or an object is.
+    /// The manifest or an object is invalid.
     Invalid = 65,
     /// bpffs or a kernel feature is missing.
     Unavailable = 69,
-    /// Somebody else's pin is in the way.
+    /// A pin that does not belong to the set is in the way.
     Foreign = 73,
     /// Another apply holds the lock.
     Locked = 75,
-    /// This process may not do that.
+    /// This process lacks a permission.
     NotPermitted = 77,
 }
 
 impl Exit {
-    /// The status of a plan that cannot be carried out.
-    pub fn from_obstacles(obstacles: &[Obstacle]) -> Self {
+    /// The status of a plan that cannot be executed.
+    pub(crate) fn from_obstacles(obstacles: &[Obstacle]) -> Self {
         let statuses = obstacles.iter().map(|obstacle| match obstacle {
             Obstacle::Empty { .. } => Self::Invalid,
             Obstacle::Foreign { .. }

@@ -110,7 +110,7 @@ impl Bpffs {
     /// The kernel's.
     pub fn meta(&self) -> io::Result<Meta> {
         let stat = fs::fstat(&self.root)?;
-        Ok(Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
+        Ok(Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
     }
 
     /// Opens the file at `path` without following or using it.
@@ -221,7 +221,7 @@ impl File {
         // under RESOLVE_NO_SYMLINKS (openat2(2)).
         let fd = open_beneath(at, path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = fs::fstat(&fd)?;
-        let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
+        let meta = Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
         Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn read(bytes: &[u8]) {
 
 /// A bpffs with one pin.
 fn scan(stamp: &[u8]) -> Scan {
-    let meta = Meta { mode: Mode::of_stat(0o600), uid: 0, gid: 0 };
+    let meta = Meta { mode: Mode::from_stat(0o600), uid: 0, gid: 0 };
     let link = Link {
         id: LinkId(1),
         program: ProgramId(2),

@@ -109,7 +109,7 @@ enum Held {
 /// some reads, but is good enough for a warning.
 pub(super) fn reads_kernel(layout: &Layout<'_>, function: &Function<'_>) -> bool {
     let section = layout.sections.get(function.section).map_or("", |section| section.name);
-    let Some(target) = Target::of_section(section) else { return false };
+    let Some(target) = Target::from_section(section) else { return false };
     let mut registers: BTreeMap<u8, Held> = [(1, Held::Context)].into();
     let mut stack: BTreeMap<i16, Held> = BTreeMap::new();
     for (_, one) in instructions(layout.code(function)) {

@@ -30,7 +30,7 @@ pub(super) struct CoreRelocations(BTreeMap<usize, BTreeMap<u64, Kind>>);
 
 impl CoreRelocations {
     /// The kinds of the relocations in a function.
-    pub(super) fn of(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
+    pub(super) fn in_function(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
         let all = self.0.get(&function.section);
         // A broken file may have functions that end before they begin.
         let range = function.start..function.end.max(function.start);

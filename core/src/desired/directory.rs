@@ -176,8 +176,8 @@ mod tests {
 
     fn access(mode: Wanted<u32>) -> DirectoryAccess {
         let mode = match mode {
-            Stated(mode) => Stated(Mode::of_stat(mode)),
-            Default(mode) => Default(Mode::of_stat(mode)),
+            Stated(mode) => Stated(Mode::from_stat(mode)),
+            Default(mode) => Default(Mode::from_stat(mode)),
         };
         DirectoryAccess { mode, uid: Default(0), gid: Default(0) }
     }

@@ -15,7 +15,7 @@ use crate::names::Sha256;
 use crate::pin_path::PinPath;
 
 /// The result for all entries.
-pub(super) struct Entries {
+pub(super) struct ResolvedEntries {
     /// The pins of those that are sound.
     pub(super) pins: BTreeMap<PinPath, DesiredPin>,
     /// Faults that concern one entry alone, by its path. No other entry has the same path.
@@ -31,7 +31,7 @@ pub(super) fn entries(
     facts: &Facts,
     (bpffs, bpffs_is_known): (&Path, bool),
     faults: Vec<Fault>,
-) -> Entries {
+) -> ResolvedEntries {
     let mut resolver = Resolver {
         facts,
         bpffs,
@@ -46,13 +46,13 @@ pub(super) fn entries(
     resolver.refuse_parents(&by_path);
     resolver.refuse_contradictions(&by_path);
     let (mut pins, mut faulty) = (Vec::with_capacity(by_path.len()), Vec::new());
-    for Entry { path, place, pin } in by_path {
+    for ResolvedEntry { path, place, pin } in by_path {
         match pin {
             Ok(pin) => pins.push((path, DesiredPin { place, ..pin })),
             Err(faults) => faulty.push((path, faults)),
         }
     }
-    Entries {
+    ResolvedEntries {
         pins: pins.into_iter().collect(),
         faulty: faulty.into_iter().collect(),
         faults: resolver.faults,
@@ -61,7 +61,7 @@ pub(super) fn entries(
 }
 
 /// An entry whose path can be read.
-struct Entry {
+struct ResolvedEntry {
     path: PinPath,
     /// The place of the path.
     place: Place,
@@ -71,17 +71,17 @@ struct Entry {
 
 impl<'a> Resolver<'a> {
     /// Every entry whose path can be read, in the order of the paths, each path once.
-    fn entries(&mut self, manifest: &'a Manifest) -> Vec<Entry> {
+    fn entries(&mut self, manifest: &'a Manifest) -> Vec<ResolvedEntry> {
         let mut by_path = Vec::with_capacity(manifest.entries().count());
         for (number, file) in manifest.files.iter().enumerate() {
             // A faulty default is reported once, here, even if no entry uses it.
-            let defaults = Access::from(&file.keys.defaults);
-            let by_default = self.access(number, defaults, Access::default());
+            let defaults = WrittenAccess::from(&file.keys.defaults);
+            let by_default = self.access(number, defaults, WrittenAccess::default());
             for keys in &file.keys.iter {
                 let written = Written { number, file, keys };
                 let path = self.path(&written);
                 let before = self.faults.len();
-                let own = Access::from(keys.get_ref());
+                let own = WrittenAccess::from(keys.get_ref());
                 let access = match own.is_written() {
                     true => self.access(number, own, defaults),
                     false => by_default,
@@ -90,7 +90,7 @@ impl<'a> Resolver<'a> {
                 if let Some((path, place)) = path {
                     let own = self.faults.split_off(before);
                     let pin = pin.filter(|_| own.is_empty()).ok_or(own);
-                    by_path.push(Entry { path, place, pin });
+                    by_path.push(ResolvedEntry { path, place, pin });
                 }
             }
         }
@@ -107,7 +107,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A second entry with the same path is not a fault of one entry alone.
-    fn refuse_second(&mut self, second: &mut Entry, first: &Entry) {
+    fn refuse_second(&mut self, second: &mut ResolvedEntry, first: &ResolvedEntry) {
         if let Err(own) = &mut second.pin {
             self.faults.append(own);
         }
@@ -116,11 +116,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// In the order of the paths, everything below a path follows directly after it.
-    fn refuse_parents(&mut self, by_path: &[Entry]) {
-        let mut above: Vec<&Entry> = Vec::new();
+    fn refuse_parents(&mut self, by_path: &[ResolvedEntry]) {
+        let mut above: Vec<&ResolvedEntry> = Vec::new();
         for entry in by_path {
             while above.pop_if(|above| !entry.path.is_below(&above.path)).is_some() {}
-            for Entry { path, place, .. } in &above {
+            for ResolvedEntry { path, place, .. } in &above {
                 let (path, below) = (path.clone(), entry.path.clone());
                 let problem = Problem::ParentOfAnother { path, below, at: entry.place.clone() };
                 self.fault(place.clone(), problem);
@@ -130,8 +130,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// One directory cannot be as two entries want it.
-    fn refuse_contradictions(&mut self, by_path: &[Entry]) {
-        let sound: Vec<(&Entry, &DirectoryAccess)> = by_path
+    fn refuse_contradictions(&mut self, by_path: &[ResolvedEntry]) {
+        let sound: Vec<(&ResolvedEntry, &DirectoryAccess)> = by_path
             .iter()
             .filter_map(|entry| Some((entry, &entry.pin.as_ref().ok()?.directory)))
             .collect();
@@ -206,8 +206,8 @@ impl<'a> Resolver<'a> {
     fn access(
         &mut self,
         number: usize,
-        own: Access<'_>,
-        defaults: Access<'_>,
+        own: WrittenAccess<'_>,
+        defaults: WrittenAccess<'_>,
     ) -> Option<(Meta, DirectoryAccess)> {
         let mode = self.mode(number, own.mode, defaults.mode, ModeOf::Pin);
         let dir_mode = self.mode(number, own.dir_mode, defaults.dir_mode, ModeOf::Directory);
@@ -290,7 +290,7 @@ impl<'a> Resolver<'a> {
 
 /// Mode and ownership of a pin and of the directories above it, as far as they are written.
 #[derive(Clone, Copy, Default)]
-struct Access<'a> {
+struct WrittenAccess<'a> {
     mode: Option<&'a Spanned<String>>,
     owner: Option<&'a Spanned<String>>,
     group: Option<&'a Spanned<String>>,
@@ -299,14 +299,14 @@ struct Access<'a> {
     dir_group: Option<&'a Spanned<String>>,
 }
 
-impl Access<'_> {
+impl WrittenAccess<'_> {
     fn is_written(self) -> bool {
         let Self { mode, owner, group, dir_mode, dir_owner, dir_group } = self;
         [mode, owner, group, dir_mode, dir_owner, dir_group].iter().any(Option::is_some)
     }
 }
 
-impl<'a> From<&'a wire::Access> for Access<'a> {
+impl<'a> From<&'a wire::Access> for WrittenAccess<'a> {
     fn from(written: &'a wire::Access) -> Self {
         let wire::Access { mode, owner, group, dir_mode, dir_owner, dir_group } = written;
         Self {
@@ -320,7 +320,7 @@ impl<'a> From<&'a wire::Access> for Access<'a> {
     }
 }
 
-impl<'a> From<&'a wire::Entry> for Access<'a> {
+impl<'a> From<&'a wire::Entry> for WrittenAccess<'a> {
     fn from(written: &'a wire::Entry) -> Self {
         Self {
             mode: written.mode.as_deref(),
@@ -348,8 +348,8 @@ enum ModeOf {
 impl ModeOf {
     fn default(self) -> Mode {
         match self {
-            Self::Pin => Mode::of_stat(0o600),
-            Self::Directory => Mode::of_stat(0o700),
+            Self::Pin => Mode::from_stat(0o600),
+            Self::Directory => Mode::from_stat(0o700),
         }
     }
 

@@ -76,7 +76,7 @@ impl ObjectFault {
                 "no compiler writes such a file: compile it again from a source that you trust"
                     .to_owned(),
             ),
-            Self::Rejected(_, why) => Some(way_out(why).to_owned()),
+            Self::Rejected(_, why) => Some(rejection_hint(why).to_owned()),
             Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) => None,
         }
     }
@@ -123,10 +123,10 @@ impl fmt::Display for ObjectFault {
 const CUT_SHORT: &str = "the file may be cut short: compile or copy it again";
 
 /// The hint for a message of libbpf 1.7 about an object that it cannot open.
-fn way_out(why: &str) -> &'static str {
+fn rejection_hint(why: &str) -> &'static str {
     // Parts of the message, and the hint. The messages are from `bpf_object__elf_collect()`,
     // `bpf_object__init_user_btf_map()`, `parse_btf_map_def()` and `bpf_object__collect_externs()`.
-    const WAYS: [(&[&str], &str); 5] = [
+    const HINTS: [(&[&str], &str); 5] = [
         (&["BTF is required"], "compile it with `clang -g`: without that, an object has no BTF"),
         (
             &["legacy map definitions"],
@@ -143,5 +143,5 @@ fn way_out(why: &str) -> &'static str {
         ),
     ];
     let says = |words: &[&str]| words.iter().all(|word| why.contains(word));
-    WAYS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, way)| way)
+    HINTS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, hint)| hint)
 }

@@ -160,7 +160,7 @@ impl Problem {
 }
 
 /// What a machine needs before any cgroup can be walked.
-pub const NO_CGROUP2: &str =
+pub(crate) const NO_CGROUP2: &str =
     "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
 
 /// A hint that names a directory of cgroup v2, or says to mount it first.

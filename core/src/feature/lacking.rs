@@ -77,14 +77,14 @@ pub fn lacking(
     let base = Feature::all().filter(is_base).filter(|feature| features.lacks(*feature));
     let pins = desired.into_iter().flat_map(|desired| &desired.pins);
     let of_entries = pins.flat_map(|(path, pin)| {
-        let lacks = of_entry(features, path, pin);
-        lacks.into_iter().chain(of_externs(unmet, path, pin))
+        let lacks = entry_lacks(features, path, pin);
+        lacks.into_iter().chain(extern_lacks(unmet, path, pin))
     });
     base.map(Lack::Base).chain(of_entries).collect()
 }
 
 /// The externs of the entry's program that this kernel lacks.
-fn of_externs<'a>(
+fn extern_lacks<'a>(
     unmet: &'a BTreeMap<Extern, Unmet>,
     path: &'a PinPath,
     pin: &'a DesiredPin,
@@ -93,7 +93,7 @@ fn of_externs<'a>(
     unmet.map(|unmet| Lack::Extern { path: path.clone(), unmet })
 }
 
-fn of_entry(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> {
+fn entry_lacks(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> {
     let target = &pin.program.target;
     let of_target = match target.known() {
         Some(known) => Some(Feature::Target(known)),

@@ -138,7 +138,7 @@ impl Drift {
     }
 
     /// Whether the pin must be replaced. If not, it is enough to set its mode, owner or group.
-    pub fn needs_another_link(&self) -> bool {
+    pub(crate) fn needs_another_link(&self) -> bool {
         match self {
             Self::Foreign(_)
             | Self::Object(..)

@@ -146,7 +146,7 @@ impl Note {
             Readers::Group(gid) => ("group", Some(gid), bits | 0o010),
             Readers::Everybody => ("", None, bits | 0o001),
         };
-        let mode = Mode::of_stat(mode);
+        let mode = Mode::from_stat(mode);
         Some(match (directory, id) {
             (Some(_), Some(id)) => {
                 format!("write `dir-mode = \"{mode}\"` and `dir-{key} = \"{id}\"`")

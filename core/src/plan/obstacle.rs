@@ -32,8 +32,8 @@ impl Obstacle {
                 Some("remove it, or choose another path".to_owned())
             }
             Self::ParentNotADirectory { .. } => Some("choose another path".to_owned()),
-            Self::Map { map, stands_for, why: MapProblem::Missing, .. } => {
-                Some(missing_map_hint(map, stands_for.is_some()).to_owned())
+            Self::Map { map, replaces, why: MapProblem::Missing, .. } => {
+                Some(missing_map_hint(map, replaces.is_some()).to_owned())
             }
             Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => Some(
                 "stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` \
@@ -61,8 +61,8 @@ impl Obstacle {
     }
 }
 
-fn missing_map_hint(map: &MapRef, stands_for_another: bool) -> &'static str {
-    match (map, stands_for_another) {
+fn missing_map_hint(map: &MapRef, replaces_own: bool) -> &'static str {
+    match (map, replaces_own) {
         (MapRef::Id(_), _) => {
             "`bpftool map` lists the ids; a map that is created again has another id, so prefer `name` or `pinned`"
         }
@@ -87,19 +87,17 @@ impl fmt::Display for Obstacle {
             Self::ParentNotADirectory { parent, .. } => {
                 write!(f, "its parent `{parent}` is not a directory")
             }
-            Self::Map {
-                map: MapRef::Pinned(pin), stands_for, why: MapProblem::Missing, ..
-            } => {
+            Self::Map { map: MapRef::Pinned(pin), replaces, why: MapProblem::Missing, .. } => {
                 write!(f, "no map is pinned at {}", Escaped::new(pin))?;
-                match stands_for {
+                match replaces {
                     Some(name) => {
                         write!(f, ", which the object's map `{}` needs", Escaped::new(name))
                     }
                     None => Ok(()),
                 }
             }
-            Self::Map { map, stands_for: None, why, .. } => write!(f, "map {map}: {why}"),
-            Self::Map { map, stands_for: Some(name), why, .. } => {
+            Self::Map { map, replaces: None, why, .. } => write!(f, "map {map}: {why}"),
+            Self::Map { map, replaces: Some(name), why, .. } => {
                 write!(f, "map {map}, for the object's map `{}`: {why}", Escaped::new(name))
             }
             Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", cgroup.display()),
@@ -157,7 +155,7 @@ mod tests {
         #[track_caller]
         fn map(why: MapProblem, words: &str, hint: Option<&str>) {
             let map = MapRef::Name("conns".parse().expect("a map name"));
-            let walked = Obstacle::Map { path: path(), map, stands_for: None, why };
+            let walked = Obstacle::Map { path: path(), map, replaces: None, why };
             check(&walked, &format!("map name conns: {words}"), hint, Some(path()));
         }
         let start = "start the program that creates it, then try again";
@@ -181,7 +179,7 @@ mod tests {
         let given = Obstacle::Map {
             path: path(),
             map: MapRef::Id(MapId(7)),
-            stands_for: Some("se\nen".to_owned()),
+            replaces: Some("se\nen".to_owned()),
             why: MapProblem::Missing,
         };
         let words = "map id 7, for the object's map `se\\nen`: there is no such map";

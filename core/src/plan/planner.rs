@@ -139,7 +139,7 @@ fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
 }
 
 /// The values of an entry that only the kernel knows.
-struct Resolved {
+struct KernelValues {
     param: WantedParam,
     maps: BTreeMap<String, MapId>,
 }
@@ -180,7 +180,7 @@ impl<'a> Planner<'a> {
         node: Option<&Node>,
         emptied: &BTreeSet<PinPath>,
     ) {
-        let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
+        let Some(KernelValues { param, maps }) = self.resolve(path, want) else { return };
         let to_path = || path.clone();
         match node {
             Some(Node::Directory(_)) if !emptied.contains(path) => {
@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The ids behind the names of an entry's maps and cgroup.
-    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<KernelValues> {
         let given = want.program.maps.iter();
         let maps: Vec<Option<(String, MapId)>> = given
             .map(|(name, map)| Some((name.clone(), self.map(path, map, Some(name))?)))
@@ -234,11 +234,11 @@ impl<'a> Planner<'a> {
                 WantedParam::Link(LinkParam::Cgroup { id, order: order.number() })
             }
         };
-        Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
+        Some(KernelValues { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
-    /// The id of a map that is walked, or that replaces the object's own map `stands_for`.
-    fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
+    /// The id of a map. The map is walked, or it replaces the object's own map `replaces`.
+    fn map(&mut self, path: &PinPath, map: &MapRef, replaces: Option<&String>) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
             Ok(id) => {
@@ -252,8 +252,8 @@ impl<'a> Planner<'a> {
                 let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
                 if !told.any(is_same) {
                     let (path, map) = (path.clone(), map.clone());
-                    let stands_for = stands_for.cloned();
-                    self.obstacle(Obstacle::Map { path, map, stands_for, why });
+                    let replaces = replaces.cloned();
+                    self.obstacle(Obstacle::Map { path, map, replaces, why });
                 }
                 None
             }

@@ -6,8 +6,8 @@ mod given;
 use std::path::PathBuf;
 
 use case::{
-    Case, below, check, check_unpin, check_unpin_set, dir, dir_of, from, mode, named, nobodys, of,
-    other, ours, ours_but, over, pinned, task, unstamped, walking, want,
+    Case, below, check, check_unpin, check_unpin_set, dir, dir_of, from, mode, named, other, ours,
+    ours_but, over, owned_by, pinned, task, unstamped, walking, want, without_owner,
 };
 
 use crate::access::Meta;
@@ -28,8 +28,12 @@ fn pins_that_are_as_desired_are_left_alone() {
 
 #[test]
 fn pins_of_entries_that_are_left_out_stay() {
-    let nodes =
-        [("a", dir()), ("a/b", ours()), ("a/c", ours()), ("d", nobodys(Provenance::Unstamped))];
+    let nodes = [
+        ("a", dir()),
+        ("a/b", ours()),
+        ("a/c", ours()),
+        ("d", without_owner(Provenance::Unstamped)),
+    ];
     let case = want(&[("a/b", task()), ("d", task())]).have(&nodes);
     check(case.left_out(&["a/b", "d"]), &["unpin a/c"]);
     check(want(&[("a/b", task())]).left_out(&["a/b"]), &[]);
@@ -101,7 +105,7 @@ fn shared_directories_are_left_alone_and_noted() {
         ("d", dir_of("0700", 0, 0)),
         ("d/e", dir_of("0700", 0, 0)),
         ("d/e/a", ours()),
-        ("d/f", of("audit")),
+        ("d/f", owned_by("audit")),
     ];
     let note = "note: the directory `d` is left as it is (dir-mode changed: 0700 -> 0750), because `d/f` in it does not \
                 belong to the set";
@@ -248,7 +252,7 @@ fn directories_that_unpins_empty_are_removed() {
 
 #[test]
 fn directories_that_hold_anything_else_stay() {
-    for kept in [unstamped(), of("audit"), dir(), other(Kind::Map), other(Kind::Symlink)] {
+    for kept in [unstamped(), owned_by("audit"), dir(), other(Kind::Map), other(Kind::Symlink)] {
         let case = want(&[("x", task())]).have(&[("a", dir()), ("a/b", ours()), ("a/c", kept)]);
         check(case, &["unpin a/b", "pin x"]);
     }
@@ -266,15 +270,15 @@ fn foreign_pins_are_refused() {
         check(want(&[("a", task())]).have(&[("a", have)]), &["! a is foreign"]);
     }
     refused(unstamped());
-    refused(of("audit"));
-    refused(nobodys(Provenance::Illegible(InvalidStamp::Format(2))));
+    refused(owned_by("audit"));
+    refused(without_owner(Provenance::Illegible(InvalidStamp::Format(2))));
 }
 
 #[test]
 fn foreign_pins_at_other_paths_are_left_alone() {
-    let illegible = nobodys(Provenance::Illegible(InvalidStamp::TooLong(9)));
+    let illegible = without_owner(Provenance::Illegible(InvalidStamp::TooLong(9)));
     let others =
-        [("b", unstamped()), ("c", of("audit")), ("d", illegible), ("e", other(Kind::Map))];
+        [("b", unstamped()), ("c", owned_by("audit")), ("d", illegible), ("e", other(Kind::Map))];
     check(want(&[("a", task())]).have(&others), &["pin a"]);
     check(want(&[("a", task())]).have(&others).adopt(), &["pin a"]);
     check(want(&[]).have(&others).adopt().allow_empty(), &[]);
@@ -287,9 +291,9 @@ fn adopted_pins_are_replaced_even_if_they_are_equal() {
         check(want(&[("a", task())]).have(&[("a", have)]).adopt(), &[line]);
     }
     adopted(unstamped(), "replace a: taken over from another tool");
-    adopted(of("audit"), "replace a: taken over from the set audit");
+    adopted(owned_by("audit"), "replace a: taken over from the set audit");
     adopted(
-        nobodys(Provenance::Illegible(InvalidStamp::Format(2))),
+        without_owner(Provenance::Illegible(InvalidStamp::Format(2))),
         "replace a: taken over from another tool",
     );
 }
@@ -311,11 +315,11 @@ fn only_iterators_are_adopted() {
 
 #[test]
 fn two_sets_never_touch_each_other() {
-    let both = [("a", dir()), ("a/x", ours()), ("a/y", of("audit"))];
+    let both = [("a", dir()), ("a/x", ours()), ("a/y", owned_by("audit"))];
     check(want(&[("a/x", task())]).have(&both), &["= a/x"]);
-    check(want(&[("a/y", task())]).of("audit").have(&both), &["= a/y"]);
+    check(want(&[("a/y", task())]).for_set("audit").have(&both), &["= a/y"]);
     check(want(&[]).allow_empty().have(&both), &["unpin a/x"]);
-    check(want(&[]).allow_empty().of("audit").have(&both), &["unpin a/y"]);
+    check(want(&[]).allow_empty().for_set("audit").have(&both), &["unpin a/y"]);
     check(want(&[("a/y", task())]).have(&both), &["unpin a/x", "! a/y is foreign"]);
 }
 
@@ -353,7 +357,7 @@ fn a_parent_that_stays_is_in_the_way() {
         check(case.adopt(), &["! a/b/c is below a"]);
     }
     blocked(unstamped());
-    blocked(of("audit"));
+    blocked(owned_by("audit"));
     blocked(other(Kind::Map));
     blocked(other(Kind::Symlink));
 }
@@ -404,9 +408,9 @@ fn a_written_set_name_may_come_from_any_source() {
 
 #[test]
 fn a_whole_set_is_unpinned_on_request() {
-    let tree = [("a", dir()), ("a/b", ours()), ("c", of("audit")), ("d", unstamped())];
+    let tree = [("a", dir()), ("a/b", ours()), ("c", owned_by("audit")), ("d", unstamped())];
     check_unpin_set(want(&[]).have(&tree), &["unpin a/b as asked", "rmdir a"]);
-    check_unpin_set(want(&[]).of("audit").have(&tree), &["unpin c as asked"]);
+    check_unpin_set(want(&[]).for_set("audit").have(&tree), &["unpin c as asked"]);
     check_unpin_set(want(&[]), &[]);
     let theirs = r#"! observe: ["/etc/iters.toml"], not ["/srv/iters.toml"]"#;
     check_unpin_set(want(&[]).taken().have(&[("a", from("/srv/iters.toml"))]), &[theirs]);
@@ -414,7 +418,7 @@ fn a_whole_set_is_unpinned_on_request() {
 
 #[test]
 fn unpin_by_path_removes_pins_of_any_set() {
-    let tree = [("a", dir()), ("a/b", ours()), ("a/c", of("audit"))];
+    let tree = [("a", dir()), ("a/b", ours()), ("a/c", owned_by("audit"))];
     check_unpin(want(&[]).have(&tree), &["a/b"], &["unpin a/b as asked"]);
     let lines = ["unpin a/b as asked", "unpin a/c as asked", "rmdir a"];
     check_unpin(want(&[]).have(&tree), &["a/b", "a/c"], &lines);
@@ -425,7 +429,7 @@ fn unpin_by_path_removes_pins_of_any_set() {
 fn unpin_by_path_refuses_pins_of_no_set() {
     check_unpin(want(&[]).have(&[("a", unstamped())]), &["a"], &["! a is foreign"]);
     check_unpin(want(&[]).have(&[("a", unstamped())]).adopt(), &["a"], &["unpin a as asked"]);
-    let illegible = nobodys(Provenance::Illegible(InvalidStamp::Format(2)));
+    let illegible = without_owner(Provenance::Illegible(InvalidStamp::Format(2)));
     check_unpin(want(&[]).have(&[("a", illegible)]), &["a"], &["! a is foreign"]);
     let lines = ["! a is a directory", "! b is a pinned map", "! c is not pinned"];
     let tree = [("a", dir()), ("b", other(Kind::Map))];

@@ -247,9 +247,9 @@ struct Directories {
 }
 
 fn directories() -> impl Strategy<Value = Directories> {
-    let modes = [0o700, 0o711, 0o2750].map(Mode::of_stat).to_vec();
+    let modes = [0o700, 0o711, 0o2750].map(Mode::from_stat).to_vec();
     let mode = prop_oneof![
-        3 => Just(Wanted::Default(Mode::of_stat(0o700))),
+        3 => Just(Wanted::Default(Mode::from_stat(0o700))),
         1 => select(modes).prop_map(Wanted::Stated),
     ];
     let id = || select(vec![None, None, None, Some(0), Some(9)]);
@@ -257,7 +257,7 @@ fn directories() -> impl Strategy<Value = Directories> {
 }
 
 fn modes() -> impl Strategy<Value = Mode> {
-    select(vec![Mode::of_stat(0o600), Mode::of_stat(0o755)])
+    select(vec![Mode::from_stat(0o600), Mode::from_stat(0o755)])
 }
 
 /// What exists at a path.
@@ -273,7 +273,7 @@ enum Found {
 enum Whose {
     Ours,
     AnotherSets,
-    Nobodys(Provenance),
+    NoSets(Provenance),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -302,11 +302,11 @@ fn found() -> impl Strategy<Value = Found> {
 }
 
 fn whose() -> impl Strategy<Value = Whose> {
-    let nobodys = vec![Provenance::Unstamped, Provenance::Illegible(InvalidStamp::Format(2))];
+    let provenances = vec![Provenance::Unstamped, Provenance::Illegible(InvalidStamp::Format(2))];
     prop_oneof![
         6 => Just(Whose::Ours),
         1 => Just(Whose::AnotherSets),
-        1 => select(nobodys).prop_map(Whose::Nobodys),
+        1 => select(provenances).prop_map(Whose::NoSets),
     ]
 }
 
@@ -340,7 +340,7 @@ fn nodes(there: Vec<(PinPath, Found)>, desired: &Desired, named: &Observed) -> N
         }
         for parent in path.ancestors() {
             nodes.entry(parent).or_insert(Node::Directory(Meta {
-                mode: Mode::of_stat(0o711),
+                mode: Mode::from_stat(0o711),
                 uid: 5,
                 gid: 6,
             }));
@@ -357,7 +357,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
         Found::Other(kind) => return Node::Other(kind),
     };
     let of_set = match whose {
-        Whose::Ours | Whose::Nobodys(_) => desired.set.clone(),
+        Whose::Ours | Whose::NoSets(_) => desired.set.clone(),
         Whose::AnotherSets => set("audit"),
     };
     let want = desired.pins.get(path).cloned();
@@ -381,7 +381,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
     }
     Node::Iterator(match whose {
         Whose::Ours | Whose::AnotherSets => pin,
-        Whose::Nobodys(provenance) => ObservedPin { provenance, ..pin },
+        Whose::NoSets(provenance) => ObservedPin { provenance, ..pin },
     })
 }
 

@@ -1,4 +1,4 @@
-//! What `pin` and `read` take: an entry of a manifest, as arguments.
+//! The arguments of `pin` and `read`: one entry of a manifest.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::{LockArgs, TrustArgs};
 use iterctl_core::desired::DEFAULT_BPFFS;
 
-/// What an iterator is given, as flags.
+/// The settings of an iterator, as flags.
 #[derive(Debug, Default, Args)]
 pub struct GivenArgs {
     /// The program, if the object holds several iterators
@@ -49,7 +49,7 @@ pub struct GivenArgs {
 }
 
 impl GivenArgs {
-    /// Whether nothing is given.
+    /// Returns whether no flag is given.
     pub fn is_empty(&self) -> bool {
         let Self { program, cgroup, order, pid, tid, globals, reuse, max_entries, sha256 } = self;
         program.is_none()
@@ -80,7 +80,7 @@ pub struct PinArgs {
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 
-    /// What it is given.
+    /// The settings of the iterator.
     #[command(flatten)]
     pub given: GivenArgs,
 
@@ -131,11 +131,11 @@ pub struct PinArgs {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 }
@@ -151,7 +151,7 @@ pub struct ReadArgs {
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 
-    /// What it is given.
+    /// The settings of the iterator.
     #[command(flatten)]
     pub given: GivenArgs,
 
@@ -159,7 +159,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 }

@@ -1,4 +1,4 @@
-//! What `watch` takes.
+//! The arguments of `watch`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::{ManifestArgs, PolicyArgs, duration};
 /// `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use self::keep_going::{Outcome, carry_out_others};
 use self::wait::Attempt;
 use super::observe::named_by;
-use super::resolve::{Entries, Resolved, policy, read_input, resolve_entries, trust};
+use super::resolve::{Resolved, Selection, policy, read_input, resolve_entries, trust};
 use super::transaction::{Aim, transaction};
 use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
@@ -27,7 +27,7 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
         let aim = Aim::Pinned { resolved, plan: &plan, mount: args.mount };
         transaction(&aim, args.lock.lock_timeout)
     };
-    let entries = Entries::of(&args.keep_going);
+    let entries = Selection::from_args(&args.keep_going);
     let trust = trust(&args.policy.trust);
     // Read once, and not waited for.
     let input = read_input(&args.manifest, trust)?;
@@ -35,8 +35,8 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
     let origin = Origin::Manifest(input.sources);
     let resolve = || resolve_entries(origin.clone(), &manifest, trust, entries);
     let carry_out = |(resolved, left_out)| match entries {
-        Entries::All => carry_out(&resolved).map(|report| Outcome { report, left_out }),
-        Entries::Sound => carry_out_others(resolved, left_out, &carry_out),
+        Selection::All => carry_out(&resolved).map(|report| Outcome { report, left_out }),
+        Selection::Sound => carry_out_others(resolved, left_out, &carry_out),
     };
     let outcome = match args.wait {
         None => carry_out(resolve()?)?,

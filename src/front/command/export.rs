@@ -133,7 +133,7 @@ fn parameter(param: LinkParam, stamp: &Stamp) -> Option<String> {
         },
         LinkParam::Thread(tid) => format!("task = {{ tid = {tid} }}"),
         LinkParam::Process(pid) => format!("task = {{ pid = {pid} }}"),
-        LinkParam::Cgroup { id, order } => match Order::of_number(order) {
+        LinkParam::Cgroup { id, order } => match Order::from_number(order) {
             Some(order) => format!("cgroup = {{ id = {id}, order = \"{order}\" }}"),
             None => format!("# cgroup {id} in the order {order}, which this version does not know"),
         },

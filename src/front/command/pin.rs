@@ -12,7 +12,7 @@ use iterctl_core::plan::{self, Foreign};
 
 pub(super) fn pin(args: &PinArgs) -> Result<Answer> {
     let here = here(&args.bpffs)?;
-    let entry = entry::of_pin(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
+    let entry = entry::from_pin(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let toml = entry.toml.clone();
     let resolved = &resolve_entry(entry, trust(&args.trust))?;

@@ -94,7 +94,7 @@ fn not_a_pin(error: io::Error) -> Error {
 /// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
 fn run_once(args: &ReadArgs) -> Result<Once> {
     let here = here(&args.bpffs)?;
-    let entry = entry::of_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
+    let entry = entry::from_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let resolved = resolve_entry(entry, trust(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);

@@ -71,15 +71,15 @@ pub(super) fn resolve_manifest(
 
 /// Which entries are carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entries {
+pub(super) enum Selection {
     /// All, or none.
     All,
     /// Those with which nothing is wrong.
     Sound,
 }
 
-impl Entries {
-    pub(super) fn of(args: &KeepGoingArgs) -> Self {
+impl Selection {
+    pub(super) fn from_args(args: &KeepGoingArgs) -> Self {
         if args.keep_going { Self::Sound } else { Self::All }
     }
 }
@@ -89,9 +89,9 @@ pub(super) fn resolve_entries(
     origin: Origin,
     manifest: &Manifest,
     trust: Trust,
-    entries: Entries,
+    entries: Selection,
 ) -> Result<(Resolved, LeftOut)> {
-    if entries == Entries::All {
+    if entries == Selection::All {
         let resolved = resolve_manifest(origin, manifest, trust)?;
         return Ok((resolved, LeftOut::default()));
     }

@@ -83,7 +83,7 @@ impl<'a> Staging<'a> {
     /// The kernel's.
     pub fn meta(&self, staged: &Staged) -> io::Result<Meta> {
         let stat = fs::statat(&self.directory, &staged.0, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
+        Ok(Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
     }
 
     /// Opens something in it.

@@ -223,7 +223,7 @@ impl Directory<'_> {
             return Ok(Found::Mount);
         }
         let mode = u32::from(found.stx_mode);
-        let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
+        let meta = Meta { mode: Mode::from_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
         Found::new(FileType::from_raw_mode(mode), meta, |meta| {
             Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.into(), _file: None })
         })

@@ -89,7 +89,7 @@ impl Case {
         self
     }
 
-    pub(super) fn of(mut self, set: &str) -> Self {
+    pub(super) fn for_set(mut self, set: &str) -> Self {
         self.desired.set.name = set.parse().expect("a set name");
         self
     }
@@ -298,7 +298,7 @@ pub(super) fn over(param: LinkParam) -> Node {
     ours_but(|pin, _| pin.link.param = param)
 }
 
-pub(super) fn of(set: &str) -> Node {
+pub(super) fn owned_by(set: &str) -> Node {
     ours_but(|_, stamp| stamp.set = set.parse().expect("a set name"))
 }
 
@@ -306,12 +306,12 @@ pub(super) fn from(source: &str) -> Node {
     ours_but(|_, stamp| stamp.source = vec![source.to_owned()])
 }
 
-pub(super) fn nobodys(provenance: Provenance) -> Node {
+pub(super) fn without_owner(provenance: Provenance) -> Node {
     Node::Iterator(ObservedPin { provenance, ..unstamped_pin() })
 }
 
 pub(super) fn unstamped() -> Node {
-    nobodys(Provenance::Unstamped)
+    without_owner(Provenance::Unstamped)
 }
 
 pub(super) fn dir() -> Node {

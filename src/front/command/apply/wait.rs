@@ -88,7 +88,7 @@ pub(super) fn wait(
 /// What is waited for, the first of it.
 fn missing(result: &Result<Outcome>) -> String {
     match result {
-        Ok(Outcome { left_out, .. }) => error::first_reason(&error::of_left_out(left_out)),
+        Ok(Outcome { left_out, .. }) => error::first_reason(&error::from_left_out(left_out)),
         Err(failed) => error::first_reason(&error::diagnostics(failed)),
     }
 }

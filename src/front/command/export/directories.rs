@@ -8,7 +8,7 @@ use iterctl_core::observed::{Node, Observed, ObservedPin};
 use iterctl_core::pin_path::PinPath;
 
 /// What a directory gets if no entry states anything.
-const DEFAULT: Mode = Mode::of_stat(0o700);
+const DEFAULT: Mode = Mode::from_stat(0o700);
 
 /// The directories of one set.
 pub(super) struct Directories<'a> {
