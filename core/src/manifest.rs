@@ -355,6 +355,11 @@ mod tests {
     }
 
     #[test]
+    fn values_side_by_side_are_not_nested() {
+        check(&format!("[[iter]]\nglobals.x = [{}]\n", "[[{}]], ".repeat(100)), &[]);
+    }
+
+    #[test]
     fn what_the_entries_name_is_known() {
         let source = |text: &str| Source {
             name: "x.toml".to_owned(),
