@@ -125,6 +125,9 @@ fn what_is_no_btf_is_nothing() {
     assert_eq!(length(&btf(&[&INT[..3]], "\0")), Ok(0), "the type is cut short");
     assert_eq!(length(&[]), Ok(0));
     let mut other = good;
+    other[0] ^= 1;
+    assert_eq!(length(&other), Ok(0), "the magic is another one");
+    other[0] ^= 1;
     other.swap(0, 1);
     assert_eq!(length(&other), Err(Unsound::OtherByteOrder));
 }
