@@ -96,12 +96,13 @@ fn names_have_an_end() {
 #[test]
 fn elements_are_behind_arrays_and_names() {
     let (three, five) = ([0, info(3, 0), 0, 1, 1, 3], [0, info(3, 0), 0, 3, 1, 5]);
-    let btf = btf(&[INT, &three, &[1, info(8, 0), 2], &five], "\0a\0");
+    let btf = btf(&[INT, &three, &[1, info(8, 0), 2], &five, &[0, info(2, 0), 1]], "\0a\0");
     let types = Types::read(&btf).expect("the bytes are in order");
     let element = |id| types.element(id).map(|(one, number)| (one.kind(), one.size, number));
     assert_eq!(element(1), Some((Kind::Sized, 4, 1)));
     assert_eq!(element(4), Some((Kind::Sized, 4, 15)));
-    assert_eq!((element(0), element(5)), (None, None));
+    assert_eq!(element(5), Some((Kind::Pointer, 1, 1)));
+    assert_eq!((element(0), element(6)), (None, None));
 }
 
 #[test]
