@@ -35,7 +35,7 @@ fn types_that_hold_themselves_are_found() {
     check(&[&[0, info(10, 0), 1]], itself("[1]"));
     check(&[&[1, info(14, 0), 1, 0]], itself("a"));
     check(&[&[0, info(3, 0), 0, 1, 1, 2]], itself("[1]"));
-    check(&[INT, &[1, info(4, 2), 8, 0, 1, 0, 0, 2, 32]], itself("a"));
+    check(&[INT, &[1, info(4, 3), 12, 0, 1, 0, 0, 1, 32, 0, 2, 64]], itself("a"));
     check(&[&[1, info(9, 0), 2], &[0, info(11, 0), 1]], itself("a"));
     check(&[INT, &[1, info(4, 2), 8, 0, 1, 0, 0, 1, 32], &[0, info(3, 0), 0, 2, 1, 2]], Ok(()));
     check(&[&[1, info(5, 1), 8, 0, 2, 0], &[0, info(2, 0), 1]], Ok(()));
