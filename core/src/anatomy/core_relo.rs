@@ -106,8 +106,10 @@ mod tests {
         let btf = [bytes(&[0, 24, 0, 0, 0, 0]), b"\0iter/task\0iter/tcp\0".to_vec()].concat();
         let mut begin = vec![0; header];
         begin[1] = 4 * header as u32;
-        if let Some(length) = begin.get_mut(7) {
-            *length = 4 * words.len() as u32;
+        match begin.get_mut(7) {
+            Some(length) => *length = 4 * words.len() as u32,
+            // The first word is the length then.
+            None => begin[6] = 4,
         }
         let ext = bytes(&[&begin, words].concat());
         let mut layout = Layout::default();
