@@ -97,4 +97,24 @@ mod tests {
         check("+440", None);
         check("u=rw", None);
     }
+
+    #[test]
+    fn the_file_type_of_a_stat_is_left_out() {
+        let check = |st_mode, written| assert_eq!(Mode::from_stat(st_mode).to_string(), written);
+        check(0o100_640, "0640");
+        check(0o041_777, "1777");
+        check(0o107_000, "7000");
+    }
+
+    #[test]
+    fn set_id_and_sticky_bits_are_special() {
+        for (bits, special) in [(0o777, false), (0o1777, true), (0o2000, true), (0o4700, true)] {
+            assert_eq!(Mode::from_stat(bits).has_special_bits(), special, "{bits:o}");
+        }
+    }
+
+    #[test]
+    fn what_a_mode_is_is_told() {
+        assert_eq!(InvalidMode.to_string(), "a mode is three or four octal digits");
+    }
 }

@@ -342,4 +342,15 @@ mod tests {
             "use Linux 5.10 or later",
         );
     }
+
+    #[test]
+    fn a_feature_is_told_with_its_release_and_group() {
+        let told = |feature: Feature| (feature.name(), feature.since(), feature.group().name());
+        assert_eq!(told(Feature::Bpf), ("bpf", "3.18", "base"));
+        let unix = KNOWN.iter().find(|known| known.name == "unix").expect("it is in the table");
+        assert_eq!(told(Feature::Target(unix)), ("unix", "5.15", "targets"));
+        assert_eq!(told(Feature::CgroupChildren), ("cgroup-children", "7.0", "parameters"));
+        assert_eq!(told(Feature::Loader), ("generated-loader", "5.14", "loading"));
+        assert_eq!(told(Feature::PathFd), ("path-fd", "6.5", "pins"));
+    }
 }

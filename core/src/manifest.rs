@@ -353,4 +353,30 @@ mod tests {
             Some(&Problem::TooManyShapes)
         );
     }
+
+    #[test]
+    fn values_side_by_side_are_not_nested() {
+        check(&format!("[[iter]]\nglobals.x = [{}]\n", "[[{}]], ".repeat(100)), &[]);
+    }
+
+    #[test]
+    fn what_the_entries_name_is_known() {
+        let source = |text: &str| Source {
+            name: "x.toml".to_owned(),
+            text: text.to_owned(),
+            base: PathBuf::from("/x"),
+        };
+        let one = "[defaults]\nowner = 'root'\ngroup = 'wheel'\n\
+                   [[iter]]\nobj = './a.bpf.o'\nowner = 'alice'\n[[iter]]\nobj = 'a.bpf.o'\ngroup = 'staff'\n";
+        let other = "[[iter]]\nobj = '/y/a.bpf.o'\nowner = 'alice'\ngroup = 'wheel'\n[[iter]]\npath = 'b'\n";
+        let input = Input { sources: Arc::new([source(one), source(other)]), ..Input::default() };
+        let manifest = parse(&input);
+        assert_eq!(manifest.faults, []);
+        let objects = ["/x/a.bpf.o", "/y/a.bpf.o"].map(PathBuf::from);
+        assert_eq!(manifest.objects(), objects.into());
+        assert_eq!(manifest.users(), ["alice", "root"].into());
+        assert_eq!(manifest.groups(), ["staff", "wheel"].into());
+        let numbers: Vec<usize> = manifest.entries().map(|(number, ..)| number).collect();
+        assert_eq!(numbers, [0, 0, 1, 1]);
+    }
 }

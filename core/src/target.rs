@@ -187,6 +187,7 @@ mod tests {
             "task",
             "udp6",
             "tcp4",
+            "mcp",
             "warp_core",
             "bpf_btf",
             "io_uring",

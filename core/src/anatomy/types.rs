@@ -56,7 +56,6 @@ const LONGEST_NAME: usize = 1024;
 /// `BTF_KIND_FUNC_PROTO`: its `size` is the type that it returns.
 const FUNCTION_TYPE: u32 = 13;
 
-const HEADER: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
 impl<'a> Types<'a> {
@@ -71,7 +70,7 @@ impl<'a> Types<'a> {
 
     fn parse(btf: &'a [u8]) -> Option<Self> {
         let field = |at: usize| number(btf, at).map(|number| number as usize);
-        if btf.len() < HEADER || field(0)? as u16 != MAGIC {
+        if field(0)? as u16 != MAGIC {
             return None;
         }
         let (header, types, types_length) = (field(4)?, field(8)?, field(12)?);
@@ -309,3 +308,6 @@ pub(super) fn text(name: &[u8]) -> String {
 pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,16 +76,12 @@ impl<'a> Resolver<'a> {
         for (number, file) in manifest.files.iter().enumerate() {
             // A faulty default is reported once, here, even if no entry uses it.
             let defaults = WrittenAccess::from(&file.keys.defaults);
-            let by_default = self.access(number, defaults, WrittenAccess::default());
+            self.access(number, defaults, WrittenAccess::default());
             for keys in &file.keys.iter {
                 let written = Written { number, file, keys };
                 let path = self.path(&written);
                 let before = self.faults.len();
-                let own = WrittenAccess::from(keys.get_ref());
-                let access = match own.is_written() {
-                    true => self.access(number, own, defaults),
-                    false => by_default,
-                };
+                let access = self.access(number, WrittenAccess::from(keys.get_ref()), defaults);
                 let pin = self.pin(&written, access);
                 if let Some((path, place)) = path {
                     let own = self.faults.split_off(before);
@@ -297,13 +293,6 @@ struct WrittenAccess<'a> {
     dir_mode: Option<&'a Spanned<String>>,
     dir_owner: Option<&'a Spanned<String>>,
     dir_group: Option<&'a Spanned<String>>,
-}
-
-impl WrittenAccess<'_> {
-    fn is_written(self) -> bool {
-        let Self { mode, owner, group, dir_mode, dir_owner, dir_group } = self;
-        [mode, owner, group, dir_mode, dir_owner, dir_group].iter().any(Option::is_some)
-    }
 }
 
 impl<'a> From<&'a wire::Access> for WrittenAccess<'a> {

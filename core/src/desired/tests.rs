@@ -396,3 +396,11 @@ fn unreadable_keys_are_not_reported_as_missing() {
     let broken = [("", "not TOML: unclosed array table, expected `]`")];
     check(file("set = 'x'\n[[iter]\n").given(&[Argument::Stdin]), &broken);
 }
+
+#[test]
+fn no_path_is_outside_of_a_bpffs_that_is_written_wrongly() {
+    let text = |bpffs: &str| format!("bpffs = {bpffs}\n{}", at("/run/bpf/a"));
+    let relative = [("'run'", "`bpffs` is not an absolute path without `.` and `..`")];
+    check(file(&text("'run'")), &relative);
+    check(file(&text("5")), &[("5", "invalid type: integer `5`, expected a string")]);
+}

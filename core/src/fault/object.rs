@@ -145,3 +145,38 @@ fn rejection_hint(why: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().all(|word| why.contains(word));
     HINTS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, hint)| hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_bytes_is_that_of_the_machine() {
+        let (mine, other, of_other) = if cfg!(target_endian = "big") {
+            ("big-endian", "little-endian", ByteOrder::Little)
+        } else {
+            ("little-endian", "big-endian", ByteOrder::Big)
+        };
+        let fault = ObjectFault::OtherByteOrder(PathBuf::from("/x"), of_other);
+        assert_eq!(fault.to_string(), format!("/x is {other}, but this machine is {mine}"));
+        let help =
+            format!("use the {mine} object, or compile it with `-target bpf` on this machine");
+        assert_eq!(fault.help(), Some(help));
+    }
+
+    #[test]
+    fn the_way_out_fits_the_words_of_libbpf() {
+        #[track_caller]
+        fn check(why: &str, expected: &str) {
+            let fault = ObjectFault::Rejected(PathBuf::from("/x"), why.to_owned());
+            assert_eq!(fault.to_string(), format!("libbpf cannot open /x: {why}"));
+            assert_eq!(fault.help().as_deref(), Some(expected));
+        }
+        let btf = "compile it with `clang -g`: without that, an object has no BTF";
+        check("BTF is required, but is missing or corrupted.", btf);
+        let link = "link it with the object that defines the function: `bpftool gen object OUT.o IN1.o IN2.o`";
+        check("failed to find BTF for extern 'f' [1] section: -2", link);
+        check("failed to find BTF for extern 'f'", CUT_SHORT);
+        check("invalid argument", CUT_SHORT);
+    }
+}

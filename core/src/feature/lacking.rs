@@ -258,4 +258,20 @@ mod tests {
         let all: Vec<&str> = Feature::all().map(Feature::name).collect();
         check(&without(&all, &unknown), &[]);
     }
+
+    #[test]
+    fn what_a_program_takes_from_the_kernel_is_lacking_for_its_entry_only() {
+        let function = Extern::Function("f".to_owned());
+        let mut desired = desired();
+        let path: PinPath = "plain".parse().expect("a path");
+        let pin = desired.pins.get_mut(&path).expect("it is listed");
+        Arc::make_mut(&mut pin.program).externs.insert(function.clone());
+        let unmet = Unmet::Function("f".to_owned());
+        let lacks =
+            lacking(&without(&[], &State::Absent), &[(function, unmet)].into(), Some(&desired));
+        let [lack] = lacks.as_slice() else { panic!("one is lacking, not {lacks:?}") };
+        assert_eq!(lack.path(), Some(&path));
+        assert_eq!(lack.message(), "this kernel has no kernel function `f`");
+        assert!(lack.hint().contains("`bpf_ksym_exists(f)`"), "{}", lack.hint());
+    }
 }

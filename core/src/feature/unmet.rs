@@ -336,6 +336,8 @@ mod tests {
         check("failed to load object 'tasks'", None);
         check("extern 'x': unrecognized extern kind", None);
         check("extern (kcfg) 'LINUX_KERNEL_VERSION'", None);
+        check("extern (func ksym) 'x': something new", None);
+        check("extern (ksym) 'x': something new", None);
     }
 
     #[test]
