@@ -49,7 +49,7 @@ pub fn render(error: &Error) -> String {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
@@ -145,7 +145,7 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => vec![of_chain(error)],
