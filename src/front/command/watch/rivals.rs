@@ -129,10 +129,10 @@ fn warning(theirs: &Theirs, set: &Set) -> Diagnostic {
         severity: Severity::Warning,
         message: format!(
             "another iterctl manages the set `{name}` {manifest}: {}; what each of them pins, the other \
-             one changes back: {pins}",
+             one changes back: {pins}; from now on, this one waits longer and longer before it does",
             Escaped::new(&source)
         ),
-        causes: vec!["from now on, this one waits longer and longer before it changes them".to_owned()],
+        causes: Vec::new(),
         hint: Some(
             "stop one of the two, put all entries into one call, or give one manifest another set: \
              `set = \"NAME\"` or `--set NAME`"
