@@ -31,12 +31,13 @@
 //! | module | in → out |
 //! | --- | --- |
 //! | [`host::contents`], [`host::sources`], [`host::object`], [`host::accounts`], [`host::cgroup`], [`host::trust`] | files and databases → texts, bytes, facts |
-//! | [`host::sys::descriptors`], [`host::sys::threads`] | descriptors as paths; work on several cores |
+//! | [`host::sys::descriptors`], [`host::sys::threads`], [`host::sys::output`] | descriptors as paths; work on several cores; output that waits for no reader |
 //! | [`host::bpffs`] | the file system: walk, lock, staging, renames |
 //! | [`host::kernel`] | libbpf: open, load, attach, pin, stamp, query. Begin with [`host::kernel::load()`] |
 //! | [`mod@host::execute`] | a plan → bpffs, all or nothing. Begin with [`host::execute::execute()`] |
 //! | [`host::reader`] | a run of an iterator → its output |
-//! | [`host::watch`] | events on the machine → when the next round starts |
+//! | [`host::wake`] | events on the machine → when the next round starts |
+//! | [`host::log`] | the lines of `watch` on standard error |
 //!
 //! **[front]** is the user interface. It never calls the kernel.
 //!

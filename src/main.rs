@@ -1,10 +1,12 @@
 //! Parse, run, print the answer or the error once, exit.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::adapter::strip_str;
-use anstream::{AutoStream, ColorChoice, eprintln};
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use clap::Parser as _;
 use iterctl::front::cli::{Cli, Command, Form};
 use iterctl::front::command::{self, Answer, Progress};
@@ -12,10 +14,13 @@ use iterctl::front::errors::{Context as _, Error, Handled as _, Result};
 use iterctl::front::exit::Exit;
 use iterctl::front::report::{Diagnostic, error, text};
 use iterctl::front::version::Versions;
-use iterctl::host::kernel;
 use iterctl::host::reader::ReadError;
-use iterctl::host::watch;
+use iterctl::host::sys::output;
+use iterctl::host::{kernel, log};
 use serde::Serialize;
+
+/// How long the end of `watch` waits for a reader of its output.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -29,7 +34,7 @@ fn main() -> ExitCode {
     let printed = match (&cli.command, cli.version) {
         (Some(command), false) => {
             if let Command::Watch(_) = command {
-                watch::log::start(cli.debug);
+                log::start(cli.debug);
             }
             print(command::run(command, &mut |progress| say(progress, form)), form)
         }
@@ -39,13 +44,17 @@ fn main() -> ExitCode {
             print(Err(Error::Usage(usage.to_owned())), form)
         }
     };
-    match printed {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) => {
-            eprintln!("{}", error::render(&error));
-            ExitCode::from(error.handling().exit as u8)
-        }
-    }
+    let exit = printed.unwrap_or_else(|error| {
+        tell(&error::render(&error));
+        error.handling().exit
+    });
+    output::finish(LAST_WAIT);
+    ExitCode::from(exit as u8)
+}
+
+/// Writes lines to standard error. If it cannot be written, the exit status still says how the call ended.
+fn tell(lines: &str) {
+    output::to_stderr(&in_colours_of(&io::stderr(), format!("{lines}\n")));
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.
@@ -55,7 +64,7 @@ fn say(progress: Progress<'_>, form: Form) -> Result<()> {
             unless_closed(print_json(report, form))
         }
         (Progress::Waits(note), Form::Text) => {
-            eprintln!("{}", error::render_one(&note));
+            tell(&error::render_one(&note));
             Ok(())
         }
         // A log has the rounds.
@@ -104,10 +113,10 @@ fn print(answer: Result<Answer>, form: Form) -> Result<Exit> {
                 None => unless_closed(print_text(&text::render(&answer.report)))?,
             }
             for diagnostic in &answer.report.diagnostics {
-                eprintln!("{}", error::render_one(diagnostic));
+                tell(&error::render_one(diagnostic));
             }
             if let Some(failed) = answer.failed() {
-                eprintln!("{}", error::render(failed));
+                tell(&error::render(failed));
             }
             Ok(answer.exit())
         }
@@ -126,7 +135,7 @@ fn print(answer: Result<Answer>, form: Form) -> Result<Exit> {
             Ok(answer.exit())
         }
         (Err(error), Form::Text) => {
-            eprintln!("{}", error::render(&error));
+            tell(&error::render(&error));
             Ok(error.handling().exit)
         }
         (Err(error), Form::Json | Form::PrettyJson) => {
@@ -182,23 +191,23 @@ fn print_versions(form: Form) -> Result<()> {
 }
 
 fn print_text(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    // All in one go: anstream's own stream would write every line by itself.
-    match AutoStream::choice(&out) {
-        ColorChoice::Never => out.write_all(strip_str(text).to_string().as_bytes())?,
-        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
-            out.write_all(text.as_bytes())?;
-        }
+    output::to_stdout(&in_colours_of(&io::stdout(), text.to_owned()))
+}
+
+/// Without the colours if the stream takes none. All of it is written at once: anstream's own stream would write each
+/// line by itself.
+fn in_colours_of(stream: &impl RawStream, text: String) -> Vec<u8> {
+    match AutoStream::choice(stream) {
+        ColorChoice::Never => strip_str(&text).to_string().into_bytes(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => text.into_bytes(),
     }
-    out.flush()
 }
 
 fn print_json(value: &impl Serialize, form: Form) -> io::Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match form {
-        Form::PrettyJson => serde_json::to_writer_pretty(&mut out, value)?,
-        Form::Text | Form::Json => serde_json::to_writer(&mut out, value)?,
-    }
-    writeln!(out)?;
-    out.flush()
+    let mut text = match form {
+        Form::PrettyJson => serde_json::to_vec_pretty(value)?,
+        Form::Text | Form::Json => serde_json::to_vec(value)?,
+    };
+    text.push(b'\n');
+    output::to_stdout(&text)
 }

@@ -24,7 +24,7 @@ use crate::host::execute;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
 use crate::host::trust::Untrusted;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 use iterctl_core::feature::Lack;
 use iterctl_core::plan::Obstacle;
 
@@ -67,8 +67,8 @@ pub enum Error {
     Execute(execute::Error),
     /// An iterator cannot be read to its end.
     Read(ReadError),
-    /// It is not possible to wait for what happens.
-    Watch(WatchError),
+    /// Wake-ups cannot be waited for.
+    Wake(WakeError),
     /// A system call failed.
     Io(io::Error),
     /// Anything else, in words.
@@ -116,7 +116,7 @@ impl fmt::Display for Error {
             Self::Walk(error) => write!(f, "{error}"),
             Self::Execute(error) => write!(f, "{error}"),
             Self::Read(error) => write!(f, "{error}"),
-            Self::Watch(error) => write!(f, "{error}"),
+            Self::Wake(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
         }
@@ -135,7 +135,7 @@ impl StdError for Error {
             Self::Walk(error) => error.source(),
             Self::Execute(error) => error.source(),
             Self::Read(error) => error.source(),
-            Self::Watch(error) => error.source(),
+            Self::Wake(error) => error.source(),
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
             Self::Faulty(_)

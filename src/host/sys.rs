@@ -1,5 +1,7 @@
 //! What any program needs of the system and std does not have: threads with descriptors of their own, descriptors
-//! as paths.
+//! as paths, output that waits for no reader, signals that arrive on one thread.
 
 pub mod descriptors;
+pub mod output;
+pub mod signals;
 pub mod threads;

@@ -10,7 +10,7 @@ use crate::host::kernel::AttachError;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
 use crate::host::trust::Untrusted;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 
 macro_rules! from {
     ($($error:ty => $case:path,)*) => {
@@ -37,7 +37,7 @@ from! {
     execute::Error => Error::Execute,
     AttachError => Error::Execute,
     ReadError => Error::Read,
-    WatchError => Error::Watch,
+    WakeError => Error::Wake,
     io::Error => Error::Io,
 }
 

@@ -11,7 +11,7 @@ use crate::host::execute;
 use crate::host::kernel::{self, AttachError, LoadError, MapRefusal};
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 use iterctl_core::feature::Feature;
 
 const EINVAL: i32 = Errno::INVAL.raw_os_error();
@@ -57,10 +57,7 @@ impl Handled for Error {
                 Handling::new(Some(error.hint()), Exit::Failed)
             }
             Self::Read(ReadError::Io(error)) => Handling::from_io(error, Exit::Failed),
-            Self::Watch(WatchError::Files(_)) => Handling::new(None, Exit::Failed),
-            Self::Watch(WatchError::Mounts(error) | WatchError::Signals(error)) => {
-                Handling::from_io(error, Exit::Failed)
-            }
+            Self::Wake(WakeError::Signals(error)) => Handling::from_io(error, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Other(_) => Handling::new(None, Exit::Failed),
             Self::Context(_, error) => error.handling(),

@@ -50,7 +50,7 @@ pub fn render(error: &Error) -> String {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
@@ -146,7 +146,7 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => vec![from_chain(error)],

@@ -4,12 +4,12 @@
 //! every thread collects its own, and loads on different threads never mix.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libbpf_sys::{LIBBPF_DEBUG, LIBBPF_WARN};
 
 use super::ffi;
+use crate::host::sys::output;
 
 thread_local! {
     static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -34,8 +34,7 @@ pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
 fn keep(level: u32, message: Vec<u8>) {
     let message = harmless(&message);
     if DEBUG.load(Ordering::Relaxed) {
-        // Where standard error is closed, there is nobody to tell.
-        let _ = std::io::stderr().write_all(message.as_bytes());
+        output::to_stderr(message.as_bytes());
     }
     if level == LIBBPF_WARN {
         let message = message.strip_prefix("libbpf: ").unwrap_or(&message);

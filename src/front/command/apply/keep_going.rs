@@ -96,7 +96,7 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => Err(error),
