@@ -204,7 +204,18 @@ pub struct File {
     /// Mode, owner and group when it was opened, or as they were set since.
     pub meta: Meta,
     kind: FileType,
+    special: u32,
 }
+
+/// Mode, owner and group as an undo restores them: with the set-id and sticky bits, of which plans know nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    meta: Meta,
+    special: u32,
+}
+
+/// The set-id and sticky bits of a mode.
+const SPECIAL: u32 = 0o7000;
 
 impl File {
     fn open(at: &OwnedFd, path: &Path) -> io::Result<Self> {
@@ -213,7 +224,27 @@ impl File {
         let fd = open_beneath(at, path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = fs::fstat(&fd)?;
         let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
-        Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })
+        let special = stat.st_mode & SPECIAL;
+        Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode), special })
+    }
+
+    /// Everything that [`Self::set_access`] restores.
+    pub fn access(&self) -> Access {
+        Access { meta: self.meta, special: self.special }
+    }
+
+    /// Restores what a file had before.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_access(&mut self, access: Access) -> io::Result<()> {
+        self.set_meta(access.meta)?;
+        // Also if they were there before: chown(2) may have cleared them.
+        if access.special != 0 || self.special != 0 {
+            self.set_mode(access.meta.mode.bits() | access.special)?;
+            self.special = access.special;
+        }
+        Ok(())
     }
 
     /// Whether it is a file, as every pin is, and no directory or symbolic link.
@@ -238,12 +269,16 @@ impl File {
             (self.meta.uid, self.meta.gid) = (meta.uid, meta.gid);
         }
         if self.meta.mode != meta.mode {
-            // fchmod(2) takes no O_PATH descriptor, but chmod(2) its magic link.
-            let mode = fs::Mode::from_raw_mode(meta.mode.bits());
-            fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?;
-            self.meta.mode = meta.mode;
+            self.set_mode(meta.mode.bits())?;
+            (self.meta.mode, self.special) = (meta.mode, 0);
         }
         Ok(())
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        // fchmod(2) takes no O_PATH descriptor, but chmod(2) takes its magic link.
+        let mode = fs::Mode::from_raw_mode(mode);
+        Ok(fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?)
     }
 }
 
