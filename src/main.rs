@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             if let Command::Watch(_) = command {
                 watch::log::start(cli.debug);
             }
-            print(command::run(command, &mut |progress| say(progress, form)), form)
+            run(command, form)
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
@@ -46,6 +46,21 @@ fn main() -> ExitCode {
             ExitCode::from(error.handling().exit as u8)
         }
     }
+}
+
+/// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if everything was
+/// done: whoever sent the signal waits for it.
+///
+/// # Errors
+/// If the answer cannot be printed.
+fn run(command: &Command, form: Form) -> Result<Exit> {
+    let signals = match command::signals(command) {
+        Ok(signals) => signals,
+        Err(error) => return print(Err(error), form),
+    };
+    let answer = command::run(command, &signals, &mut |progress| say(progress, form));
+    let exit = print(answer, form)?;
+    Ok(signals.noted().map_or(exit, Exit::from))
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.

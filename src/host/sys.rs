@@ -1,5 +1,6 @@
 //! What any program needs of the system and std does not have: threads with descriptors of their own, descriptors
-//! as paths.
+//! as paths, signals that wait for the end of a change.
 
 pub mod descriptors;
+pub mod signals;
 pub mod threads;

@@ -91,6 +91,8 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b", "dir-mode = \"0751\""));
     let apply = "apply -f iters.toml";
+    // So that the lock is there.
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
     let is_fine = |path: &str| {
         let tree = sandbox.tree();
         assert!(tree.get(path).is_none_or(|what| what.starts_with("directory 0751")), "{tree:?}");

@@ -124,5 +124,5 @@ fn a_waiting_apply_can_be_stopped() {
     let child = start(&sandbox, "apply --wait 10min -f iters.toml");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    finish("apply --wait", child).exits(1).says("told to stop while waiting");
+    finish("apply --wait", child).exits(143).says("stopped by SIGTERM");
 }

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use self::news::News;
 use super::observe::{look, named_by};
 use super::resolve::{Resolved, policy, read_input, resolve_manifest, trust};
-use super::transaction::{Aim, transaction};
+use super::transaction::{Aim, Mount, transaction};
 use super::{Answer, Progress, Say};
 use crate::front::cli::WatchArgs;
 use crate::front::errors::{Context as _, Error, Handled as _, Origin, Result};
 use crate::front::exit::Exit;
 use crate::front::report::words::iterators;
 use crate::front::report::{self, Report};
-use crate::host::bpffs::{Bpffs, mount_if_missing};
+use crate::host::bpffs::{Bpffs, is_on_bpffs};
 use crate::host::sources;
+use crate::host::sys::signals::Signals;
 use crate::host::trust::Trust;
 use crate::host::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
 use iterctl_core::desired::Desired;
@@ -172,18 +173,20 @@ impl<'a> Rounds<'a> {
     /// Desired → bpffs, if there is anything to do.
     fn carry_out(&self, resolved: &Resolved) -> Result<Report> {
         let desired = &resolved.desired;
-        if !self.is_first {
-            let is_mounted = self.args.mount && mount_if_missing(&desired.bpffs)?;
+        let is_to_mount = self.args.mount && !is_on_bpffs(&desired.bpffs);
+        if !self.is_first && !is_to_mount {
             let bpffs = Bpffs::open(&desired.bpffs)?;
             let observed = look(&bpffs, Some(desired))?;
             let (plan, repairs) = self.plan(desired, &observed);
-            if plan.is_done() && !is_mounted {
+            if plan.is_done() {
                 return Ok(self.nothing_done(resolved, &plan, &repairs));
             }
         }
         let plan = |desired: &Desired, observed: &Observed| self.plan(desired, observed).0;
-        let aim = Aim::Pinned { resolved, plan: &plan, mount: self.args.mount };
-        transaction(&aim, LOCK_TIMEOUT)
+        let mount = Mount::asked_for(self.args.mount, Mount::ForGood);
+        let aim = Aim::Pinned { resolved, plan: &plan, mount };
+        // It has its own signals, and obeys them between rounds.
+        transaction(&aim, LOCK_TIMEOUT, &Signals::default())
     }
 
     /// What to do, and what is only to be said.
@@ -241,6 +244,6 @@ impl<'a> Rounds<'a> {
         let Desired { set, bpffs, .. } = &good.desired;
         let plan = |observed: &Observed| plan::unpin_set(set, observed);
         let aim = Aim::Unpinned { bpffs, plan: &plan };
-        transaction(&aim, LAST_LOCK_TIMEOUT).context("failed to unpin the set")
+        transaction(&aim, LAST_LOCK_TIMEOUT, &Signals::default()).context("failed to unpin the set")
     }
 }

@@ -12,6 +12,7 @@ use crate::front::errors::{Error, Result};
 use crate::front::report::error;
 use crate::host::bpffs::{LockError, OpenError};
 use crate::host::execute::{self, Failure};
+use crate::host::sys::signals::Signals;
 use crate::host::watch::{Ended, Interest, Service, Waits, Watch, Woken};
 use iterctl_core::fault::{Fault, ObjectFault, Problem};
 use iterctl_core::observed::MapProblem;
@@ -44,12 +45,14 @@ pub(super) fn wait(
     time: Duration,
     objects: &BTreeSet<PathBuf>,
     attempt: impl Fn() -> Attempt,
+    signals: &Signals,
     say: Say<'_>,
 ) -> Result<Outcome> {
     let Attempt { mut names, came_to: mut tried } = attempt();
     if !is_waited_for(&tried) {
         return tried;
     }
+    let _held = signals.hold();
     let end = Instant::now() + time;
     let waits = Waits { debounce: DEBOUNCE, max_delay: MAX_DELAY, interval: INTERVAL };
     let mut watch = Watch::new(waits)?;
@@ -68,7 +71,11 @@ pub(super) fn wait(
         }
         let (directories, inputs) = (BTreeSet::new(), objects.clone());
         watch.set_interest(Interest { directories, inputs, others: names });
-        if watch.next(&mut silent) == Woken::Stop {
+        // What came before it was watched for has not been heard.
+        signals.check()?;
+        let woken = watch.next(&mut silent);
+        signals.check()?;
+        if woken == Woken::Stop {
             return Err(Error::other("told to stop while waiting"));
         }
         let before = tried;
@@ -116,7 +123,7 @@ fn is_to_come(error: &Error) -> bool {
         }
         Error::Open(error) | Error::Lock(LockError::Gone(error)) => is_bpffs_to_come(error),
         Error::Execute(error) => is_step_to_come(error),
-        Error::Context(_, error) => is_to_come(error),
+        Error::Context(_, error) | Error::Mounted(_, error) => is_to_come(error),
         Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
@@ -125,7 +132,7 @@ fn is_to_come(error: &Error) -> bool {
         | Error::Untrusted(_)
         | Error::Account(_)
         | Error::Mount(_)
-        | Error::Lock(LockError::Locked(_) | LockError::Failed(..))
+        | Error::Lock(LockError::Locked(_) | LockError::Stopped(_) | LockError::Failed(..))
         | Error::Walk(_)
         | Error::Read(_)
         | Error::Watch(_)
@@ -142,6 +149,7 @@ fn is_step_to_come(error: &execute::Error) -> bool {
         execute::Error::Load(_)
         | execute::Error::Attach(_)
         | execute::Error::Walk(_)
+        | execute::Error::Stopped(_)
         | execute::Error::Unexpected(_)
         | execute::Error::Io(_) => false,
     }
