@@ -48,8 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if everything was
-/// done: whoever sent the signal waits for it.
+/// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if
+/// everything was done: whoever sent the signal waits for it.
 ///
 /// # Errors
 /// If the answer cannot be printed.

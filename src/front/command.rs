@@ -86,7 +86,8 @@ pub enum Progress<'a> {
 /// Tells it.
 pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
-/// The signals that a subcommand holds back while it changes something. `watch` has its own, and the others change nothing.
+/// The signals that a subcommand holds back while it changes something. `watch` has its own, and the others
+/// change nothing.
 ///
 /// # Errors
 /// If they cannot be caught.

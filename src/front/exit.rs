@@ -26,7 +26,8 @@ pub enum Exit {
     Locked = 75,
     /// This process may not do that.
     NotPermitted = 77,
-    /// Stopped by SIGHUP. These three are 128 and the signal's number, as a shell reports a process that a signal ended.
+    /// Stopped by SIGHUP. These three are 128 and the signal's number, as a shell reports a process that a
+    /// signal ended.
     Hangup = 129,
     /// Stopped by SIGINT.
     Interrupted = 130,

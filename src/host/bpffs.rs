@@ -178,8 +178,8 @@ fn names_with(directory: &OwnedFd, prefix: &str) -> io::Result<Vec<CString>> {
 /// How often another user may exchange a directory for a link and back while it is opened.
 const TRIES: usize = 8;
 
-/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`. If fs.protected_symlinks is set, the kernel
-/// returns `EACCES` for one that another user has put into a directory that every user may write to
+/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`. If fs.protected_symlinks is set,
+/// the kernel returns `EACCES` for one that another user has put into a directory that every user may write to
 /// (`may_follow_link()` in fs/namei.c), as it does for a directory that may not be searched.
 fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
@@ -215,7 +215,8 @@ pub struct File {
     special: u32,
 }
 
-/// Mode, owner and group as an undo restores them: with the set-id and sticky bits, of which plans know nothing.
+/// Mode, owner and group as an undo restores them: with the set-id and sticky bits, of which plans know
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     meta: Meta,

@@ -3,9 +3,10 @@
 //! In: a plan without obstacles, under the lock. Out: nothing, or every failure, with bpffs as it
 //! was, or what could not be put back.
 //!
-//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory, which no other user can
-//! enter. Then it is *committed* by renames. No path that has an iterator, and will have one, is ever without one. Then it is
-//! *verified*: the caller looks again. If anything fails, the renames are *undone* in reverse order.
+//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory, which no other
+//! user can enter. Then it is *committed* by renames. No path that has an iterator, and will have one, is ever
+//! without one. Then it is *verified*: the caller looks again. If anything fails, the renames are *undone* in
+//! reverse order.
 //!
 //! A signal stops it before the first rename, and not after.
 
@@ -24,6 +25,7 @@ use crate::host::bpffs::{Lock, Staging};
 use crate::host::kernel::{AttachError, Loaded, Parameter};
 use crate::host::sys::signals::Signals;
 use iterctl_core::desired::Program;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::Place;
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Removal, WantedParam};
@@ -170,7 +172,7 @@ impl fmt::Display for Failure {
             Some(kept) => write!(
                 f,
                 "; what was there before is kept in {} until the next apply",
-                kept.display()
+                Escaped::new(kept)
             ),
             None => Ok(()),
         }

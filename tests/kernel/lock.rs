@@ -109,6 +109,19 @@ fn leftovers_of_a_killed_apply_are_removed() {
 }
 
 #[kernel_test]
+fn leftovers_at_the_root_are_removed_by_an_apply_further_down() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.pin("sub")).expect("nothing is there");
+    let text = format!("bpffs = \"{}\"\n", sandbox.pin("sub").display());
+    sandbox.write("iters.toml", &(text + &entry("tasks_v1.bpf.o", "a")));
+    let apply = "apply -f iters.toml";
+    strace::inject(&sandbox, "renameat2", "signal=KILL", "1", apply);
+    assert!(sandbox.paths()[0].starts_with("iterctl-staging-"), "{:?}", sandbox.paths());
+    sandbox.iterctl(apply).exits(0).says("note: removed what an apply that was killed had left");
+    assert_eq!(sandbox.paths(), ["sub", "sub/a"]);
+}
+
+#[kernel_test]
 fn a_staging_directory_of_another_user_is_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));

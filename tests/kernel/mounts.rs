@@ -86,7 +86,8 @@ fn mounted_on(sandbox: &Sandbox, folder: &str) -> usize {
     mounts.lines().filter(|line| line.split(' ').nth(1) == Some(&path)).count()
 }
 
-/// Three applies mount a bpffs on the same folder at the same time. Returns how many of them report that they did.
+/// Three applies mount a bpffs on the same folder at the same time. Returns how many of them report that they
+/// did.
 #[track_caller]
 fn three_at_once(sandbox: &Sandbox, folder: &str) -> usize {
     fs::create_dir(sandbox.file(folder)).expect("own folder");

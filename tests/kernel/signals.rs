@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP never leave half of a change: before the first change, nothing is done; after it, everything
-//! is done or undone. Then the exit status is the signal's.
+//! SIGINT, SIGTERM and SIGHUP never leave half of a change: before the first change, nothing is done; after it,
+//! everything is done or undone. Then the exit status is the signal's.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,8 +14,8 @@ use super::strace;
 
 const SIGNALS: [(&str, i32); 3] = [("HUP", 129), ("INT", 130), ("TERM", 143)];
 
-/// Children inherit ignored signals, and not handlers: a test that runs under nohup(1) or in the background of a shell would ignore
-/// SIGHUP or SIGINT. The handler does what happens without one.
+/// Children inherit ignored signals, and not handlers: a test that runs under nohup(1) or in the background of
+/// a shell would ignore SIGHUP or SIGINT. The handler does what happens without one.
 #[track_caller]
 fn heed_signals() {
     for signal in [SIGHUP, SIGINT] {
@@ -84,8 +84,8 @@ fn a_signal_at_any_call_is_all_or_nothing() {
         let (run, _) = strace::try_to_inject(sandbox, call, &what, &number, APPLY);
         let what = format!("{what} at {call} number {number}");
         let reached = attempts.every_path_is_old_or_new(&before, &what);
-        // The process may be gone before a signal at one of its last calls arrives, or it is killed when it has no changes to
-        // make any more.
+        // The process may be gone before a signal at one of its last calls arrives, or it is killed when it has
+        // no changes to make any more.
         let is_told = run.status() == Some(signal.1) || matches!(run.status(), None | Some(0));
         assert!(is_told, "{what}: {run}");
         match reached {

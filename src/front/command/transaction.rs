@@ -52,7 +52,8 @@ pub(super) enum Mount {
     Never,
     /// Yes, and if the transaction fails, it is unmounted again.
     ForSuccess,
-    /// Yes, and it stays: the transaction is tried again if it fails, and other processes may use the bpffs meanwhile.
+    /// Yes, and it stays: the transaction is tried again if it fails, and other processes may use the bpffs
+    /// meanwhile.
     ForGood,
 }
 
@@ -66,8 +67,8 @@ impl Mount {
 /// Carries it out. While it does, [`Signals`] are held back: they stop it only before anything is changed.
 ///
 /// # Errors
-/// [`Blocked`] or [`NotDone`], or an error of opening, locking or looking. Then bpffs is as it was, or the error says what is
-/// not.
+/// [`Blocked`] or [`NotDone`], or an error of opening, locking or looking. Then bpffs is as it was, or the
+/// error says what is not.
 pub(super) fn transaction(
     aim: &Aim<'_>,
     lock_timeout: Duration,

@@ -23,7 +23,8 @@ use iterctl_core::escaped::Escaped;
 /// How long to wait before trying again. flock(2) has no timeout of its own.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many times in a row another user may change what is at the lock's name, even if there is no time to wait.
+/// How many times in a row another user may change what is at the lock's name, even if there is no time to
+/// wait.
 const TRIES: usize = 1000;
 
 /// A bpffs, locked as long as this lives.
@@ -65,7 +66,8 @@ impl Bpffs {
     /// Takes the lock, waiting up to `timeout` for it.
     ///
     /// # Errors
-    /// [`LockError::Locked`] if the time is up; [`LockError::Gone`] if it was taken on a bpffs that is hidden by now.
+    /// [`LockError::Locked`] if the time is up; [`LockError::Gone`] if it was taken on a bpffs that is hidden
+    /// by now.
     pub fn lock(self, timeout: Duration, signals: &Signals) -> Result<Lock, LockError> {
         let lock = self.lock_unseen(timeout, signals)?;
         lock.bpffs.check_in_place().map_err(LockError::Gone)?;
@@ -162,8 +164,8 @@ fn holder_of(locks: &str, file: &str) -> Option<u32> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing it is not enough if a child has a copy of the descriptor. If this fails, the end of the process gives the
-        // lock back.
+        // Closing it is not enough if a child has a copy of the descriptor. If this fails, the end of the
+        // process gives the lock back.
         if let Some(directory) = &self.directory {
             let _ = fs::flock(directory, FlockOperation::Unlock);
         }

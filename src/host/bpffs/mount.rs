@@ -4,13 +4,13 @@
 //!
 //! The kernel mounts any number of file systems on one directory, and the last one hides the others. So:
 //!
-//! 1. A process first locks the directory (`flock(2)`), and then looks again whether a bpffs is there. Any user may hold
-//!    that lock; after [`LONGEST`], the process goes on without it.
-//! 2. A bpffs is made without a place, its lock is taken, and only then is it put in its place: another process that finds it
-//!    waits for its lock before it does anything.
-//! 3. If it has come to lie on another file system that came in between, which only happens without the lock of step 1, it is
-//!    removed again, before its lock is released. A process that has waited for that lock finds that the bpffs is gone, and
-//!    begins again.
+//! 1. A process first locks the directory (`flock(2)`), and then looks again whether a bpffs is there. Any user
+//!    may hold that lock; after [`LONGEST`], the process goes on without it.
+//! 2. A bpffs is made without a place, its lock is taken, and only then is it put in its place: another process
+//!    that finds it waits for its lock before it does anything.
+//! 3. If it has come to lie on another file system that came in between, which only happens without the lock of
+//!    step 1, it is removed again, before its lock is released. A process that has waited for that lock finds
+//!    that the bpffs is gone, and begins again.
 
 use std::fmt;
 use std::fs as std_fs;
@@ -50,7 +50,8 @@ pub enum MountError {
     Failed(PathBuf, io::Error),
 }
 
-/// Mounts a bpffs of mode 0700 on the directory `path`, as systemd does, unless one is there. Returns its lock if it did.
+/// Mounts a bpffs of mode 0700 on the directory `path`, as systemd does, unless one is there. Returns its lock
+/// if it did.
 ///
 /// # Errors
 /// If the directory does not exist, or holds files that would be hidden, or if the kernel refuses.
@@ -147,8 +148,8 @@ fn detach(bpffs: &Bpffs) -> io::Result<()> {
 }
 
 impl Lock {
-    /// Unmounts a bpffs that was mounted for nothing. Returns whether it did: a bpffs that holds anything but the lock stays,
-    /// and so does one with something mounted over it, which would be unmounted with it.
+    /// Unmounts a bpffs that was mounted for nothing. Returns whether it did: a bpffs that holds anything but
+    /// the lock stays, and so does one with something mounted over it, which would be unmounted with it.
     pub fn unmount(&self) -> bool {
         let bpffs = self.bpffs();
         // bpffs itself makes names with a dot.

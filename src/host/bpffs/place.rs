@@ -1,8 +1,9 @@
-//! The directories of one bpffs, from the one in which a manifest starts up to the highest: iterctl's own directories
-//! are in the highest one that it may write to.
+//! The directories of one bpffs, from the one in which a manifest starts up to the highest: iterctl's own
+//! directories are in the highest one that it may write to.
 //!
-//! A manifest may start in a subdirectory, and another one above it. To find each other, their applies look upwards with
-//! `..`, by descriptors. If only a subdirectory is mounted here (a bind mount), its root is the highest that can be reached.
+//! A manifest may start in a subdirectory, and another one above it. To find each other, their applies look
+//! upwards with `..`, by descriptors. If only a subdirectory is mounted here (a bind mount), its root is the
+//! highest that can be reached.
 
 use std::ffi::OsStr;
 use std::io;
@@ -30,8 +31,8 @@ pub(super) struct Place {
 pub(super) struct Heights {
     /// The highest of the file system.
     pub(super) of_file_system: usize,
-    /// The highest of the same mount: nothing can be renamed from one mount to another, even if both show the same
-    /// file system (`do_renameat2()` in fs/namei.c).
+    /// The highest of the same mount: nothing can be renamed from one mount to another, even if both show the
+    /// same file system (`do_renameat2()` in fs/namei.c).
     pub(super) of_mount: usize,
 }
 

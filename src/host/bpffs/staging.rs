@@ -47,7 +47,8 @@ pub struct Staged(String);
 impl<'a> Staging<'a> {
     /// Makes one. Its name cannot be guessed, because others may be able to make files beside it.
     ///
-    /// It is where the lock is, above everything that can be renamed from it; if this process may not write there, below.
+    /// It is where the lock is, above everything that can be renamed from it; if this process may not write
+    /// there, below.
     ///
     /// # Errors
     /// The kernel's.
@@ -176,8 +177,8 @@ impl Drop for Staging<'_> {
 }
 
 impl Lock {
-    /// Removes the staging directories that killed applies have left: under the lock, no other apply is using one. Those
-    /// of other users are left alone.
+    /// Removes the staging directories that killed applies have left: under the lock, no other apply is using
+    /// one. Those of other users are left alone.
     ///
     /// # Errors
     /// If the names in a directory cannot be read.
@@ -221,8 +222,8 @@ fn remove(place: &Place, name: &str) -> io::Result<()> {
     let results: Vec<_> = names_in(&directory)?
         .iter()
         .map(|name| match fs::unlinkat(&directory, name, AtFlags::empty()) {
-            // It was to be moved to its path. Or another user had put it in the place of a pin, and it could not be put
-            // back: then what is in it is not iterctl's.
+            // It was to be moved to its path. Or another user had put it in the place of a pin, and it could
+            // not be put back: then what is in it is not iterctl's.
             Err(Errno::ISDIR) => fs::unlinkat(&directory, name, AtFlags::REMOVEDIR),
             other => other,
         })

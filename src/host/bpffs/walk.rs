@@ -195,8 +195,8 @@ impl Bpffs {
     }
 }
 
-/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could hide there
-/// what it takes from a directory of its own.
+/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could
+/// hide there what it takes from a directory of its own.
 fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
     let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
     let prefixes = [STAGING_PREFIX, KEPT_PREFIX, LOCK_PREFIX];

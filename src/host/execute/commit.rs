@@ -180,8 +180,9 @@ fn take(
     }
 }
 
-/// Makes a directory in staging, because mkdir(2) applies the umask to the mode, and moves it to its path when `finish` has set
-/// its mode. Even if the process is killed, no directory of another mode is ever visible; no later apply would correct it.
+/// Makes a directory in staging, because mkdir(2) applies the umask to the mode, and moves it to its path when
+/// `finish` has set its mode. Even if the process is killed, no directory of another mode is ever visible; no
+/// later apply would correct it.
 fn make_directory(
     path: &PinPath,
     staging: &mut Staging<'_>,
@@ -198,9 +199,9 @@ fn take_new(path: &PinPath, staged: &mut StagedPins) -> Result<(Staged, LinkId),
     staged.remove(path).ok_or_else(|| Error::unexpected("its new pin is not staged"))
 }
 
-/// Replaces a pin if names cannot be exchanged: on bpffs, they can since Linux 5.16 (`simple_rename_exchange()`). The old link
-/// gets another pin, for an undo; then the new pin is renamed over the old one, also in one step. But what another process puts
-/// there between the look and the rename is lost.
+/// Replaces a pin if names cannot be exchanged: on bpffs, they can since Linux 5.16
+/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is renamed over
+/// the old one, also in one step. But what another process puts there between the look and the rename is lost.
 fn put_over(
     path: &PinPath,
     new: &Staged,
@@ -304,7 +305,8 @@ fn take_back(
     }
 }
 
-/// Exchanges the old pin with the new one again. What another process has put in the new one's place stays there.
+/// Exchanges the old pin with the new one again. What another process has put in the new one's place stays
+/// there.
 fn exchange_back(
     path: &PinPath,
     staged: &Staged,

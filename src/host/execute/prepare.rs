@@ -12,6 +12,7 @@ use crate::host::sys::signals::Signals;
 use crate::host::sys::threads;
 use iterctl_core::access::Meta;
 use iterctl_core::desired::{DesiredPin, Program};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::Place;
 use iterctl_core::ids::LinkId;
 use iterctl_core::pin_path::PinPath;
@@ -92,7 +93,8 @@ pub(super) fn prepare(
     Err(errors)
 }
 
-/// Releases maps that were kept for pins which are not made. What cannot be released now, the next apply will release.
+/// Releases maps that were kept for pins which are not made. What cannot be released now, the next apply will
+/// release.
 pub(super) fn release(kept: &[Kept], bpffs: &Bpffs) {
     for kept in kept {
         let _ = bpffs.release(kept);
@@ -155,7 +157,7 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
         0 | 1 => String::new(),
         number => format!(" and {} more", number - 1),
     };
-    let object = program.object.display();
+    let object = Escaped::new(&program.object);
     format!("failed to load `{}` of {object} for {}{others}", program.name, paths.join(""))
 }
 

@@ -1,8 +1,8 @@
 //! SIGHUP, SIGINT and SIGTERM, which end a command, but never in the middle of its changes.
 //!
-//! Outside of [`Signals::hold`], such a signal ends the process at once, as if it were not caught. Within it, the signal is
-//! only noted, and the command looks for it with [`Signals::check`] wherever it can still stop without leaving anything.
-//! Every thread may receive a signal; the note is for all of them.
+//! Outside of [`Signals::hold`], such a signal ends the process at once, as if it were not caught. Within it,
+//! the signal is only noted, and the command looks for it with [`Signals::check`] wherever it can still stop
+//! without leaving anything. Every thread may receive a signal; the note is for all of them.
 
 use std::fmt;
 use std::fs;

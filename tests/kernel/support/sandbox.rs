@@ -42,9 +42,9 @@ pub(crate) struct Run {
 /// The name of the lock on the root of a bpffs.
 pub(crate) const LOCK: &str = "iterctl-lock";
 
-/// Every path of a bpffs except the lock and those with a dot, with the kernel's information on it: type and id, mode,
-/// owner, group and, except for directories, inode. Two trees are equal if nothing was touched. A directory
-/// that was removed can only be made again, and then it has another inode.
+/// Every path of a bpffs except the lock and those with a dot, with the kernel's information on it: type and
+/// id, mode, owner, group and, except for directories, inode. Two trees are equal if nothing was touched. A
+/// directory that was removed can only be made again, and then it has another inode.
 pub(crate) type Tree = BTreeMap<String, String>;
 
 impl Sandbox {

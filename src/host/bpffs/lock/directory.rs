@@ -1,34 +1,40 @@
-//! The lock of a directory that others may write to: `flock(2)` on a directory in it that only its owner can open.
+//! The lock of a directory that others may write to: `flock(2)` on a directory in it that only its owner can
+//! open.
 //!
-//! Any user who can open a file can hold its flock. So what is locked is a directory of mode 0700, the *lock*, which stays
-//! where it is when the lock is released. On a bpffs of mode 1777, another user can take its name first, with a directory, a
-//! symbolic link or a pin. The lock is then exchanged with what is there. It is never opened if it is not a directory, and
-//! never followed. No user can remove or rename root's directories from a directory with the sticky bit.
+//! Any user who can open a file can hold its flock. So what is locked is a directory of mode 0700, the *lock*,
+//! which stays where it is when the lock is released. On a bpffs of mode 1777, another user can take its name
+//! first, with a directory, a symbolic link or a pin. The lock is then exchanged with what is there. It is
+//! never opened if it is not a directory, and never followed. No user can remove or rename root's directories
+//! from a directory with the sticky bit.
 //!
 //! # Why two processes never hold it at the same time
 //!
-//! A directory is *good* if it belongs to a trusted owner and gives no rights to others. A process holds the lock if, in this
-//! order: it opened a good directory at the name; it has the flock of it; the name still leads to it; no other good
-//! directory that was once at the name has its flock held; the name still leads to it.
+//! A directory is *good* if it belongs to a trusted owner and gives no rights to others. A process holds the
+//! lock if, in this order: it opened a good directory at the name; it has the flock of it; the name still leads
+//! to it; no other good directory that was once at the name has its flock held; the name still leads to it.
 //!
 //! Directories are moved only like this:
 //!
-//! 1. To take the name from something that is not good, a process makes a *room*, a directory of mode 0700 with a random name,
-//!    and a new directory in it, and exchanges that with what is at the name. What was at the name is in the room then. It
-//!    may be good after all: a third process may have done the same between the look and the exchange.
-//! 2. To remove a good directory from a room, a process takes its flock first, gives it a name of its own in that room, looks
-//!    whether the one that it has renamed is the one whose flock it has, and removes it only then.
+//! 1. To take the name from something that is not good, a process makes a *room*, a directory of mode 0700 with
+//!    a random name, and a new directory in it, and exchanges that with what is at the name. What was at the
+//!    name is in the room then. It may be good after all: a third process may have done the same between the
+//!    look and the exchange.
+//! 2. To remove a good directory from a room, a process takes its flock first, gives it a name of its own in
+//!    that room, looks whether the one that it has renamed is the one whose flock it has, and removes it only
+//!    then.
 //!
-//! Only new directories come to the name, so a directory that has left the name never returns. Rooms keep their names, and are
-//! removed only when they are empty. Other users cannot look into them.
+//! Only new directories come to the name, so a directory that has left the name never returns. Rooms keep their
+//! names, and are removed only when they are empty. Other users cannot look into them.
 //!
-//! Suppose that A holds the lock with the directory *a*, and B comes to hold it with the directory *b*. They are different, as
-//! one flock has one holder. Let B be the one that looked into the rooms last. A had the flock of *a* by then, so *a* was not
-//! removed (2). At both looks of B, before and after, the name led to *b*, so nothing left the name in between, and *a* was in
-//! a room all that time. The room had one name, so B has listed it. In the room, *a* may have been renamed (2): the listing
-//! of a directory has each entry once, under its old name or its new one (`dcache_readdir()` in fs/libfs.c: a rename within a
-//! directory keeps the entry's place). If the old name is gone when B opens it, B begins again. So B has opened *a*, could not
-//! get its flock, and does not hold the lock.
+//! Suppose that A holds the lock with the directory *a*, and B comes to hold it with the directory *b*. They
+//! are different, as one flock has one holder. Let B be the one that looked into the rooms last. A had the
+//! flock of *a* by then, so *a* was not removed (2). At both looks of B, before and after, the name led to *b*,
+//! so nothing left the name in between, and *a* was in a room all that time. The room was never renamed, so B has
+//! listed it: a listing can only miss what is renamed meanwhile (`dcache_readdir()` in fs/libfs.c). In the room,
+//! *a* may have been renamed (2). But a room has very few names, which one call reads, and no rename happens in a
+//! directory during such a call (`iterate_dir()` in fs/readdir.c holds the lock that a rename takes). So B has seen
+//! *a*, under its old name or its new one. If that name is gone when B opens it, B begins again. So B has opened
+//! *a*, could not get its flock, and does not hold the lock.
 //!
 //! A process that is killed at any moment leaves a room, which the next holder of the lock removes.
 
@@ -79,8 +85,9 @@ pub(super) struct Doorway<'a> {
 }
 
 impl<'a> Doorway<'a> {
-    /// The lock of a directory. Root and the directory's owner share one: the owner could remove any other. Other users
-    /// cannot open it, so each has another one: if they shared one with root, any of them could hold it for ever.
+    /// The lock of a directory. Root and the directory's owner share one: the owner could remove any other.
+    /// Other users cannot open it, so each has another one: if they shared one with root, any of them could
+    /// hold it for ever.
     ///
     /// # Errors
     /// The kernel's.
@@ -111,7 +118,8 @@ impl<'a> Doorway<'a> {
             return self.replace();
         }
         if stat.st_uid != self.owner {
-            // Root has made it, and its owner must be able to open it, too. If that fails, root still has a lock.
+            // Root has made it, and its owner must be able to open it, too. If that fails, root still has a
+            // lock.
             let owner = Some(fs::Uid::from_raw(self.owner));
             let _ = fs::fchown(&lock, owner, None);
         }
@@ -190,8 +198,8 @@ impl<'a> Doorway<'a> {
             Err(Errno::INVAL) => {}
             other => return other.map(|()| true),
         }
-        // On bpffs, that is possible since Linux 5.16 (`simple_rename_exchange()`). Before, another user may take the name
-        // again between the two renames; then the next try comes.
+        // On bpffs, that is possible since Linux 5.16 (`simple_rename_exchange()`). Before, another user may
+        // take the name again between the two renames; then the next try comes.
         fs::renameat_with(at, &self.name, room, "old", RenameFlags::NOREPLACE)?;
         match fs::renameat_with(room, NEW, at, &self.name, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => Ok(false),
@@ -199,8 +207,8 @@ impl<'a> Doorway<'a> {
         }
     }
 
-    /// Removes from a room of this process what is not good. A directory that is not empty is moved out of it, to where
-    /// everyone can see what is in it.
+    /// Removes from a room of this process what is not good. A directory that is not empty is moved out of it,
+    /// to where everyone can see what is in it.
     fn clear(&self, room: &OwnedFd) -> rustix::io::Result<()> {
         for name in [NEW, "old"] {
             let Ok(stat) = fs::statat(room, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
@@ -340,8 +348,9 @@ mod tests {
         }
     }
 
-    /// In each round, four processes want the lock, while two others put links and files in its place and remove them as fast as
-    /// they can; as they cannot remove root's directories, they never remove a directory.
+    /// In each round, four processes want the lock, while two others put links and files in its place and
+    /// remove them as fast as they can; as they cannot remove root's directories, they never remove a
+    /// directory.
     #[test]
     fn it_has_one_holder_at_a_time() {
         let rounds = std::env::var("ITERCTL_ROUNDS").ok().and_then(|number| number.parse().ok());
