@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             if let Command::Watch(_) = command {
                 log::start(cli.debug);
             }
-            print(command::run(command, &mut |progress| say(progress, form)), form)
+            run(command, form)
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
@@ -55,6 +55,21 @@ fn main() -> ExitCode {
 /// Writes lines to standard error. If it cannot be written, the exit status still says how the call ended.
 fn tell(lines: &str) {
     output::to_stderr(&in_colours_of(&io::stderr(), format!("{lines}\n")));
+}
+
+/// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if
+/// everything was done: whoever sent the signal waits for it.
+///
+/// # Errors
+/// If the answer cannot be printed.
+fn run(command: &Command, form: Form) -> Result<Exit> {
+    let signals = match command::signals(command) {
+        Ok(signals) => signals,
+        Err(error) => return print(Err(error), form),
+    };
+    let answer = command::run(command, &signals, &mut |progress| say(progress, form));
+    let exit = print(answer, form)?;
+    Ok(signals.noted().map_or(exit, Exit::from))
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.

@@ -58,6 +58,7 @@ mod kernel {
     mod same_name;
     mod sets;
     mod siblings;
+    mod signals;
     mod tail_calls;
     mod targets;
     mod transaction;

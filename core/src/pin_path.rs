@@ -20,8 +20,11 @@ pub const STAGING_PREFIX: &str = "iterctl-staging-";
 /// Directories with this prefix in a bpffs root hold maps that pinned iterators need.
 pub const KEPT_PREFIX: &str = "iterctl-kept-";
 
+/// Directories with this prefix on a bpffs are locks, or have been.
+pub const LOCK_PREFIX: &str = "iterctl-lock";
+
 /// The first bytes of paths that are not for pins.
-const RESERVED: [&str; 2] = [STAGING_PREFIX, KEPT_PREFIX];
+const RESERVED: [&str; 3] = [STAGING_PREFIX, KEPT_PREFIX, LOCK_PREFIX];
 
 /// `NAME_MAX` of Linux: bytes in one component of a path.
 const NAME_MAX: usize = 255;
@@ -286,6 +289,9 @@ mod tests {
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
         check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved(STAGING_PREFIX)));
         check("iterctl-kept-1", Err(InvalidPinPath::Reserved(KEPT_PREFIX)));
+        check("iterctl-lock", Err(InvalidPinPath::Reserved(LOCK_PREFIX)));
+        check("iterctl-lock/a", Err(InvalidPinPath::Reserved(LOCK_PREFIX)));
+        check("a/iterctl-lock", Ok(()));
     }
 
     #[test]

@@ -65,7 +65,10 @@ const STATUSES: &str = "Exit statuses:
   69  bpffs or a kernel feature is missing
   73  a foreign pin is in the way
   75  another apply holds the lock
-  77  not permitted";
+  77  not permitted
+ 129  stopped by SIGHUP
+ 130  stopped by SIGINT
+ 143  stopped by SIGTERM";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ mod origin;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 pub use cases::{Blocked, Faulty, LeftOut, NotDone};
 pub use from::Context;
@@ -75,6 +76,8 @@ pub enum Error {
     Other(String),
     /// What was tried, and why it failed, which decides how it is handled.
     Context(String, Box<Error>),
+    /// A bpffs was mounted at this path and stays there, and then something failed, which decides how it is handled.
+    Mounted(PathBuf, Box<Error>),
 }
 
 impl Error {
@@ -88,10 +91,10 @@ impl Error {
         Self::Context(what.into(), Box::new(self))
     }
 
-    /// The case itself, whatever was tried: never [`Error::Context`].
+    /// The case itself, whatever was tried: never [`Error::Context`] or [`Error::Mounted`].
     pub fn without_context(&self) -> &Self {
         let mut case = self;
-        while let Self::Context(_, error) = case {
+        while let Self::Context(_, error) | Self::Mounted(_, error) = case {
             case = error;
         }
         case
@@ -118,6 +121,7 @@ impl fmt::Display for Error {
             Self::Read(error) => write!(f, "{error}"),
             Self::Wake(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
+            Self::Mounted(_, error) => write!(f, "{error}"),
             Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
         }
     }
@@ -138,6 +142,7 @@ impl StdError for Error {
             Self::Wake(error) => error.source(),
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
+            Self::Mounted(_, error) => error.source(),
             Self::Faulty(_)
             | Self::Blocked(_)
             | Self::NotDone(_)

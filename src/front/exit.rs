@@ -1,5 +1,6 @@
 //! The exit statuses. Scripts depend on them, so no version changes them.
 
+use crate::host::sys::signals::Signal;
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
 
@@ -25,6 +26,23 @@ pub enum Exit {
     Locked = 75,
     /// This process lacks a permission.
     NotPermitted = 77,
+    /// Stopped by SIGHUP. These three are 128 and the signal's number, as a shell reports a process that a
+    /// signal ended.
+    Hangup = 129,
+    /// Stopped by SIGINT.
+    Interrupted = 130,
+    /// Stopped by SIGTERM.
+    Terminated = 143,
+}
+
+impl From<Signal> for Exit {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => Self::Hangup,
+            Signal::Interrupt => Self::Interrupted,
+            Signal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl Exit {

@@ -11,6 +11,7 @@ mod exchange;
 mod kept;
 mod lock;
 mod mount;
+mod place;
 mod staging;
 mod walk;
 
@@ -34,6 +35,7 @@ pub use walk::{Found, PinFile, WalkError};
 
 use crate::host::sys::descriptors;
 use iterctl_core::access::{Meta, Mode};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::pin_path::PinPath;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
@@ -69,7 +71,7 @@ impl Bpffs {
     /// Opens the bpffs at `path`.
     ///
     /// # Errors
-    /// Where there is no bpffs, or it may not be read.
+    /// If there is no bpffs, or it may not be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let unusable = |error: Errno| match error {
             Errno::NOENT => OpenError::Missing(path.to_path_buf()),
@@ -86,7 +88,7 @@ impl Bpffs {
     }
 
     /// Makes sure that its path still leads to it. Through its descriptors, one that has been
-    /// unmounted (`umount --lazy`), or hidden by another mount, works as before, for nobody to see.
+    /// unmounted (`umount --lazy`), or hidden by another mount, works as before, and no user sees it.
     ///
     /// # Errors
     /// [`OpenError::Gone`].
@@ -124,7 +126,7 @@ impl Bpffs {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// The kernel's; `ENOTEMPTY` where it is not empty.
+    /// The kernel's; `ENOTEMPTY` if it is not empty.
     pub fn remove_directory(&self, path: &PinPath) -> io::Result<()> {
         let parent = self.parent(path)?;
         Ok(fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?)
@@ -159,16 +161,22 @@ const AT_ONCE: usize = 16 * 1024;
 
 /// The names in an open directory, in their order.
 fn names_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+    names_with(directory, "")
+}
+
+/// Those that begin with a prefix.
+fn names_with(directory: &OwnedFd, prefix: &str) -> io::Result<Vec<CString>> {
     let mut buffer = [const { MaybeUninit::uninit() }; AT_ONCE];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = match entry {
-            // It has just been removed: nothing is in it.
+            // The directory has just been removed, so it is empty.
             Err(Errno::NOENT) => break,
             other => other?,
         };
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && name.starts_with(prefix.as_bytes()) {
             names.push(entry.file_name().to_owned());
         }
     }
@@ -176,12 +184,12 @@ fn names_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// How often somebody may exchange a directory for a link and back while it is opened.
+/// How often another user may exchange a directory for a link and back while it is opened.
 const TRIES: usize = 8;
 
-/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`: where fs.protected_symlinks is
-/// set, the kernel says `EACCES` to one that another user has put into a directory that everybody may write
-/// to (`may_follow_link()` in fs/namei.c), as it says of a directory that may not be searched.
+/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`. If fs.protected_symlinks is set,
+/// the kernel returns `EACCES` for one that another user has put into a directory that every user may write to
+/// (`may_follow_link()` in fs/namei.c), as it does for a directory that may not be searched.
 fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
     for _ in 0..TRIES {
@@ -199,7 +207,7 @@ fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd>
 fn has_link(at: &OwnedFd, path: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     path.ancestors().filter(|above| !above.as_os_str().is_empty()).any(|above| {
-        // As itself, for it is the last component.
+        // The last component is opened as itself.
         let stat = fs::openat2(at, above, flags, fs::Mode::empty(), BENEATH).and_then(fs::fstat);
         stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink())
     })
@@ -240,19 +248,21 @@ impl File {
         descriptors::path(&self.fd)
     }
 
-    /// Gives it a mode, owner and group; what is so already is left alone.
+    /// Sets mode, owner and group. What is already so is not set again.
     ///
     /// # Errors
     /// The kernel's.
     pub fn set_meta(&mut self, meta: Meta) -> io::Result<()> {
-        if (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid) {
+        let is_given = (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid);
+        if is_given {
             let owner = Some(fs::Uid::from_raw(meta.uid));
             let group = Some(fs::Gid::from_raw(meta.gid));
             fs::chownat(self.fd.as_fd(), "", owner, group, AtFlags::EMPTY_PATH)?;
             (self.meta.uid, self.meta.gid) = (meta.uid, meta.gid);
         }
-        if self.meta.mode != meta.mode {
-            // fchmod(2) takes no O_PATH descriptor, but chmod(2) its magic link.
+        // chown(2) may have cleared set-id bits that were there before.
+        if self.meta.mode != meta.mode || is_given && meta.mode.has_special_bits() {
+            // fchmod(2) takes no O_PATH descriptor, but chmod(2) takes its magic link.
             let mode = fs::Mode::from_raw_mode(meta.mode.bits());
             fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?;
             self.meta.mode = meta.mode;
@@ -268,22 +278,30 @@ fn proc_path(directory: &OwnedFd, name: &OsStr) -> PathBuf {
 }
 
 impl OpenError {
+    /// Whether there is no bpffs at the path, or not this one any more.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => true,
+            Self::Unusable(..) => false,
+        }
+    }
+
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 Some(format!(
                     "make the directory; then `mount -t bpf bpf {path}` mounts a bpffs there, and so \
                      does `apply --mount`"
                 ))
             }
             Self::NotBpffs(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
             }
             Self::Gone(path) => {
-                Some(format!("`findmnt {}` says what is mounted there now", path.display()))
+                Some(format!("`findmnt {}` says what is mounted there now", Escaped::new(path)))
             }
             Self::Unusable(..) => None,
         }
@@ -293,14 +311,14 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(path) => write!(f, "there is no {}", path.display()),
-            Self::NotBpffs(path) => write!(f, "{} is not a bpffs", path.display()),
+            Self::Missing(path) => write!(f, "there is no {}", Escaped::new(path)),
+            Self::NotBpffs(path) => write!(f, "{} is not a bpffs", Escaped::new(path)),
             Self::Gone(path) => write!(
                 f,
                 "{} has been unmounted, or something has been mounted over it, meanwhile",
-                path.display()
+                Escaped::new(path)
             ),
-            Self::Unusable(path, _) => write!(f, "failed to open {}", path.display()),
+            Self::Unusable(path, _) => write!(f, "failed to open {}", Escaped::new(path)),
         }
     }
 }

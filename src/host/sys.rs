@@ -1,5 +1,5 @@
 //! What any program needs of the system and std does not have: threads with descriptors of their own, descriptors
-//! as paths, output that waits for no reader, signals that arrive on one thread.
+//! as paths, output that waits for no reader, signals that wait for the end of a change.
 
 pub mod descriptors;
 pub mod output;

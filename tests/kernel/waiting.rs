@@ -5,7 +5,6 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::Instant;
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -136,39 +135,6 @@ fn a_waiting_apply_can_be_stopped() {
         kill(Pid::from_child(&child), signal);
         let status = child.wait().expect("a child");
         assert_eq!(status.signal(), Some(signal.as_raw()), "a shell shows 128 and the number");
-    }
-}
-
-#[kernel_test]
-fn an_apply_that_waits_for_the_lock_while_it_waits_can_be_stopped() {
-    for signal in SIGNALS {
-        let sandbox = Sandbox::new();
-        sandbox.manifest("iters.toml", &entry("later.bpf.o", "a"));
-        let apply = "apply --wait 10min --lock-timeout 10min -f iters.toml";
-        let mut child = start(&sandbox, apply);
-        let lock = fs::File::open(sandbox.bpffs()).expect("it is there");
-        flock(&lock, FlockOperation::LockExclusive).expect("nobody holds it");
-        sandbox.copy("tasks_v1.bpf.o", "later.bpf.o");
-        // It has opened the bpffs, and cannot go on.
-        let descriptors = format!("/proc/{}/fd", child.id());
-        let has_bpffs = || {
-            let descriptors = fs::read_dir(&descriptors).expect("it runs").flatten();
-            let mut paths = descriptors.flat_map(|one| fs::read_link(one.path()));
-            paths.any(|path| path == sandbox.bpffs())
-        };
-        while !has_bpffs() {
-            std::thread::yield_now();
-        }
-        kill(Pid::from_child(&child), signal);
-        // If it waits for the lock, it gets it now.
-        let begin = Instant::now();
-        while child.try_wait().expect("a child").is_none() && begin.elapsed().as_secs() < 5 {
-            std::thread::yield_now();
-        }
-        drop(lock);
-        let status = child.wait().expect("a child");
-        assert_eq!(status.signal(), Some(signal.as_raw()));
-        assert_eq!(sandbox.paths(), [] as [&str; 0]);
     }
 }
 

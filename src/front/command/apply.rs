@@ -9,23 +9,25 @@ use self::keep_going::{Outcome, carry_out_others};
 use self::wait::Attempt;
 use super::observe::named_by;
 use super::resolve::{Resolved, Selection, policy, read_input, resolve_entries, trust};
-use super::transaction::{Aim, transaction};
+use super::transaction::{Aim, Mount, transaction};
 use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
 use crate::front::errors::{Origin, Result};
 use crate::front::report::Report;
 use crate::front::report::words::add_left_out;
+use crate::host::sys::signals::Signals;
 use iterctl_core::desired::Desired;
 use iterctl_core::manifest;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan;
 
-pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
+pub(super) fn apply(args: &ApplyArgs, signals: &Signals, say: Say<'_>) -> Result<Answer> {
     let policy = policy(&args.policy);
     let plan = |desired: &Desired, observed: &Observed| plan::plan(desired, observed, policy);
     let carry_out = |resolved: &Resolved| {
-        let aim = Aim::Pinned { resolved, plan: &plan, mount: args.mount };
-        transaction(&aim, args.lock.lock_timeout)
+        let mount = if args.wait.is_some() { Mount::ForGood } else { Mount::ForSuccess };
+        let mount = Mount::asked_for(args.mount, mount);
+        transaction(&Aim::Pinned { resolved, plan: &plan, mount }, args.lock.lock_timeout, signals)
     };
     let entries = Selection::from_args(&args.keep_going);
     let trust = trust(&args.policy.trust);

@@ -9,6 +9,7 @@ use crate::host::execute;
 use crate::host::kernel::AttachError;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
+use crate::host::sys::signals::Stopped;
 use crate::host::trust::Untrusted;
 use crate::host::wake::WakeError;
 
@@ -33,6 +34,7 @@ from! {
     OpenError => Error::Open,
     MountError => Error::Mount,
     LockError => Error::Lock,
+    Stopped => Error::Execute,
     WalkError => Error::Walk,
     execute::Error => Error::Execute,
     AttachError => Error::Execute,

@@ -50,6 +50,7 @@ impl Handled for Error {
             Self::Mount(error) => Handling::from_mount(error),
             Self::Lock(LockError::Locked(_)) => Handling::new(None, Exit::Locked),
             Self::Lock(LockError::Gone(error)) => Handling::from_open(error),
+            Self::Lock(LockError::Stopped(stopped)) => Handling::new(None, stopped.0.into()),
             Self::Lock(LockError::Failed(_, error)) => Handling::from_io(error, Exit::Failed),
             Self::Walk(error) => Handling::from_walk(error),
             Self::Execute(error) => error.handling(),
@@ -60,7 +61,7 @@ impl Handled for Error {
             Self::Wake(WakeError::Signals(error)) => Handling::from_io(error, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Other(_) => Handling::new(None, Exit::Failed),
-            Self::Context(_, error) => error.handling(),
+            Self::Context(_, error) | Self::Mounted(_, error) => error.handling(),
         }
     }
 }
@@ -72,6 +73,7 @@ impl Handled for execute::Error {
             Self::Attach(error) => Handling::from_attach(error),
             Self::Open(error) => Handling::from_open(error),
             Self::Walk(error) => Handling::from_walk(error),
+            Self::Stopped(stopped) => Handling::new(None, stopped.0.into()),
             Self::Unexpected(_) => Handling::new(None, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Context(_, error) => error.handling(),

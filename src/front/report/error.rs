@@ -13,6 +13,7 @@ use super::kernel::from_lack;
 use super::{Diagnostic, Report, Severity, SourceLine};
 use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Origin};
 use crate::host::execute::{Failed, Failure};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::{Note, Obstacle};
 
@@ -24,6 +25,9 @@ const HINT: Style = AnsiColor::BrightCyan.on_default();
 
 /// Everything that an error has to say, for people; styled, and without a newline at the end.
 pub fn render(error: &Error) -> String {
+    if let Error::Mounted(path, error) = error {
+        return join([render(error), render_one(&still_mounted(path))].into_iter());
+    }
     match error.without_context() {
         Error::Faulty(faulty) => render_faulty(faulty),
         Error::LeftOut(left_out) => {
@@ -53,7 +57,8 @@ pub fn render(error: &Error) -> String {
         | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
-        | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
+        | Error::Context(..)
+        | Error::Mounted(..) => join(diagnostics(error).iter().map(render_one)),
     }
 }
 
@@ -114,6 +119,11 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
 
 /// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
 pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
+    if let Error::Mounted(path, error) = error {
+        let mut all = diagnostics(error);
+        all.push(still_mounted(path));
+        return all;
+    }
     match error.without_context() {
         Error::Faulty(faulty) => faults::diagnostics(faulty),
         Error::Blocked(Blocked { obstacles, .. }) => {
@@ -149,8 +159,14 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Wake(_)
         | Error::Io(_)
         | Error::Other(_)
-        | Error::Context(..) => vec![from_chain(error)],
+        | Error::Context(..)
+        | Error::Mounted(..) => vec![from_chain(error)],
     }
+}
+
+/// A command that failed has changed this.
+fn still_mounted(path: &Path) -> Diagnostic {
+    note(format!("the bpffs that was mounted on {} stays there", Escaped::new(path)))
 }
 
 /// What became of a plan that failed, but for why.

@@ -16,7 +16,7 @@ use super::{Bpffs, File, names_in, open_directory};
 use crate::host::sys::threads;
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
-use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
+use iterctl_core::pin_path::{KEPT_PREFIX, LOCK_PREFIX, PinPath, STAGING_PREFIX};
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -195,11 +195,11 @@ impl Bpffs {
     }
 }
 
-/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could hide there
-/// what it takes from a directory of its own.
+/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could
+/// hide there what it takes from a directory of its own.
 fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
     let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
-    let prefixes = [STAGING_PREFIX, KEPT_PREFIX];
+    let prefixes = [STAGING_PREFIX, KEPT_PREFIX, LOCK_PREFIX];
     is_trusted && prefixes.iter().any(|prefix| name.to_bytes().starts_with(prefix.as_bytes()))
 }
 

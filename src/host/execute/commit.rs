@@ -1,4 +1,4 @@
-//! Puts what is staged in place, by renames, and puts everything back where one fails.
+//! Puts what is staged in place, by renames, and puts everything back if one fails.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,7 +24,7 @@ enum Undo {
     /// Another pin of the old link is in staging, and the new one, of this link, at its path: this
     /// kernel cannot exchange them.
     PutOver(PinPath, Staged, LinkId),
-    /// The new pin, of this link, is at its path, where nothing was.
+    /// The new pin, of this link, is at its path, at which nothing was before.
     TakeAway(PinPath, Staged, LinkId),
     /// The directory was removed.
     MakeDirectory(PinPath, Meta),
@@ -107,7 +107,7 @@ fn verb(step: &Step) -> &'static str {
     }
 }
 
-/// Takes one step. What it did, even where it fails after that, is added to `done`.
+/// Takes one step. What it has done is added to `done`, even if it fails after that.
 fn take(
     step: &Step,
     staged: &mut StagedPins,
@@ -122,22 +122,27 @@ fn take(
             done.push(Undo::PutBack(path.clone(), old.clone()));
             expect_staged(staging, &old, have.link.id)
         }
-        Step::RemoveDirectory { path, meta } => match bpffs.remove_directory(path) {
-            Ok(()) => {
-                done.push(Undo::MakeDirectory(path.clone(), *meta));
-                Ok(())
+        Step::RemoveDirectory { path, .. } => {
+            match bpffs.file(path).and_then(|file| {
+                bpffs.remove_directory(path)?;
+                Ok(file.meta)
+            }) {
+                Ok(meta) => {
+                    done.push(Undo::MakeDirectory(path.clone(), meta));
+                    Ok(())
+                }
+                // Another process has put something there meanwhile, or has removed it: then it is theirs.
+                Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+                Err(error) => Err(error.into()),
             }
-            // Somebody has put something there meanwhile, or has removed it: then it is theirs.
-            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        },
+        }
         Step::MakeDirectory { path, meta } => {
             match make_directory(path, staging, *meta) {
                 Ok(()) => {
                     done.push(Undo::RemoveDirectory(path.clone()));
                     Ok(())
                 }
-                // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
+                // Another process has made it meanwhile. If it is not a directory, the pin in it will fail.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -178,7 +183,7 @@ fn take(
             done.push(Undo::SetMeta(path.clone(), have.link.id, before));
             file.set_meta(want.meta)?;
             open_link(&file, have.link.id).map(|_| ()).or_else(|why| {
-                // Nor could it be opened to take it back, later.
+                // It could not be opened for a later undo, either.
                 file.set_meta(before)?;
                 done.pop();
                 let mode = want.meta.mode;
@@ -188,9 +193,9 @@ fn take(
     }
 }
 
-/// Makes a directory in staging, for mkdir(2) takes the umask off the mode, and moves it to its path
-/// when it has its mode, owner and group: whenever this is killed, nobody sees a
-/// directory of another mode, which no later apply would mend.
+/// Makes a directory in staging, because mkdir(2) applies the umask to the mode, and moves it to its path when
+/// it has its mode, owner and group. Even if the process is killed, no directory of another mode is ever visible; no
+/// later apply would correct it.
 fn make_directory(path: &PinPath, staging: &mut Staging<'_>, meta: Meta) -> io::Result<()> {
     let new = staging.fresh();
     staging.make_directory(&new)?;
@@ -204,10 +209,9 @@ fn take_new(path: &PinPath, staged: &mut StagedPins) -> Result<(Staged, LinkId),
     staged.remove(path).ok_or_else(|| Error::unexpected("its new pin is not staged"))
 }
 
-/// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16
-/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is
-/// renamed over the old one, in one step as well. Only, what somebody else puts there between the
-/// look and the rename is lost.
+/// Replaces a pin if names cannot be exchanged: on bpffs, they can since Linux 5.16
+/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is renamed over
+/// the old one, also in one step. But what another process puts there between the look and the rename is lost.
 fn put_over(
     path: &PinPath,
     new: &Staged,
@@ -259,7 +263,7 @@ fn is_not_empty_or_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
 }
 
-/// Takes everything back, the last first. Gives what could not be.
+/// Undoes everything, the last change first. Returns what could not be undone.
 fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<Error> {
     let (mut left, mut in_use) = (Vec::new(), BTreeSet::new());
     for undo in done.iter().rev() {
@@ -291,7 +295,7 @@ fn take_back(
         Undo::MakeDirectory(path, meta) => make_directory(path, staging, *meta)
             .with_context(|| format!("failed to make the directory `{path}` again")),
         Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
-            // Somebody else is using it by now.
+            // Another process is using it by now.
             Err(error) if is_not_empty_or_gone(&error) && !in_use.contains(path) => Ok(()),
             other => other.with_context(|| format!("failed to remove the directory `{path}`")),
         },
@@ -316,8 +320,8 @@ fn take_back(
     }
 }
 
-/// Exchanges the old pin with the new one again. What somebody else has put in the new one's place
-/// stays there.
+/// Exchanges the old pin with the new one again. What another process has put in the new one's place stays
+/// there.
 fn exchange_back(
     path: &PinPath,
     staged: &Staged,
@@ -325,7 +329,7 @@ fn exchange_back(
     staging: &Staging<'_>,
 ) -> Result<(), Error> {
     match staging.exchange(staged, path) {
-        // Somebody has removed the new one.
+        // Another process has removed the new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(staging.publish(staged, path)?);
         }
@@ -337,7 +341,7 @@ fn exchange_back(
     })
 }
 
-/// Renames the kept pin of the old link over the new one, unless somebody else has replaced that.
+/// Renames the kept pin of the old link over the new one, unless another process has replaced the new one.
 fn put_back_over(
     path: &PinPath,
     staged: &Staged,
@@ -350,13 +354,13 @@ fn put_back_over(
             open_link(&file, new)?;
             Ok(staging.replace(staged, path)?)
         }
-        // Somebody has removed the new one.
+        // Another process has removed the new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(staging.publish(staged, path)?),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Moves the new pin back into staging. What somebody else has put in its place stays there.
+/// Moves the new pin back into staging. What another process has put in its place stays there.
 fn take_away(
     path: &PinPath,
     staged: &Staged,
@@ -364,7 +368,7 @@ fn take_away(
     staging: &Staging<'_>,
 ) -> Result<(), Error> {
     match staging.withdraw(path, staged) {
-        // Somebody has removed it.
+        // Another process has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     }

@@ -12,7 +12,6 @@ use crate::front::errors::{Error, Result};
 use crate::front::report::{Diagnostic, Severity, error};
 use crate::host::bpffs::{LockError, OpenError};
 use crate::host::execute::{self, Failure};
-use crate::host::sys::signals::end_init_too;
 use crate::host::wake::{Ended, Interest, Notice, Service, Waits, Wake};
 use iterctl_core::fault::{Fault, ObjectFault, Problem};
 use iterctl_core::observed::MapProblem;
@@ -48,7 +47,6 @@ pub(super) fn wait(
     attempt: impl Fn() -> Attempt,
     say: Say<'_>,
 ) -> Result<Outcome> {
-    end_init_too()?;
     let Attempt { mut names, came_to: mut tried } = attempt();
     if !is_waited_for(&tried) {
         return tried;
@@ -134,7 +132,7 @@ fn is_to_come(error: &Error) -> bool {
         }
         Error::Open(error) | Error::Lock(LockError::Gone(error)) => is_bpffs_to_come(error),
         Error::Execute(error) => is_step_to_come(error),
-        Error::Context(_, error) => is_to_come(error),
+        Error::Context(_, error) | Error::Mounted(_, error) => is_to_come(error),
         Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
@@ -143,7 +141,7 @@ fn is_to_come(error: &Error) -> bool {
         | Error::Untrusted(_)
         | Error::Account(_)
         | Error::Mount(_)
-        | Error::Lock(LockError::Locked(_) | LockError::Failed(..))
+        | Error::Lock(LockError::Locked(_) | LockError::Stopped(_) | LockError::Failed(..))
         | Error::Walk(_)
         | Error::Read(_)
         | Error::Wake(_)
@@ -160,6 +158,7 @@ fn is_step_to_come(error: &execute::Error) -> bool {
         execute::Error::Load(_)
         | execute::Error::Attach(_)
         | execute::Error::Walk(_)
+        | execute::Error::Stopped(_)
         | execute::Error::Unexpected(_)
         | execute::Error::Io(_) => false,
     }

@@ -10,13 +10,14 @@ use super::rivals::{Rivals, Theirs};
 use crate::front::cli::WatchArgs;
 use crate::front::command::observe::{look, named_by};
 use crate::front::command::resolve::{Resolved, policy, read_input, resolve_manifest, trust};
-use crate::front::command::transaction::{Aim, transaction};
+use crate::front::command::transaction::{Aim, Mount, transaction};
 use crate::front::errors::{Context as _, Error, Handled as _, Origin, Result};
 use crate::front::exit::Exit;
 use crate::front::report::words::iterators;
 use crate::front::report::{self, Diagnostic, Report, Severity};
-use crate::host::bpffs::{Bpffs, mount_if_missing};
+use crate::host::bpffs::{Bpffs, is_on_bpffs};
 use crate::host::sources;
+use crate::host::sys::signals::Signals;
 use crate::host::trust::Trust;
 use crate::host::wake::{Interest, Wake};
 use iterctl_core::desired::Desired;
@@ -160,21 +161,23 @@ impl<'a> Rounds<'a> {
         let desired = &resolved.desired;
         let mut links = BTreeSet::new();
         let mut theirs = None;
-        if !self.is_first {
-            let is_mounted = self.args.mount && mount_if_missing(&desired.bpffs)?;
+        let is_to_mount = self.args.mount && !is_on_bpffs(&desired.bpffs);
+        if !self.is_first && !is_to_mount {
             let bpffs = Bpffs::open(&desired.bpffs)?;
             let observed = look(&bpffs, Some(desired))?;
             let (plan, repairs) = self.plan(desired, &observed);
             links.extend(plan.unchanged.values().map(|pin| pin.link.id.0));
             theirs = self.rivals.theirs(&plan, &desired.set);
-            if plan.is_done() && !is_mounted {
+            if plan.is_done() {
                 let report = self.nothing_done(resolved, &plan, &repairs);
                 return Ok(Carried { report, links, theirs });
             }
         }
         let plan = |desired: &Desired, observed: &Observed| self.plan(desired, observed).0;
-        let aim = Aim::Pinned { resolved, plan: &plan, mount: self.args.mount };
-        let report = transaction(&aim, LOCK_TIMEOUT)?;
+        let mount = Mount::asked_for(self.args.mount, Mount::ForGood);
+        let aim = Aim::Pinned { resolved, plan: &plan, mount };
+        // `watch` has signals of its own, and obeys them between rounds.
+        let report = transaction(&aim, LOCK_TIMEOUT, &Signals::default())?;
         let made = report.changes.iter().filter_map(|change| change.after.as_ref());
         links.extend(made.filter_map(|pin| pin.link_id));
         Ok(Carried { report, links, theirs })
@@ -278,7 +281,7 @@ impl<'a> Rounds<'a> {
         let Desired { set, bpffs, .. } = &good.desired;
         let plan = |observed: &Observed| plan::unpin_set(set, observed);
         let aim = Aim::Unpinned { bpffs, plan: &plan };
-        transaction(&aim, LAST_LOCK_TIMEOUT).context("failed to unpin the set")
+        transaction(&aim, LAST_LOCK_TIMEOUT, &Signals::default()).context("failed to unpin the set")
     }
 }
 
