@@ -21,6 +21,7 @@ mod kernel {
     mod both_ways;
     mod bpftool;
     mod by_name;
+    mod copied_stamps;
     mod drift;
     mod errors;
     mod export;
@@ -65,6 +66,7 @@ mod kernel {
     mod unmounted;
     mod unpin;
     mod untrusted_ways;
+    mod updated_links;
     mod waiting;
     mod watch;
     mod words;

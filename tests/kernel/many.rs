@@ -4,9 +4,6 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use libbpf_rs::Link;
 
@@ -91,7 +88,7 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     bpf::pin_foreign(&sandbox, "many.bpf.o", "theirs0");
     let link = Link::open(sandbox.pin("theirs0")).expect("it is pinned");
     for number in 1..OTHERS {
-        pin_again(&link, &sandbox.pin(&format!("theirs{number}")));
+        bpf::pin_again(&link, &sandbox.pin(&format!("theirs{number}")));
     }
     let before = sandbox.tree();
     assert_eq!(before.len(), OTHERS);
@@ -102,16 +99,6 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     assert_eq!(report["pins"].as_array().map(Vec::len), Some(OTHERS + 1));
     bounded(&sandbox, "unpin -f iters.toml").exits(0).plans(&["- ours/pin  asked for"]);
     assert_eq!(sandbox.tree(), before);
-}
-
-/// Pins a link a second time, which libbpf does not do.
-#[track_caller]
-#[expect(unsafe_code, reason = "libbpf-rs lacks the call")]
-fn pin_again(link: &Link, path: &Path) {
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no NUL");
-    // SAFETY: the descriptor is open, and the path a NUL-terminated string.
-    let result = unsafe { libbpf_sys::bpf_obj_pin(link.as_fd().as_raw_fd(), path.as_ptr()) };
-    assert_eq!(result, 0, "nothing is there");
 }
 
 /// A path of this length, of components of 255 bytes and a shorter last one.

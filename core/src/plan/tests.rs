@@ -196,6 +196,7 @@ fn foreign_pins_are_refused() {
     refused(unstamped());
     refused(of("audit"));
     refused(nobodys(Provenance::Illegible(InvalidStamp::Format(2))));
+    refused(nobodys(Provenance::OtherUser(990)));
 }
 
 #[test]

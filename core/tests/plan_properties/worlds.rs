@@ -277,7 +277,8 @@ fn found() -> impl Strategy<Value = Found> {
 }
 
 fn whose() -> impl Strategy<Value = Whose> {
-    let nobodys = vec![Provenance::Unstamped, Provenance::Illegible(InvalidStamp::Format(2))];
+    let illegible = Provenance::Illegible(InvalidStamp::Format(2));
+    let nobodys = vec![Provenance::Unstamped, illegible, Provenance::OtherUser(990)];
     prop_oneof![
         6 => Just(Whose::Ours),
         1 => Just(Whose::AnotherSets),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::error::AttachError;
 use super::fdinfo::FdKind;
 use super::ffi;
-use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info};
+use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info, link_info};
 use super::load::Loaded;
 use super::map;
 use crate::host::sys::descriptors;
@@ -128,6 +128,15 @@ impl IteratorLink {
     /// Its program, when it was made or opened: `BPF_LINK_UPDATE` gives it another one.
     pub fn program(&self) -> ProgramId {
         ProgramId(self.info.prog_id)
+    }
+
+    /// Asks the kernel again: another process may have given it another program.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.info = link_info(self.fd.as_fd())?;
+        Ok(())
     }
 
     /// What it walks. All links of one program walk the same.
