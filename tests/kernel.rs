@@ -47,6 +47,7 @@ mod kernel {
     mod max_entries;
     mod memlock;
     mod mounts;
+    mod no_proc;
     mod parameters;
     mod pin;
     mod places;

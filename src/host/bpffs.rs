@@ -61,6 +61,8 @@ pub enum OpenError {
     NotBpffs(PathBuf),
     /// It was there, and the path leads there no more.
     Gone(PathBuf),
+    /// Descriptors cannot be used as paths, so everything on it would seem to be gone.
+    NoProc,
     /// The system's words.
     Unusable(PathBuf, io::Error),
 }
@@ -69,7 +71,7 @@ impl Bpffs {
     /// Opens the bpffs at `path`.
     ///
     /// # Errors
-    /// Where there is no bpffs, or it may not be read.
+    /// If there is no bpffs, if it may not be read, or if /proc is not mounted.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let unusable = |error: Errno| match error {
             Errno::NOENT => OpenError::Missing(path.to_path_buf()),
@@ -81,6 +83,9 @@ impl Bpffs {
         let stat = fs::fstatfs(&root).map_err(unusable)?;
         if stat.f_type as u64 != BPF_FS_MAGIC {
             return Err(OpenError::NotBpffs(path.to_path_buf()));
+        }
+        if !descriptors::are_paths(&root) {
+            return Err(OpenError::NoProc);
         }
         Ok(Self { root, path: path.to_path_buf() })
     }
@@ -271,6 +276,7 @@ impl OpenError {
             Self::Gone(path) => {
                 Some(format!("`findmnt {}` says what is mounted there now", path.display()))
             }
+            Self::NoProc => Some("`mount -t proc proc /proc` mounts it".to_owned()),
             Self::Unusable(..) => None,
         }
     }
@@ -286,6 +292,7 @@ impl fmt::Display for OpenError {
                 "{} has been unmounted, or something has been mounted over it, meanwhile",
                 path.display()
             ),
+            Self::NoProc => write!(f, "/proc is not mounted: pins cannot be looked at without it"),
             Self::Unusable(path, _) => write!(f, "failed to open {}", path.display()),
         }
     }
@@ -295,7 +302,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unusable(_, error) => Some(error),
-            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => None,
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) | Self::NoProc => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat, readlinkat, stat};
 use rustix::path::DecInt;
 
 const DESCRIPTORS: &str = "/proc/thread-self/fd";
@@ -14,6 +14,14 @@ const DESCRIPTORS: &str = "/proc/thread-self/fd";
 /// A path that leads to what is behind a descriptor of this thread's, for calls that take none.
 pub fn path(fd: impl AsFd) -> PathBuf {
     PathBuf::from(format!("{DESCRIPTORS}/{}", fd.as_fd().as_raw_fd()))
+}
+
+/// Whether [`path()`] leads to what is behind the descriptor. It does not if no procfs is mounted on /proc. Then every
+/// call with such a path fails with `ENOENT`, as if the file itself were gone.
+pub fn are_paths(fd: impl AsFd) -> bool {
+    let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+    let through_path = stat(path(&fd)).map(identity);
+    through_path.is_ok_and(|found| fstat(&fd).map(identity) == Ok(found))
 }
 
 /// What the kernel has named what is behind a descriptor of this thread's.
