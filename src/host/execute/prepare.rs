@@ -1,6 +1,6 @@
 //! Loads, attaches and pins everything that a plan needs, where nobody sees it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rustix::process::geteuid;
 
@@ -17,7 +17,7 @@ use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Step, WantedParam};
 
 /// The new pins and their links, each under the path where it is to be.
-pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
+pub(super) type StagedPins = BTreeMap<PinPath, (Staged, LinkId)>;
 
 /// What a plan's new pins need, made.
 #[derive(Default)]
