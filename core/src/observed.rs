@@ -30,6 +30,8 @@ pub struct Scan {
     pub maps: BTreeMap<MapRef, ScannedMap>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Every directory with something in it whose path is too long or too deep for a pin.
+    pub too_deep: Vec<PinPath>,
 }
 
 /// One path of a bpffs.
@@ -156,6 +158,8 @@ pub struct Observed {
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Every directory with something in it that was not looked at: it is too deep to be a pin.
+    pub too_deep: Vec<PinPath>,
 }
 
 /// One path of a bpffs.
@@ -232,7 +236,12 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
     let maps =
         scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
-    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups: scan.cgroups }
+    Observed {
+        nodes: nodes.collect(),
+        maps: maps.collect(),
+        cgroups: scan.cgroups,
+        too_deep: scan.too_deep,
+    }
 }
 
 fn provenance(stamp: &ScannedStamp) -> Provenance {

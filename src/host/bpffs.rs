@@ -30,7 +30,7 @@ pub use kept::Kept;
 pub use lock::{Lock, LockError, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::{Found, PinFile, WalkError};
+pub use walk::{Found, PinFile, WalkError, Walked};
 
 use crate::host::sys::descriptors;
 use iterctl_core::access::{Meta, Mode};

@@ -101,6 +101,32 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     assert_eq!(sandbox.tree(), before);
 }
 
+#[kernel_test]
+fn directories_deeper_than_a_pin_path_are_told_and_left_alone() {
+    let sandbox = Sandbox::new();
+    let deepest = ["d"; 64].join("/");
+    // Each of 50 chains is as deep as the kernel accepts a path.
+    for chain in 0..50 {
+        let chain = sandbox.pin(&format!("chain{chain}/{}", ["d"; 1900].join("/")));
+        std::fs::create_dir_all(chain).expect("root may");
+    }
+    let note = "note: what is in `chain0/";
+    let others = "` and in 49 other directories was not looked at";
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "ours"));
+    for arguments in ["list --bpffs bpf", "plan -f iters.toml", "apply -f iters.toml"] {
+        bounded(&sandbox, arguments).exits(0).says(note).says(others);
+    }
+    bounded(&sandbox, "unpin -f iters.toml").exits(0).plans(&["- ours  asked for"]);
+
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &deepest));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
+    sandbox.iterctl("unpin -f iters.toml").exits(0).plans(&[format!("- {deepest}  asked for")]);
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &format!("{deepest}/d")));
+    let fault = "pin path has 65 components, and 64 are allowed";
+    sandbox.iterctl("apply -f iters.toml").exits(65).says(fault);
+}
+
 /// A path of this length, of components of 255 bytes and a shorter last one.
 fn path_of(length: usize) -> String {
     let mut path = format!("{}/", "n".repeat(255)).repeat(length / 256);

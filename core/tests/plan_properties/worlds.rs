@@ -37,7 +37,7 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let there = vec((paths(), found()), 0..=10);
     (wanted, there, maps(), cgroups()).prop_map(|(wanted, there, maps, cgroups)| {
         let desired = desired(wanted);
-        let named = Observed { nodes: Nodes::new(), maps, cgroups };
+        let named = Observed { maps, cgroups, ..Observed::default() };
         let nodes = nodes(there, &desired, &named);
         World { desired, observed: Observed { nodes, ..named } }
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::Loader;
-use super::observe::{look, needed_maps};
+use super::observe::{look, needed_maps, too_deep};
 use super::resolve::Resolved;
 use crate::front::errors::{Blocked, Context as _, Error, NotDone, Result};
 use crate::front::report::words::{applied, unpinned};
@@ -55,12 +55,16 @@ pub(super) fn transaction(aim: &Aim<'_>, lock_timeout: Duration) -> Result<Repor
     let bpffs = Bpffs::open(aim.bpffs())?;
     let _lock = bpffs.lock(lock_timeout)?;
     let remains = remove_stale_staging(&bpffs)?;
-    let planned = aim.plan(&aim.look(&bpffs)?);
+    let (planned, too_deep) = {
+        let observed = aim.look(&bpffs)?;
+        (aim.plan(&observed), too_deep(&observed))
+    };
     if !planned.plan().obstacles.is_empty() {
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: planned.into_plan().obstacles, bpffs }.into());
     }
-    let mut diagnostics: Vec<Diagnostic> = mounted.into_iter().chain(remains.notes).collect();
+    let mut diagnostics: Vec<Diagnostic> =
+        mounted.into_iter().chain(remains.notes).chain(too_deep).collect();
     let mut pins = BTreeMap::new();
     if !planned.plan().steps.is_empty() {
         let look_again = || {

@@ -16,7 +16,7 @@ use super::{Bpffs, File, names_in, open_directory};
 use crate::host::sys::threads;
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
-use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
+use iterctl_core::pin_path::{InvalidPinPath, KEPT_PREFIX, PinPath, STAGING_PREFIX};
 
 /// What stands at a path.
 #[derive(Debug)]
@@ -63,6 +63,15 @@ pub enum WalkError {
     Look(PinPath, io::Error),
 }
 
+/// What a walk has found.
+#[derive(Debug)]
+pub struct Walked<T> {
+    /// What was kept of each path.
+    pub found: Vec<(PinPath, T)>,
+    /// Every directory with something in it whose path is too long or too deep for a pin.
+    pub too_deep: Vec<PinPath>,
+}
+
 /// So many entries of a directory are looked at one after the other.
 const FEW: usize = 100;
 
@@ -82,10 +91,11 @@ struct Directory<'a> {
 }
 
 /// What has become of an entry of a directory.
-struct Visited<T> {
-    path: PinPath,
-    is_directory: bool,
-    kept: Option<T>,
+enum Visited<T> {
+    /// It was looked at.
+    Seen { path: PinPath, is_directory: bool, kept: Option<T> },
+    /// Its path is too long or too deep for a pin; this is the directory.
+    TooDeep(PinPath),
 }
 
 /// Whether what was found is not there any more: it has gone, or a directory has become something else.
@@ -106,16 +116,20 @@ impl Bpffs {
     /// what `look` keeps of it. Where there is much, it is looked at side by side. Each thread has one
     /// directory open, however many there are, and however deep they are nested.
     ///
-    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
-    /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
+    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging directories of root's and
+    /// of this user's, and what goes away meanwhile.
+    ///
+    /// Directories of other users are walked, too: the owner of a directory may have moved pins of a set there. But no
+    /// directory is walked that is deeper than a pin can be. Other users can nest directories 2,000 deep as fast as root
+    /// can open them, and each would cost as many lookups as it is deep.
     ///
     /// # Errors
     /// If a directory cannot be read, or if `look` fails.
     pub fn walk<T: Send>(
         &self,
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
-    ) -> Result<Vec<(PinPath, T)>, WalkError> {
-        let mut all = Vec::new();
+    ) -> Result<Walked<T>, WalkError> {
+        let (mut found, mut too_deep) = (Vec::new(), Vec::new());
         let mut level: Vec<Option<PinPath>> = vec![None];
         while !level.is_empty() {
             // Those of many directories are not looked at side by side as well.
@@ -123,16 +137,23 @@ impl Bpffs {
             let walk_one = |path: &Option<PinPath>| self.walk_one(path.as_ref(), few, &look);
             let mut below = Vec::new();
             for visited in threads::map(&level, FEW_DIRECTORIES, walk_one) {
-                for Visited { path, is_directory, kept } in visited? {
-                    if is_directory {
-                        below.push(Some(path.clone()));
+                for visited in visited? {
+                    match visited {
+                        Visited::Seen { path, is_directory, kept } => {
+                            if is_directory {
+                                below.push(Some(path.clone()));
+                            }
+                            found.extend(kept.map(|kept| (path, kept)));
+                        }
+                        Visited::TooDeep(directory) => too_deep.push(directory),
                     }
-                    all.extend(kept.map(|kept| (path, kept)));
                 }
             }
             level = below;
         }
-        Ok(all)
+        // Each entry of a directory names it.
+        too_deep.dedup();
+        Ok(Walked { found, too_deep })
     }
 
     /// Looks at every entry of a directory; more than `few` are looked at side by side.
@@ -176,8 +197,20 @@ impl Bpffs {
         look: impl Fn(Found<'_>) -> io::Result<Option<T>>,
     ) -> Result<Option<Visited<T>>, WalkError> {
         let parent = directory.path;
-        let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
-            return Ok(None);
+        let path = match PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) {
+            Ok(path) => path,
+            Err(InvalidPinPath::TooLong(_) | InvalidPinPath::TooDeep(_)) => {
+                return Ok(parent.cloned().map(Visited::TooDeep));
+            }
+            Err(
+                InvalidPinPath::Dot(_)
+                | InvalidPinPath::NotNormal(_)
+                | InvalidPinPath::Empty
+                | InvalidPinPath::EmptyComponent
+                | InvalidPinPath::ComponentTooLong(_)
+                | InvalidPinPath::Control
+                | InvalidPinPath::Reserved(_),
+            ) => return Ok(None),
         };
         let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
         let Some(found) = found else { return Ok(None) };
@@ -186,7 +219,7 @@ impl Bpffs {
             return Ok(None);
         }
         let kept = look(found).map_err(|error| WalkError::Look(path.clone(), error))?;
-        Ok(Some(Visited { path, is_directory, kept }))
+        Ok(Some(Visited::Seen { path, is_directory, kept }))
     }
 
     fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> WalkError {
