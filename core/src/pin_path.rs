@@ -29,9 +29,9 @@ const NAME_MAX: usize = 255;
 /// Bytes in a whole pin path. The kernel's `PATH_MAX` is 4096 with the terminating NUL.
 const PATH_MAX: usize = 4095;
 
-/// Components of a pin path. `PATH_MAX` would allow 2,048 of them, with names of one byte; people who choose names to be
-/// read need few. With this bound, the time for a look at a bpffs is linear in what is on it: a directory is opened by
-/// its path, and the kernel looks up each component.
+/// Components of a pin path. `PATH_MAX` would allow 2,048 of them, with names of one byte; people who choose names
+/// that can be read need few. With this bound, the time for a look at a bpffs is linear in what is on it: a directory
+/// is opened by its path, and the kernel looks up each component.
 pub const DEEPEST: usize = 64;
 
 /// A pin's path below a bpffs root: relative, normal, without a dot in any component.

@@ -1,4 +1,4 @@
-//! Object files → what they hold: opened, never loaded.
+//! Object files → their contents: opened, never loaded.
 //!
 //! In: paths. Out: the bytes of every object, read once, so that what is hashed is what is loaded,
 //! and the facts that [`desired`](iterctl_core::desired) needs of them.
@@ -30,7 +30,7 @@ pub struct Objects {
     bytes: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-/// What is known of every object, or why it cannot be used.
+/// The facts of every object, or why it cannot be used.
 pub type AllFacts = BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>>;
 
 impl Objects {
@@ -59,10 +59,10 @@ impl Objects {
     }
 }
 
-/// What an object says of itself.
+/// Finds the facts of an object.
 ///
 /// # Errors
-/// Where it cannot be used at all.
+/// If it cannot be used at all.
 pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
     check_header(path, bytes)?;
     let anatomy = anatomy(bytes).map_err(|why| malformed(path, &why))?;
@@ -120,7 +120,7 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
     if !header.starts_with(b"\x7fELF") {
         return Err(not_elf());
     }
-    // EI_DATA, the sixth byte, is 2 where the file is big-endian.
+    // EI_DATA, the sixth byte, is 2 if the file is big-endian.
     let machine = [header[18], header[19]];
     let (machine, order) = match header[5] {
         2 => (u16::from_be_bytes(machine), ByteOrder::Big),

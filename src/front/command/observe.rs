@@ -47,11 +47,12 @@ pub(super) fn too_deep(observed: &Observed) -> Option<Diagnostic> {
     let first = observed.too_deep.first()?;
     let others = match observed.too_deep.len() {
         0 | 1 => String::new(),
+        2 => " and in 1 other directory".to_owned(),
         number => format!(" and in {} other directories", number - 1),
     };
     Some(error::note(format!(
-        "what is in `{first}`{others} was not looked at: it is deeper than the {DEEPEST} components of a pin path, or its \
-         path is too long"
+        "what is in `{first}`{others} was not looked at: a pin path has at most {DEEPEST} \
+         components and 4095 bytes"
     )))
 }
 

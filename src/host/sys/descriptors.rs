@@ -11,7 +11,7 @@ use rustix::path::DecInt;
 
 const DESCRIPTORS: &str = "/proc/thread-self/fd";
 
-/// A path that leads to what is behind a descriptor of this thread's, for calls that take none.
+/// Returns a path that leads to what is behind a descriptor of this thread, for calls that take no descriptors.
 pub fn path(fd: impl AsFd) -> PathBuf {
     PathBuf::from(format!("{DESCRIPTORS}/{}", fd.as_fd().as_raw_fd()))
 }
@@ -24,10 +24,10 @@ pub fn are_paths(fd: impl AsFd) -> bool {
     through_path.is_ok_and(|found| fstat(&fd).map(identity) == Ok(found))
 }
 
-/// What the kernel has named what is behind a descriptor of this thread's.
+/// Returns the kernel's name of a descriptor of this thread.
 ///
 /// # Errors
-/// The system's, for instance where no procfs is mounted on /proc.
+/// The system's, for instance if no procfs is mounted on /proc.
 pub fn name(fd: impl AsFd) -> io::Result<Vec<u8>> {
     thread_local! {
         // On the way to it are names that would be looked up each time.
