@@ -21,6 +21,7 @@ mod kernel {
     mod both_ways;
     mod bpftool;
     mod by_name;
+    mod copied_stamps;
     mod directories;
     mod drift;
     mod errors;
@@ -47,6 +48,7 @@ mod kernel {
     mod max_entries;
     mod memlock;
     mod mounts;
+    mod no_proc;
     mod parameters;
     mod pin;
     mod places;
@@ -67,6 +69,7 @@ mod kernel {
     mod unmounted;
     mod unpin;
     mod untrusted_ways;
+    mod updated_links;
     mod waiting;
     mod watch;
     mod words;

@@ -8,7 +8,7 @@ mod syntax;
 mod value;
 pub mod wire;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Manifest {
     /// The absolute paths of all objects that the entries name, each once.
     pub fn objects(&self) -> BTreeSet<PathBuf> {
         // Many entries share one object.
-        let written: HashSet<(usize, &str)> = self
+        let written: BTreeSet<(usize, &str)> = self
             .entries()
             .filter_map(|(number, _, entry)| Some((number, entry.obj.as_ref()?.get_ref().as_str())))
             .dedup()

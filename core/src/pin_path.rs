@@ -3,12 +3,13 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -31,11 +32,18 @@ const NAME_MAX: usize = 255;
 /// Bytes in a whole pin path. The kernel's `PATH_MAX` is 4096 with the terminating NUL.
 const PATH_MAX: usize = 4095;
 
+/// Components of a pin path. `PATH_MAX` would allow 2,048 of them, with names of one byte; people who choose names
+/// that can be read need few. With this bound, the time for a look at a bpffs is linear in what is on it: a directory
+/// is opened by its path, and the kernel looks up each component.
+pub const DEEPEST: usize = 64;
+
 /// A pin's path below a bpffs root: relative, normal, without a dot in any component.
+///
+/// It is shared by its clones: another user can make 100,000 directories with paths of 4 KB.
 ///
 /// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c returns `EPERM` for them.
 #[derive(Clone, Debug, Eq)]
-pub struct PinPath(PathBuf);
+pub struct PinPath(Arc<Path>);
 
 /// Why a text is not a pin path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +60,8 @@ pub enum InvalidPinPath {
     ComponentTooLong(usize),
     /// More than 4095 bytes in all.
     TooLong(usize),
+    /// More than [`DEEPEST`] components.
+    TooDeep(usize),
     /// A NUL byte or another control character.
     Control,
     /// The first component has a prefix that `apply` uses for its own directories.
@@ -62,9 +72,8 @@ impl PinPath {
     /// The path of `name` in the directory `parent`; `None` stands for the bpffs root.
     ///
     /// # Errors
-    /// If `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; if the path is
-    /// longer than the kernel accepts: directories can be nested that deeply, but no manifest can name what
-    /// is in them.
+    /// If `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; if the path is longer or
+    /// deeper than a manifest can name: directories can be nested that deeply.
     pub fn below(parent: Option<&Self>, name: &OsStr) -> Result<Self, InvalidPinPath> {
         check_component(name.as_bytes())?;
         let parent = parent.map_or(&[][..], Self::bytes);
@@ -73,7 +82,8 @@ impl PinPath {
         if path.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(path.len()));
         }
-        Ok(Self(PathBuf::from(OsString::from_vec(path))))
+        check_depth(&path)?;
+        Ok(Self(Path::new(OsStr::from_bytes(&path)).into()))
     }
 
     /// The path, relative to the bpffs root.
@@ -90,7 +100,7 @@ impl PinPath {
     /// The directory that holds this path; `None` if that is the bpffs root.
     pub fn parent(&self) -> Option<Self> {
         match self.0.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.to_path_buf())),
+            Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.into())),
             Some(_) | None => None,
         }
     }
@@ -125,9 +135,10 @@ impl FromStr for PinPath {
         if text.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(text.len()));
         }
+        check_depth(text.as_bytes())?;
         let reserved = RESERVED.into_iter().find(|prefix| text.starts_with(prefix));
         if is_plain(text.as_bytes()) && reserved.is_none() {
-            return Ok(Self(PathBuf::from(text)));
+            return Ok(Self(Path::new(text).into()));
         }
         if text.chars().any(char::is_control) {
             return Err(InvalidPinPath::Control);
@@ -142,7 +153,7 @@ impl FromStr for PinPath {
         }
         match reserved {
             Some(prefix) => Err(InvalidPinPath::Reserved(prefix)),
-            None => Ok(Self(PathBuf::from(text))),
+            None => Ok(Self(Path::new(text).into())),
         }
     }
 }
@@ -159,6 +170,16 @@ fn is_plain(text: &[u8]) -> bool {
         };
     }
     length > 0
+}
+
+fn check_depth(path: &[u8]) -> Result<(), InvalidPinPath> {
+    // A path with fewer bytes has fewer components, and nearly all paths are that short.
+    let slashes = if path.len() < 2 * DEEPEST {
+        0
+    } else {
+        path.iter().filter(|byte| **byte == b'/').count()
+    };
+    if slashes < DEEPEST { Ok(()) } else { Err(InvalidPinPath::TooDeep(slashes + 1)) }
 }
 
 fn check_component(name: &[u8]) -> Result<(), InvalidPinPath> {
@@ -223,7 +244,7 @@ impl Borrow<Path> for PinPath {
 
 impl fmt::Display for PinPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped::new(&self.0))
+        write!(f, "{}", Escaped::new(self.as_path()))
     }
 }
 
@@ -245,6 +266,9 @@ impl fmt::Display for InvalidPinPath {
             }
             Self::TooLong(length) => {
                 write!(f, "pin path has {length} bytes, and {PATH_MAX} are allowed")
+            }
+            Self::TooDeep(number) => {
+                write!(f, "pin path has {number} components, and {DEEPEST} are allowed")
             }
             Self::Control => write!(f, "pin path has a control character"),
             Self::Reserved(prefix) => {
@@ -296,19 +320,32 @@ mod tests {
 
     #[test]
     fn a_path_is_as_long_as_the_kernels_may_be() {
-        let longest = "x/".repeat(2047) + "x";
+        let name = "x".repeat(63);
+        let longest = [name.as_str(); DEEPEST].join("/");
         check(&longest, Ok(()));
         check(&(longest.clone() + "y"), Err(InvalidPinPath::TooLong(4096)));
         let below = |parent: &str, name: &str| {
             let parent = parent.parse().expect("a pin path");
             PinPath::below(Some(&parent), OsStr::new(name)).map(|path| path.to_string())
         };
-        let parent = "x/".repeat(2046) + "x";
-        assert_eq!(below(&parent, "x"), Ok(longest));
-        assert_eq!(below(&parent, "xy"), Err(InvalidPinPath::TooLong(4096)));
+        let parent = [name.as_str(); DEEPEST - 1].join("/");
+        assert_eq!(below(&parent, &name), Ok(longest));
+        assert_eq!(below(&parent, &(name + "y")), Err(InvalidPinPath::TooLong(4096)));
         assert_eq!(below("a", "b.c"), Err(InvalidPinPath::Dot("b.c".to_owned())));
         assert_eq!(below("a", ".."), Err(InvalidPinPath::NotNormal("..".to_owned())));
         assert_eq!(below("a", ""), Err(InvalidPinPath::EmptyComponent));
+    }
+
+    #[test]
+    fn the_depth_of_a_path_is_limited() {
+        let deepest = ["x"; DEEPEST].join("/");
+        check(&deepest, Ok(()));
+        check(&(deepest.clone() + "/x"), Err(InvalidPinPath::TooDeep(DEEPEST + 1)));
+        let deepest: PinPath = deepest.parse().expect("a pin path");
+        let below = PinPath::below(Some(&deepest), OsStr::new("x"));
+        assert_eq!(below, Err(InvalidPinPath::TooDeep(DEEPEST + 1)));
+        let above = deepest.parent().expect("it has one");
+        assert_eq!(PinPath::below(Some(&above), OsStr::new("x")), Ok(deepest));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use kept::Kept;
 pub use lock::{Lock, LockError, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::{Found, PinFile, WalkError};
+pub use walk::{Found, PinFile, WalkError, Walked};
 
 use crate::host::sys::descriptors;
 use iterctl_core::access::{Meta, Mode};
@@ -63,6 +63,8 @@ pub enum OpenError {
     NotBpffs(PathBuf),
     /// It was there, and the path leads there no more.
     Gone(PathBuf),
+    /// Descriptors cannot be used as paths, so everything on it would seem to be gone.
+    NoProc,
     /// The system's words.
     Unusable(PathBuf, io::Error),
 }
@@ -71,7 +73,7 @@ impl Bpffs {
     /// Opens the bpffs at `path`.
     ///
     /// # Errors
-    /// If there is no bpffs, or it may not be read.
+    /// If there is no bpffs, if it may not be read, or if /proc is not mounted.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let unusable = |error: Errno| match error {
             Errno::NOENT => OpenError::Missing(path.to_path_buf()),
@@ -83,6 +85,9 @@ impl Bpffs {
         let stat = fs::fstatfs(&root).map_err(unusable)?;
         if stat.f_type as u64 != BPF_FS_MAGIC {
             return Err(OpenError::NotBpffs(path.to_path_buf()));
+        }
+        if !descriptors::are_paths(&root) {
+            return Err(OpenError::NoProc);
         }
         Ok(Self { root, path: path.to_path_buf() })
     }
@@ -282,7 +287,7 @@ impl OpenError {
     pub fn is_missing(&self) -> bool {
         match self {
             Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => true,
-            Self::Unusable(..) => false,
+            Self::NoProc | Self::Unusable(..) => false,
         }
     }
 
@@ -303,6 +308,7 @@ impl OpenError {
             Self::Gone(path) => {
                 Some(format!("`findmnt {}` says what is mounted there now", Escaped::new(path)))
             }
+            Self::NoProc => Some("`mount -t proc proc /proc` mounts it".to_owned()),
             Self::Unusable(..) => None,
         }
     }
@@ -318,6 +324,7 @@ impl fmt::Display for OpenError {
                 "{} has been unmounted, or something has been mounted over it, meanwhile",
                 Escaped::new(path)
             ),
+            Self::NoProc => write!(f, "/proc is not mounted: pins cannot be looked at without it"),
             Self::Unusable(path, _) => write!(f, "failed to open {}", Escaped::new(path)),
         }
     }
@@ -327,7 +334,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unusable(_, error) => Some(error),
-            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => None,
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) | Self::NoProc => None,
         }
     }
 }

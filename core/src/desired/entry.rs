@@ -1,6 +1,6 @@
 //! Every entry of a manifest → the pin that it wants. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_spanned::Spanned;
@@ -39,7 +39,7 @@ pub(super) fn entries(
         faults,
         warnings: Vec::new(),
         programs: BTreeMap::new(),
-        plain: HashMap::new(),
+        plain: BTreeMap::new(),
         last_plain: None,
     };
     let by_path = resolver.entries(manifest);

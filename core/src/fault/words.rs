@@ -185,6 +185,7 @@ pub(super) fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> 
         | InvalidPinPath::NotNormal(_)
         | InvalidPinPath::ComponentTooLong(_)
         | InvalidPinPath::TooLong(_)
+        | InvalidPinPath::TooDeep(_)
         | InvalidPinPath::Control => None,
     }
 }

@@ -81,6 +81,9 @@ impl fmt::Display for Obstacle {
                 Provenance::Stamped(stamp) => write!(f, "pinned by the set {}", stamp.set),
                 Provenance::Unstamped => write!(f, "pinned by another tool"),
                 Provenance::Illegible(why) => write!(f, "pinned by another tool ({why})"),
+                Provenance::OtherUser(uid) => {
+                    write!(f, "pinned by another tool, for the user {uid}")
+                }
             },
             Self::NotAnIterator { kind, .. } => write!(f, "not an iterator but {kind}"),
             Self::Directory { .. } => write!(f, "not an iterator but a directory"),

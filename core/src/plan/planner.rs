@@ -148,6 +148,8 @@ struct Planner<'a> {
     observed: &'a Observed,
     policy: Policy,
     plan: Plan,
+    /// The paths of all pins that are unpinned.
+    unpinned: BTreeSet<PinPath>,
     /// Steps that leave a pin in place: they come after the directories are made.
     changes: Vec<Step>,
     /// Steps that change directories: they come last, when nothing has to be made in them any more.
@@ -160,7 +162,8 @@ impl<'a> Planner<'a> {
     fn new(observed: &'a Observed, policy: Policy) -> Self {
         let plan = Plan::default();
         let (changes, of_directories, unchanged) = (Vec::new(), Vec::new(), Vec::new());
-        Self { observed, policy, plan, changes, of_directories, unchanged }
+        let unpinned = BTreeSet::new();
+        Self { observed, policy, plan, unpinned, changes, of_directories, unchanged }
     }
 
     fn obstacle(&mut self, obstacle: Obstacle) {
@@ -168,6 +171,7 @@ impl<'a> Planner<'a> {
     }
 
     fn unpin(&mut self, path: &PinPath, pin: &ObservedPin, reason: UnpinReason) {
+        self.unpinned.insert(path.clone());
         self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
     }
 
@@ -284,15 +288,8 @@ impl<'a> Planner<'a> {
         path.ancestors().find(|parent| match self.observed.nodes.get(parent) {
             None | Some(Node::Directory(_)) => false,
             Some(Node::Other(_)) => true,
-            Some(Node::Iterator(_)) => !self.unpins(parent),
+            Some(Node::Iterator(_)) => !self.unpinned.contains(parent),
         })
-    }
-
-    fn unpins(&self, path: &PinPath) -> bool {
-        self.plan
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
     }
 
     /// Removes the directories that the unpins leave empty, the deepest first. A directory that was empty
@@ -301,19 +298,26 @@ impl<'a> Planner<'a> {
         &mut self,
         listed: impl Iterator<Item = &'b PinPath>,
     ) -> BTreeSet<PinPath> {
-        let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
-        let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
-        if above.is_empty() {
-            return above;
+        let mut emptied: BTreeSet<PinPath> = BTreeSet::new();
+        for path in &self.unpinned {
+            // If a directory is known, so are those above it.
+            let mut above = path.ancestors();
+            while above.next().is_some_and(|directory| emptied.insert(directory)) {}
         }
-        let staying = self
-            .observed
-            .nodes
-            .keys()
-            .filter(|path| !unpinned.contains(path) && !above.contains(*path));
-        let staying = staying.flat_map(PinPath::ancestors);
-        let kept: BTreeSet<PinPath> = staying.chain(listed.flat_map(PinPath::ancestors)).collect();
-        let emptied: BTreeSet<PinPath> = above.difference(&kept).cloned().collect();
+        if emptied.is_empty() {
+            return emptied;
+        }
+        let is_staying = |path: &PinPath| !self.unpinned.contains(path) && !emptied.contains(path);
+        let staying = self.observed.nodes.keys().filter(|path| is_staying(path));
+        // Directories are nodes, too, so it is enough that each node keeps the directory that holds it.
+        let holding: Vec<PinPath> = staying.filter_map(PinPath::parent).collect();
+        for directory in holding {
+            let mut kept = std::iter::successors(Some(directory), PinPath::parent);
+            while kept.next().is_some_and(|directory| emptied.remove(&directory)) {}
+        }
+        for directory in listed.flat_map(PinPath::ancestors) {
+            emptied.remove(&directory);
+        }
         for path in emptied.iter().rev() {
             if let Some(Node::Directory(meta)) = self.observed.nodes.get(path) {
                 let (path, meta) = (path.clone(), *meta);

@@ -272,6 +272,7 @@ fn foreign_pins_are_refused() {
     refused(unstamped());
     refused(owned_by("audit"));
     refused(without_owner(Provenance::Illegible(InvalidStamp::Format(2))));
+    refused(without_owner(Provenance::OtherUser(990)));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let root = prop_oneof![Just(None), metas().prop_map(Some)];
     (wanted, there, root, maps(), cgroups()).prop_map(|(wanted, there, root, maps, cgroups)| {
         let desired = desired(wanted);
-        let named = Observed { nodes: Nodes::new(), root, maps, cgroups };
+        let named = Observed { root, maps, cgroups, ..Observed::default() };
         let nodes = nodes(there, &desired, &named);
         World { desired, observed: Observed { nodes, ..named } }
     })
@@ -302,7 +302,8 @@ fn found() -> impl Strategy<Value = Found> {
 }
 
 fn whose() -> impl Strategy<Value = Whose> {
-    let provenances = vec![Provenance::Unstamped, Provenance::Illegible(InvalidStamp::Format(2))];
+    let illegible = Provenance::Illegible(InvalidStamp::Format(2));
+    let provenances = vec![Provenance::Unstamped, illegible, Provenance::OtherUser(990)];
     prop_oneof![
         6 => Just(Whose::Ours),
         1 => Just(Whose::AnotherSets),

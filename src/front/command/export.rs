@@ -8,7 +8,7 @@ use std::path::Path;
 
 use self::directories::Directories;
 use super::Answer;
-use super::observe::look;
+use super::observe::{look, too_deep};
 use crate::front::cli::ExportArgs;
 use crate::front::errors::{Error, Result};
 use crate::front::report::words::iterators;
@@ -44,6 +44,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     let mut report = Report::new(format!("{} exported", iterators(entries.len())));
     report.manifest = Some(manifest(set, bpffs.path(), &entries));
     report.shown = Shown::Manifest;
+    report.diagnostics.extend(too_deep(&observed));
     if !left_out.is_empty() {
         let note =
             format!("left out, because no stamp names their objects: {}", left_out.join(", "));

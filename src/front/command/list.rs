@@ -1,7 +1,7 @@
 //! `list`: bpffs and the kernel → observed → report.
 
 use super::Answer;
-use super::observe::look;
+use super::observe::{look, too_deep};
 use crate::front::cli::ListArgs;
 use crate::front::errors::Result;
 use crate::front::report::words::iterators;
@@ -21,6 +21,7 @@ pub(super) fn list(args: &ListArgs) -> Result<Answer> {
         (0, Some(set)) => format!("no iterator of the set {set} is pinned on {place}"),
         (number, _) => format!("{} pinned on {place}", iterators(number)),
     };
-    let report = Report { pins: Some(pins), ..Report::new(comment) };
+    let diagnostics = too_deep(&observed).into_iter().collect();
+    let report = Report { pins: Some(pins), diagnostics, ..Report::new(comment) };
     Ok(Answer::done(report))
 }

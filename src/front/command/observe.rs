@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::host::bpffs::{Bpffs, Found, WalkError};
+use crate::front::report::{Diagnostic, error};
+use crate::host::bpffs::{Bpffs, Found, WalkError, Walked};
 use crate::host::cgroup::cgroup_id;
 use crate::host::kernel::{FoundMaps, Scanner, find_maps};
 use iterctl_core::desired::{Desired, MapRef};
 use iterctl_core::ids::MapId;
 use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
+use iterctl_core::pin_path::DEEPEST;
 
 /// bpffs and the kernel → observed. `desired` says which maps to look for.
 pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed, WalkError> {
     let scanner = Scanner::default();
-    let nodes = bpffs.walk(|found| {
+    let Walked { found: nodes, too_deep } = bpffs.walk(|found| {
         Ok(match found {
             Found::Directory(meta) => Some(ScannedNode::Directory(meta)),
             Found::Symlink => Some(ScannedNode::Other(Kind::Symlink)),
@@ -26,7 +28,7 @@ pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed,
     })?;
     let root = bpffs.meta().map_err(|error| WalkError::Read(bpffs.path().to_path_buf(), error))?;
     let programs = scanner.into_programs();
-    let mut scan = Scan { nodes, root: Some(root), programs, ..Scan::default() };
+    let mut scan = Scan { nodes, root: Some(root), programs, too_deep, ..Scan::default() };
     if let Some(desired) = desired {
         look_up(desired, &mut scan);
     }
@@ -40,6 +42,20 @@ pub(super) fn look_up(desired: &Desired, scan: &mut Scan) {
     scan.programs.extend(programs);
     scan.cgroups =
         desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
+}
+
+/// Says which directories were not looked into.
+pub(super) fn too_deep(observed: &Observed) -> Option<Diagnostic> {
+    let first = observed.too_deep.first()?;
+    let others = match observed.too_deep.len() {
+        0 | 1 => String::new(),
+        2 => " and in 1 other directory".to_owned(),
+        number => format!(" and in {} other directories", number - 1),
+    };
+    Some(error::note(format!(
+        "what is in `{first}`{others} was not looked at: a pin path has at most {DEEPEST} \
+         components and 4095 bytes"
+    )))
 }
 
 /// What a manifest names outside of itself, but for the objects.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use super::observe::look;
+use super::observe::{look, too_deep};
 use super::resolve::{Selection, policy, read_input, resolve_entries, trust};
 use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
@@ -39,6 +39,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
         ..Report::new(comment(summary, &plan.obstacles))
     };
     report.diagnostics.extend(error::notes(&plan.notes, bpffs.path()));
+    report.diagnostics.extend(too_deep(&observed));
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer::new(report, Ending::Failed(left_out.into())));

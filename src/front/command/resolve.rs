@@ -107,8 +107,7 @@ pub(super) fn resolve_entries(
 }
 
 fn find_facts(manifest: &Manifest, trust: Trust) -> Result<(Objects, Facts)> {
-    let objects = Objects::read(&manifest.objects(), trust)?;
-    let facts_of_objects = objects.facts();
+    let (objects, facts_of_objects) = Objects::read(&manifest.objects(), trust)?;
     let walks_cgroups =
         |one: &Candidate| one.target.known().is_some_and(|known| known.takes == Takes::Cgroup);
     let has_to_do_with_cgroups = manifest.entries().any(|(_, _, entry)| entry.cgroup.is_some())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::load::Loader;
-use super::observe::{look, needed_maps};
+use super::observe::{look, needed_maps, too_deep};
 use super::resolve::Resolved;
 use crate::front::errors::{Blocked, Context as _, Error, NotDone, Result};
 use crate::front::report::words::{applied, unpinned};
@@ -87,7 +87,10 @@ pub(super) fn transaction(
 fn carry_out(aim: &Aim<'_>, lock: &Lock, is_mounted: bool, signals: &Signals) -> Result<Report> {
     let bpffs = lock.bpffs();
     let remains = remove_stale_staging(lock)?;
-    let planned = aim.plan(&aim.look(bpffs)?);
+    let (planned, too_deep) = {
+        let observed = aim.look(bpffs)?;
+        (aim.plan(&observed), too_deep(&observed))
+    };
     if !planned.plan().obstacles.is_empty() {
         let bpffs = bpffs.path().to_path_buf();
         return Err(Blocked { obstacles: planned.into_plan().obstacles, bpffs }.into());
@@ -96,6 +99,7 @@ fn carry_out(aim: &Aim<'_>, lock: &Lock, is_mounted: bool, signals: &Signals) ->
         .then(|| error::note(format!("mounted a bpffs on {}", Escaped::new(bpffs.path()))));
     let mut diagnostics: Vec<Diagnostic> = mounted.into_iter().chain(remains.notes).collect();
     diagnostics.extend(error::notes(&planned.plan().notes, bpffs.path()));
+    diagnostics.extend(too_deep);
     let mut pins = BTreeMap::new();
     if !planned.plan().steps.is_empty() {
         let look_again = || {

@@ -112,9 +112,10 @@ impl Handling {
 
     fn from_open(error: &OpenError) -> Self {
         match error {
-            OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => {
-                Self::new(error.hint(), Exit::Unavailable)
-            }
+            OpenError::Missing(_)
+            | OpenError::NotBpffs(_)
+            | OpenError::Gone(_)
+            | OpenError::NoProc => Self::new(error.hint(), Exit::Unavailable),
             OpenError::Unusable(_, error) => Self::from_io(error, Exit::Failed),
         }
     }

@@ -118,9 +118,19 @@ fn take(
     match step {
         Step::Unpin { path, have, .. } => {
             let old = staging.fresh();
-            staging.withdraw(path, &old).map_err(|error| changed_since(error, path))?;
+            match staging.withdraw(path, &old) {
+                // Another process has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            }
             done.push(Undo::PutBack(path.clone(), old.clone()));
-            expect_staged(staging, &old, have.link.id)
+            expect_staged(staging, &old, have.link.id).or_else(|why| {
+                // Another process has put something else there: it goes back. If that belongs to the set, the look
+                // afterwards finds it.
+                staging.publish(&old, path).map_err(|_| why)?;
+                done.pop();
+                Ok(())
+            })
         }
         Step::RemoveDirectory { path, .. } => {
             match bpffs.file(path).and_then(|file| {

@@ -1,6 +1,6 @@
 //! Loads, attaches and pins everything that a plan needs, in the staging directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rustix::process::geteuid;
 
@@ -19,7 +19,7 @@ use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Step, WantedParam};
 
 /// The new pins and their links, by the paths at which they will be.
-pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
+pub(super) type StagedPins = BTreeMap<PinPath, (Staged, LinkId)>;
 
 /// Everything that a plan's new pins need.
 #[derive(Default)]

@@ -25,6 +25,10 @@ use rustix::io::Errno;
 #[derive(Clone, Debug)]
 pub(super) struct ProgInfo {
     pub(super) name: String,
+    /// The real user id of the process that loaded it, as it is called in this process's user namespace:
+    /// 65534 if it has no name there (`bpf_prog_get_info_by_fd()` in kernel/bpf/syscall.c, since Linux 4.15;
+    /// it is that of `cred->user`, which only `set_user()` in kernel/sys.c changes).
+    pub(super) created_by_uid: u32,
     pub(super) map_ids: Vec<u32>,
 }
 
@@ -87,7 +91,8 @@ pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
             continue;
         }
         let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
-        return Ok(ProgInfo { name: text(&name), map_ids });
+        let created_by_uid = info.created_by_uid;
+        return Ok(ProgInfo { name: text(&name), created_by_uid, map_ids });
     }
 }
 

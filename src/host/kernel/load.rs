@@ -13,6 +13,7 @@ use super::{ffi, gen_loader, log, map, open, stamp};
 use iterctl_core::anatomy::Needs;
 use iterctl_core::desired::Program;
 use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::ScannedStamp;
 use iterctl_core::stamp::Stamp;
 
 /// A loaded program. It stays in the kernel as long as this value or a link to it exists.
@@ -68,9 +69,12 @@ impl Loaded {
         stamp::bind(self.program.as_fd(), &bytes)?;
         // If libbpf finds that the kernel does not support names of maps, it leaves them out. A stamp without its
         // name would never be found again (`bpf_map_create()`, libbpf 1.7).
-        let maps = ffi::prog_info(self.program.as_fd())?.map_ids;
-        let read_back = stamp::read(&maps)?.iter().any(|found| found.starts_with(&bytes));
-        if read_back { Ok(()) } else { Err(io::Error::other("it cannot be read back")) }
+        match stamp::read(&ffi::prog_info(self.program.as_fd())?)? {
+            ScannedStamp::Value(found) if found.starts_with(&bytes) => Ok(()),
+            ScannedStamp::None | ScannedStamp::Value(_) | ScannedStamp::OtherUser(_) => {
+                Err(io::Error::other("it cannot be read back"))
+            }
+        }
     }
 
     /// Checks that the program holds its given maps, and those of its own maps that it uses.

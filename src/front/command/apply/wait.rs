@@ -167,7 +167,7 @@ fn is_step_to_come(error: &execute::Error) -> bool {
 fn is_bpffs_to_come(error: &OpenError) -> bool {
     match error {
         OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => true,
-        OpenError::Unusable(..) => false,
+        OpenError::NoProc | OpenError::Unusable(..) => false,
     }
 }
 
