@@ -87,10 +87,11 @@ fn messages_that_were_dropped_are_counted() {
     command.stderr(writer);
     let watching = Watching::run_with_log(&sandbox, command, sandbox.file("log"));
     watching.changes(&["pin a"]);
-    // Each message is of about half a megabyte, and the queue holds four.
+    // Each message shows 100 faults, with a line of more than 3 KB for each, and the queue holds 4 MiB.
+    let long = format!("{}/", "a".repeat(250)).repeat(12);
     for round in 0..20 {
-        let faults: String = (0..2_000)
-            .map(|number| entry("tasks_v1.bpf.o", &format!("{round}.{number}")))
+        let faults: String = (0..100)
+            .map(|number| entry("tasks_v1.bpf.o", &format!("{long}{round}.{number}")))
             .collect();
         sandbox.manifest("iters.toml", &faults);
         watching.fails("has a dot");
