@@ -129,6 +129,22 @@ fn pins_that_others_change_are_repaired() {
 }
 
 #[kernel_test]
+fn directories_that_others_change_are_repaired() {
+    let sandbox = Sandbox::new();
+    // The group may not enter, which is noted.
+    let keys = "mode = '0440'\ngroup = '8'\ndir-mode = '0700'";
+    sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b/c", keys));
+    let (watching, _) = Watching::start(&sandbox, "");
+    for directory in ["a/b", "a", "a/b", "a"] {
+        let mode = Permissions::from_mode(0o755);
+        fs::set_permissions(sandbox.pin(directory), mode).expect("root can");
+        watching.changes(&[&format!("update {directory}")]);
+    }
+    let log = watching.log();
+    assert_eq!(log.matches("may not enter the directory `a/b`").count(), 1, "{log}");
+}
+
+#[kernel_test]
 fn without_healing_it_only_reports_changes() {
     let sandbox = Sandbox::new();
     two(&sandbox);

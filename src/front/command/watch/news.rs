@@ -1,5 +1,6 @@
 //! What is new in a round: for the log, for JSON, for the service manager and for the metrics.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use anstream::adapter::strip_str;
@@ -17,6 +18,8 @@ pub(super) struct News {
     wrong: Option<Wrong>,
     is_first: bool,
     last_change: Option<String>,
+    /// The notes of the last round that had any: rounds that repair the same thing repeat them.
+    notes: BTreeSet<String>,
     metrics: Option<Metrics>,
 }
 
@@ -30,7 +33,7 @@ enum Wrong {
 
 impl News {
     pub(super) fn new(metrics: Option<Metrics>) -> Self {
-        Self { wrong: None, is_first: true, last_change: None, metrics }
+        Self { wrong: None, is_first: true, last_change: None, notes: BTreeSet::new(), metrics }
     }
 
     /// Logs and measures a round. Returns its report if there is anything new in it.
@@ -53,7 +56,7 @@ impl News {
         }
         match round {
             Round::Well(report) | Round::Badly(_, Some(report)) => {
-                report.diagnostics.iter().for_each(log);
+                self.log(&report.diagnostics, cause);
             }
             Round::Badly(_, None) => {}
         }
@@ -61,6 +64,29 @@ impl News {
         self.wrong = wrong;
         self.is_first = false;
         is_news.then_some(report)
+    }
+
+    /// Logs what a round tells. Notes are repeated only if the user asks for a round.
+    fn log(&mut self, diagnostics: &[Diagnostic], cause: Cause) {
+        let mut notes = BTreeSet::new();
+        for diagnostic in diagnostics {
+            let text = strip_str(&error::render_one(diagnostic)).to_string();
+            match diagnostic.severity {
+                Severity::Error => error!("{text}"),
+                Severity::Warning => warn!("{text}"),
+                Severity::Note => {
+                    if self.notes.contains(&text) && cause != Cause::Reload {
+                        debug!("{text}");
+                    } else {
+                        info!("{text}");
+                    }
+                    notes.insert(text);
+                }
+            }
+        }
+        if !notes.is_empty() {
+            self.notes = notes;
+        }
     }
 
     /// The state, in one line.
@@ -139,15 +165,6 @@ fn wrong(round: &Round) -> Option<Wrong> {
             Some(Wrong::Drifted(report.comment.clone(), all.join("\n")))
         }
         Round::Well(_) => None,
-    }
-}
-
-fn log(diagnostic: &Diagnostic) {
-    let text = strip_str(&error::render_one(diagnostic)).to_string();
-    match diagnostic.severity {
-        Severity::Error => error!("{text}"),
-        Severity::Warning => warn!("{text}"),
-        Severity::Note => info!("{text}"),
     }
 }
 
