@@ -214,6 +214,10 @@ fn a_lock_that_was_displaced_is_still_held() {
     fs::rename(sandbox.pin(LOCK), room.join("lock")).expect("nothing is there");
     let apply = "apply --lock-timeout 0 -f iters.toml";
     sandbox.iterctl(apply).exits(75).says("holds the lock");
+    // If it cannot be seen whether it is held, it is not taken.
+    let inject = "-f -qq -o /dev/null -P iterctl-lock-new-0 -e inject=openat:error=ENOMEM";
+    sandbox.run("strace", &format!("{inject} {ITERCTL} {apply}")).exits(1).says("Cannot allocate");
+    assert!(!sandbox.pin("a").exists());
     give_back(&held);
     sandbox.iterctl(apply).exits(0).plans(&["+ a  task"]);
     assert!(!room.exists());
@@ -316,6 +320,7 @@ fn root_and_the_owner_of_a_bpffs_share_a_lock() {
     let apply = "apply --lock-timeout 0 -f iters.toml";
     sandbox.iterctl(apply).exits(0);
     let lock = File::open(sandbox.pin(LOCK)).expect("root has made it");
+    assert_eq!(lock.metadata().expect("it is open").uid(), NOBODY);
     flock(&lock, FlockOperation::LockExclusive).expect("no other process has it");
     as_nobody(&sandbox, apply).exits(75);
     sandbox.iterctl(apply).exits(75);

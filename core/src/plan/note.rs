@@ -1,4 +1,4 @@
-//! What is told beside a plan, because it may not be what was meant: it prevents nothing. Pure.
+//! Notes that are printed with a plan. They do not stop it. Pure.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::desired::Desired;
 use crate::escaped::Escaped;
 use crate::pin_path::PinPath;
 
-/// One of these things.
+/// Something that the user may not expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A directory is not as stated, and stays so, because it is not only the set's.
@@ -48,7 +48,7 @@ pub enum Readers {
 }
 
 impl Readers {
-    /// Root can read everything, and nobody makes root's own group readers on purpose: both are left out.
+    /// Root can read everything, and root's group is rarely meant to read: both are left out.
     fn of_pin(meta: Meta) -> impl Iterator<Item = Self> {
         let bits = meta.mode.bits();
         let owner = (bits & 0o400 != 0 && meta.uid != 0).then_some(Self::Owner(meta.uid));
@@ -140,24 +140,23 @@ impl Note {
     /// The way out, if there is one.
     pub fn hint(&self, bpffs: &Path) -> Option<String> {
         let Self::KeptOut { directory, meta, readers, .. } = self else { return None };
-        let bits = meta.mode.bits();
-        let (key, id, mode) = match readers {
-            Readers::Owner(uid) => ("owner", Some(uid), bits | 0o100),
-            Readers::Group(gid) => ("group", Some(gid), bits | 0o010),
-            Readers::Everybody => ("", None, bits | 0o001),
+        let with = |bits: u32| Mode::from_stat(meta.mode.bits() | bits);
+        // To enter a directory does not need the right to list it. Its owner is never changed: an owner may remove
+        // every pin in it.
+        let mode = match readers {
+            Readers::Owner(uid) if *uid == meta.uid => with(0o100),
+            Readers::Group(gid) if *gid == meta.gid => with(0o010),
+            Readers::Owner(_) | Readers::Group(_) | Readers::Everybody => with(0o001),
         };
-        let mode = Mode::from_stat(mode);
-        Some(match (directory, id) {
-            (Some(_), Some(id)) => {
-                format!("write `dir-mode = \"{mode}\"` and `dir-{key} = \"{id}\"`")
+        Some(match (directory, readers) {
+            (None, _) => format!("`chmod {mode} {}`", Escaped::new(bpffs)),
+            (Some(_), Readers::Group(gid)) if *gid != meta.gid => {
+                let group = with(0o010);
+                format!(
+                    "write `dir-mode = \"{mode}\"`, or `dir-group = \"{gid}\"` and `dir-mode = \"{group}\"`"
+                )
             }
-            (Some(_), None) => format!("write `dir-mode = \"{mode}\"`"),
-            (None, Some(id)) => {
-                let program = if key == "owner" { "chown" } else { "chgrp" };
-                let bpffs = Escaped::new(bpffs);
-                format!("`{program} {id} {bpffs}` and `chmod {mode} {bpffs}`")
-            }
-            (None, None) => format!("`chmod {mode} {}`", Escaped::new(bpffs)),
+            (Some(_), _) => format!("write `dir-mode = \"{mode}\"`"),
         })
     }
 }

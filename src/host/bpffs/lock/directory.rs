@@ -23,6 +23,8 @@
 //!    that room, looks whether the one that it has renamed is the one whose flock it has, and removes it only
 //!    then.
 //!
+//! A new lock for another owner is made in a room, too, and moved to the name if that is free.
+//!
 //! Only new directories come to the name, so a directory that has left the name never returns. Rooms keep their
 //! names, and are removed only when they are empty. Other users cannot look into them.
 //!
@@ -143,7 +145,7 @@ impl<'a> Doorway<'a> {
         fs::openat(at, name, flags, Mode::empty())
     }
 
-    /// Whether only a trusted owner can open it. What is mounted there is none.
+    /// Whether only a trusted owner can open it. A directory on which something is mounted is not good.
     fn is_good(&self, stat: &Stat) -> bool {
         FileType::from_raw_mode(stat.st_mode).is_dir()
             && stat.st_mode & 0o077 == 0
@@ -157,6 +159,10 @@ impl<'a> Doorway<'a> {
     }
 
     fn make(&self) -> io::Result<Attempt> {
+        // A lock for another owner is never seen without that owner, even if this process is killed.
+        if self.owner != geteuid().as_raw() {
+            return self.make_in_room(Self::publish);
+        }
         match fs::mkdirat(&self.place.fd, &self.name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => Ok(Attempt::Again),
             Err(error) if is_not_permitted(error) => Ok(Attempt::NotPermitted),
@@ -166,6 +172,14 @@ impl<'a> Doorway<'a> {
 
     /// Puts a new lock in the place of what is there.
     fn replace(&self) -> io::Result<Attempt> {
+        self.make_in_room(Self::exchange)
+    }
+
+    /// Makes a new lock in a room, and brings it to the name by `bring`, which returns whether it is there then.
+    fn make_in_room(
+        &self,
+        bring: impl FnOnce(&Self, &OwnedFd) -> rustix::io::Result<bool>,
+    ) -> io::Result<Attempt> {
         let at = &self.place.fd;
         let name = random_name(ROOM_PREFIX)?;
         match fs::mkdirat(at, &name, Mode::RWXU) {
@@ -175,19 +189,32 @@ impl<'a> Doorway<'a> {
         // The holder of the lock may remove the room at any moment.
         let result = self.open(at, &name).and_then(|room| {
             fs::mkdirat(&room, NEW, Mode::RWXU)?;
-            let replaced = self.exchange(&room);
-            if !matches!(replaced, Ok(true)) {
+            if self.owner != geteuid().as_raw() {
+                // If that fails, root still has a lock.
+                let owner = Some(fs::Uid::from_raw(self.owner));
+                let _ = fs::chownat(&room, NEW, owner, None, AtFlags::SYMLINK_NOFOLLOW);
+            }
+            let brought = bring(self, &room);
+            if !matches!(brought, Ok(true)) {
                 // The new lock has not come to the name, so no process holds it.
                 let _ = fs::unlinkat(&room, NEW, AtFlags::REMOVEDIR);
             }
             self.clear(&room)?;
-            replaced
+            brought
         });
         // If something good is in it, it stays until its flock is free.
         let _ = fs::unlinkat(at, &name, AtFlags::REMOVEDIR);
         match result {
             Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Again),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the new lock to the name, if that is free. Returns whether it is there now.
+    fn publish(&self, room: &OwnedFd) -> rustix::io::Result<bool> {
+        match fs::renameat_with(room, NEW, &self.place.fd, &self.name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => Ok(false),
+            other => other.map(|()| true),
         }
     }
 
@@ -243,8 +270,18 @@ impl<'a> Doorway<'a> {
             if !name.to_bytes().starts_with(ROOM_PREFIX.as_bytes()) {
                 continue;
             }
-            // What another user has given such a name is no room. A room that is gone was empty.
-            let Ok(room) = self.open(&self.place.fd, &name) else { continue };
+            let room = match self.open(&self.place.fd, &name) {
+                Ok(room) => room,
+                // A room that is gone was empty. What another user has given such a name is no room.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                // Only root's own room may be closed to the owner, and it may hold a lock.
+                Err(Errno::ACCESS) => match self.is_closed_room(&name) {
+                    true => return Ok(Rooms::Changed),
+                    false => continue,
+                },
+                // Without a look into it, the lock may be held.
+                Err(error) => return Err(error.into()),
+            };
             if !self.is_good(&fs::fstat(&room)?) {
                 continue;
             }
@@ -257,6 +294,11 @@ impl<'a> Doorway<'a> {
             let _ = fs::unlinkat(&self.place.fd, &name, AtFlags::REMOVEDIR);
         }
         Ok(Rooms::Free)
+    }
+
+    fn is_closed_room(&self, name: &CStr) -> bool {
+        let stat = fs::statat(&self.place.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| self.is_good(&stat))
     }
 
     fn look_at(&self, room: &OwnedFd, name: &CStr) -> io::Result<Rooms> {
