@@ -23,6 +23,7 @@ mod kernel {
     mod by_name;
     mod drift;
     mod errors;
+    mod examples;
     mod export;
     mod faults;
     mod features;
