@@ -22,6 +22,7 @@ use self::prepare::Prepared;
 use crate::host::bpffs::{Bpffs, Staging};
 use crate::host::kernel::{AttachError, Loaded, Parameter};
 use iterctl_core::desired::Program;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::Place;
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Removal, WantedParam};
@@ -157,7 +158,7 @@ impl fmt::Display for Failure {
             Some(kept) => write!(
                 f,
                 "; what was there before is kept in {} until the next apply",
-                kept.display()
+                Escaped::new(kept)
             ),
             None => Ok(()),
         }

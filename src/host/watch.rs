@@ -27,6 +27,7 @@ pub use timer::{Ended, Timer, Waits};
 use self::inbox::{Inbox, News};
 use self::places::Places;
 use self::watcher::Watcher;
+use iterctl_core::escaped::Escaped;
 
 /// The paths that matter, absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl Watch {
 
     fn take(&mut self, news: &News) {
         if let Some((when, path)) = &news.last_event {
-            debug!("{} changed", path.display());
+            debug!("{} changed", Escaped::new(path));
             self.timer.event(when.duration_since(self.start));
         }
         if news.overflow {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::front::cli::{GivenArgs, PinArgs, ReadArgs};
 use crate::front::errors::Words;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::parse_value;
 use iterctl_core::value::quote;
 
@@ -239,7 +240,7 @@ impl fmt::Display for InvalidEntry {
                 text.escape_debug(),
                 u32::MAX
             ),
-            Self::NotUtf8(path) => write!(f, "{} is not UTF-8", path.display()),
+            Self::NotUtf8(path) => write!(f, "{} is not UTF-8", Escaped::new(path)),
         }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Aim<'a> {
         match self {
             Self::Pinned { mount: true, .. } => {
                 let bpffs = self.bpffs();
-                let note = || error::note(format!("mounted a bpffs on {}", bpffs.display()));
+                let note = || error::note(format!("mounted a bpffs on {}", Escaped::new(bpffs)));
                 Ok(mount_if_missing(bpffs)?.then(note))
             }
             Self::Pinned { mount: false, .. } | Self::Unpinned { .. } => Ok(None),

@@ -22,6 +22,7 @@ use crate::host::sources;
 use crate::host::trust::Trust;
 use crate::host::watch::{Cause, Ended, Interest, Service, Waits, Watch, Woken};
 use iterctl_core::desired::Desired;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan::{self, Plan};
@@ -35,7 +36,7 @@ const LAST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> Result<Answer> {
     if let Some(file) = args.manifest.file.iter().find(|file| !can_be_read_again(file)) {
-        let file = file.display();
+        let file = Escaped::new(file);
         return Err(Error::Usage(format!("{file} cannot be read again, so it cannot be watched")));
     }
     let WatchArgs { debounce, max_delay, interval, .. } = *args;

@@ -1,13 +1,14 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine};
 use crate::front::errors::{Faulty, Origin};
-use iterctl_core::escaped::Escaped;
+use iterctl_core::escaped::{Escaped, escape_lines, is_shown};
 use iterctl_core::fault::{Fault, Faults, Place, Warning};
 use iterctl_core::language::Language;
 use iterctl_core::manifest::Source;
@@ -31,15 +32,16 @@ pub(super) fn render_at(
     renderer: &Renderer,
 ) -> Option<String> {
     let part = lines.part(place.source, place.span())?;
-    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
-    let snippet = snippet.annotation(AnnotationKind::Primary.span(part.span(place)));
+    let span = part.span(place);
+    let snippet = part.snippet().annotation(AnnotationKind::Primary.span(span));
+    let message = escape_lines(message);
     Some(renderer.render(&[Level::ERROR.primary_title(message).element(snippet)]))
 }
 
 fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
     let title = fault.problem.message(Language::Manifest);
     let help = fault.problem.help(Language::Manifest);
-    let title = Level::ERROR.primary_title(title);
+    let title = Level::ERROR.primary_title(escape_lines(&title).into_owned());
     let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, lines)) {
         Some(snippet) => title.element(snippet),
         None => Group::with_title(title),
@@ -48,7 +50,7 @@ fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
         group = group.element(other);
     }
     if let Some(help) = help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(escape_lines(&help).into_owned()));
     }
     renderer.render(&[group])
 }
@@ -57,35 +59,26 @@ fn snippet<'a>(
     place: &Place,
     fault: &Fault,
     lines: &Lines<'a>,
-) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+) -> Option<Snippet<'a, Annotation<'a>>> {
     let also = fault.problem.see_also().filter(|(also, _)| lines.are_near(place, also));
     let (also_start, also_end) =
         also.as_ref().map_or((place.start, place.end), |(also, _)| (also.start, also.end));
     let part = lines.part(place.source, place.start.min(also_start)..place.end.max(also_end))?;
-    let mut snippet = Snippet::source(part.text)
-        .path(part.file)
-        .line_start(part.line)
-        .annotation(AnnotationKind::Primary.span(part.span(place)));
-    if let Some((also, label)) = also {
-        let context = AnnotationKind::Context.span(part.span(also)).label(label);
-        snippet = snippet.annotation(context);
-    }
-    Some(snippet)
+    let primary = AnnotationKind::Primary.span(part.span(place));
+    let context =
+        also.map(|(also, label)| AnnotationKind::Context.span(part.span(also)).label(label));
+    Some(part.snippet().annotation(primary).annotations(context))
 }
 
 /// The other place of a problem, where it is in another file or far away.
-fn see_also<'a>(
-    fault: &Fault,
-    lines: &Lines<'a>,
-) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+fn see_also<'a>(fault: &Fault, lines: &Lines<'a>) -> Option<Snippet<'a, Annotation<'a>>> {
     let (also, label) = fault.problem.see_also()?;
     if fault.place.as_ref().is_some_and(|place| lines.are_near(place, also)) {
         return None;
     }
     let part = lines.part(also.source, also.span())?;
     let annotation = AnnotationKind::Context.span(part.span(also)).label(label);
-    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
-    Some(snippet.annotation(annotation))
+    Some(part.snippet().annotation(annotation))
 }
 
 /// The same as values, in whichever language the entries were written.
@@ -140,15 +133,19 @@ pub(super) struct Lines<'a> {
 
 /// Whole lines of a source.
 struct Part<'a> {
-    file: &'a str,
-    text: &'a str,
+    file: Cow<'a, str>,
+    text: Cow<'a, str>,
     /// The number of the first.
     line: usize,
     /// Where they begin in the source.
     start: usize,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn snippet(self) -> Snippet<'a, Annotation<'a>> {
+        Snippet::source(self.text).path(self.file).line_start(self.line)
+    }
+
     fn span(&self, place: &Place) -> Range<usize> {
         place.start - self.start..place.end - self.start
     }
@@ -180,7 +177,8 @@ impl<'a> Lines<'a> {
         let source = self.sources.get(source)?;
         let rest = source.text.get(span.end..)?;
         let end = span.end + rest.find('\n').map_or(rest.len(), |newline| newline + 1);
-        Some(Part { file: &source.name, text: source.text.get(start..end)?, line, start })
+        let file = Escaped::new(&source.name).text();
+        Some(Part { file, text: visible(source.text.get(start..end)?), line, start })
     }
 
     /// The number of the line that a byte is in, and where it begins.
@@ -193,6 +191,22 @@ impl<'a> Lines<'a> {
         let line = starts.partition_point(|start| *start <= byte);
         Some((line, *starts.get(line.checked_sub(1)?)?))
     }
+}
+
+/// The text with a sign for everything that is not shown, of as many bytes: places are still right. Control
+/// characters of ASCII are left to annotate-snippets, which shows them (`OUTPUT_REPLACEMENTS`, 0.12).
+fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|one| one.is_ascii() || is_shown(one)) {
+        return Cow::Borrowed(text);
+    }
+    let sign = |character: char| match character.len_utf8() {
+        _ if is_shown(character) => character,
+        1 => character,
+        2 => '\u{a4}',
+        3 => char::REPLACEMENT_CHARACTER,
+        _ => '\u{1fbc4}',
+    };
+    Cow::Owned(text.chars().map(sign).collect())
 }
 
 #[cfg(test)]
@@ -209,6 +223,14 @@ mod tests {
         let found = Lines::of(&sources).line_of(&Place::new(1, at..at));
         assert!(found.iter().all(|line| line.file == "b"));
         assert_eq!(found.map(|line| (line.line, line.column)), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_has_a_sign_of_as_many_bytes() {
+        let text = "a\u{9b}\u{202e}\u{200e}\u{e0041}é\x1b\n";
+        assert_eq!(visible(text), "a\u{a4}\u{fffd}\u{fffd}\u{1fbc4}é\x1b\n");
+        assert_eq!(visible(text).len(), text.len());
+        assert!(visible("\u{1fbc4}").chars().all(is_shown));
     }
 
     #[test]

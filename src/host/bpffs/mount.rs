@@ -10,6 +10,8 @@ use rustix::mount::{MountFlags, mount};
 
 use super::{Bpffs, OpenError};
 
+use iterctl_core::escaped::Escaped;
+
 /// Why no bpffs was mounted.
 #[derive(Debug)]
 pub enum MountError {
@@ -43,11 +45,11 @@ impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEmpty(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 write!(f, "{path} holds files, which a bpffs mounted there would hide")
             }
             Self::Failed(path, error) => {
-                write!(f, "failed to mount a bpffs on {}: {error}", path.display())
+                write!(f, "failed to mount a bpffs on {}: {error}", Escaped::new(path))
             }
         }
     }

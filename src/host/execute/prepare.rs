@@ -11,6 +11,7 @@ use crate::host::kernel::{IteratorLink, LoadError, Loaded, pin_map};
 use crate::host::sys::threads;
 use iterctl_core::access::Meta;
 use iterctl_core::desired::{DesiredPin, Program};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::Place;
 use iterctl_core::ids::LinkId;
 use iterctl_core::pin_path::PinPath;
@@ -112,7 +113,8 @@ fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Ma
         match staging.bpffs().keep(*map, |path| pin_map(*map, path)) {
             Ok(kept) => made.kept.extend(kept),
             Err(error) => {
-                let what = format!("failed to keep the map {map} of `{}`", program.name);
+                let name = Escaped::new(&program.name);
+                let what = format!("failed to keep the map {map} of `{name}`");
                 made.failed.push(Failed {
                     paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
                     place: pins.first().map(|wanted| wanted.pin.keys.obj.clone()),
@@ -149,8 +151,9 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
         0 | 1 => String::new(),
         number => format!(" and {} more", number - 1),
     };
-    let object = program.object.display();
-    format!("failed to load `{}` of {object} for {}{others}", program.name, paths.join(""))
+    let object = Escaped::new(&program.object);
+    let name = Escaped::new(&program.name);
+    format!("failed to load `{name}` of {object} for {}{others}", paths.join(""))
 }
 
 /// The key that an error of loading is about, if one is known: else it is the object.

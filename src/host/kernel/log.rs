@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libbpf_sys::{LIBBPF_DEBUG, LIBBPF_WARN};
 
 use super::ffi;
+use iterctl_core::escaped::escape_lines;
 
 thread_local! {
     static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -32,7 +33,9 @@ pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
 }
 
 fn keep(level: u32, message: Vec<u8>) {
-    let message = harmless(&message);
+    // What libbpf and the verifier quote of an object, its names and its source, may be anything.
+    let message = String::from_utf8_lossy(&message);
+    let message = escape_lines(&message);
     if DEBUG.load(Ordering::Relaxed) {
         // Where standard error is closed, there is nobody to tell.
         let _ = std::io::stderr().write_all(message.as_bytes());
@@ -40,43 +43,5 @@ fn keep(level: u32, message: Vec<u8>) {
     if level == LIBBPF_WARN {
         let message = message.strip_prefix("libbpf: ").unwrap_or(&message);
         MESSAGES.with_borrow_mut(|messages| messages.push(message.trim_end().to_owned()));
-    }
-}
-
-/// A message as text in lines that does nothing to a terminal. What libbpf and the verifier quote of an object,
-/// its names and its source, may be anything.
-fn harmless(message: &[u8]) -> String {
-    let is_kept = |character: char| matches!(character, '\n' | '\t') || !character.is_control();
-    let text = String::from_utf8_lossy(message);
-    if text.chars().all(is_kept) {
-        return text.into_owned();
-    }
-    let mut harmless = String::new();
-    for character in text.chars() {
-        match is_kept(character) {
-            true => harmless.push(character),
-            false => harmless.extend(character.escape_default()),
-        }
-    }
-    harmless
-}
-
-#[cfg(test)]
-mod tests {
-    use super::harmless;
-
-    #[track_caller]
-    fn check(message: &[u8], expected: &str) {
-        assert_eq!(harmless(message), expected);
-    }
-
-    #[test]
-    fn what_an_object_says_does_nothing_to_a_terminal() {
-        check(
-            b"prog 'dump': -- BEGIN --\n; \tif (!x) @ a.c:1\n",
-            "prog 'dump': -- BEGIN --\n; \tif (!x) @ a.c:1\n",
-        );
-        check(b"map 'a\x1b[31m\x07\rb'", "map 'a\\u{1b}[31m\\u{7}\\rb'");
-        check(b"map '\xff\xc2\x9b'", "map '\u{fffd}\\u{9b}'");
     }
 }

@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use iterctl_core::escaped::escape_lines;
+
 /// How a line begins.
 #[derive(Clone, Copy, Debug)]
 enum Lines {
@@ -62,7 +64,7 @@ where
                 format!("{now} {level:>5} ")
             }
         };
-        text.lines().try_for_each(|line| writeln!(writer, "{begin}{line}"))
+        escape_lines(&text).lines().try_for_each(|line| writeln!(writer, "{begin}{line}"))
     }
 }
 

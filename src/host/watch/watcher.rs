@@ -18,6 +18,8 @@ use signal_hook::iterator::Signals;
 use super::inbox::{Change, Inbox};
 use super::places::Places;
 
+use iterctl_core::escaped::Escaped;
+
 /// What is watched: who reads a file or an iterator wakes nobody.
 const KINDS: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 
@@ -126,7 +128,7 @@ impl Watcher {
             | notify::ErrorKind::InvalidConfig(_) => why.to_string(),
         };
         let before = self.failed.insert(directory.to_path_buf(), why.clone());
-        (before.as_ref() != Some(&why)).then(|| format!("{}: {why}", directory.display()))
+        (before.as_ref() != Some(&why)).then(|| format!("{}: {why}", Escaped::new(directory)))
     }
 }
 
