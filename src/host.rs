@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod bpffs;
 pub mod cgroup;
+pub mod closed;
 pub mod contents;
 pub mod execute;
 pub mod kernel;

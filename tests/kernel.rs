@@ -22,6 +22,7 @@ mod kernel {
     mod bpftool;
     mod by_name;
     mod drift;
+    mod elsewhere;
     mod errors;
     mod examples;
     mod export;
@@ -54,6 +55,7 @@ mod kernel {
     mod races;
     mod read;
     mod refused;
+    mod refused_calls;
     mod rivals;
     mod same_name;
     mod sets;

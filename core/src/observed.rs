@@ -30,6 +30,8 @@ pub struct Scan {
     pub maps: BTreeMap<MapRef, ScannedMap>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Where the bpffs is, if it is mounted read-only.
+    pub read_only: Option<PathBuf>,
 }
 
 /// One path of a bpffs.
@@ -99,6 +101,10 @@ pub enum Kind {
     Link(String),
     /// A symbolic link, which is never followed.
     Symlink,
+    /// A directory on which another bpffs is mounted, and where that is.
+    Bpffs(PathBuf),
+    /// Something on which another file system is mounted.
+    Mount,
     /// A file that the kernel does not open as a BPF object, and why.
     Unknown(String),
 }
@@ -145,6 +151,8 @@ pub struct Observed {
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Where the bpffs is, if it is mounted read-only.
+    pub read_only: Option<PathBuf>,
 }
 
 /// One path of a bpffs.
@@ -218,7 +226,8 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
     let maps =
         scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
-    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups: scan.cgroups }
+    let Scan { cgroups, read_only, .. } = scan;
+    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups, read_only }
 }
 
 fn provenance(stamps: &[Vec<u8>]) -> Provenance {
@@ -280,6 +289,8 @@ impl fmt::Display for Kind {
             Self::Program => write!(f, "a pinned program"),
             Self::Link(kind) => write!(f, "a pinned {kind} link"),
             Self::Symlink => write!(f, "a symbolic link"),
+            Self::Bpffs(_) => write!(f, "a directory on which another bpffs is mounted"),
+            Self::Mount => write!(f, "something on which another file system is mounted"),
             Self::Unknown(why) => write!(f, "a file that cannot be opened ({why})"),
         }
     }

@@ -30,8 +30,38 @@ pub struct Answer {
     pub report: Report,
     /// How it ended.
     ending: Ending,
-    /// `read` only: what the iterator prints, as it comes.
-    pub output: Option<Box<dyn Read>>,
+    /// What is printed as it comes, instead of the report.
+    pub output: Option<Output>,
+}
+
+/// Text that a command prints as it comes.
+pub struct Output {
+    /// Where it comes from.
+    pub text: Box<dyn Read>,
+    /// What it is.
+    pub of: OutputOf,
+}
+
+/// What a command prints.
+pub enum OutputOf {
+    /// iterctl's own: a schema, completions, a man page.
+    Own,
+    /// An iterator's.
+    Iterator {
+        /// What is read, for errors: `the pin /sys/fs/bpf/tasks`.
+        what: String,
+        /// What of it goes to a terminal.
+        on_terminal: OnTerminal,
+    },
+}
+
+/// What of an iterator's output goes to a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTerminal {
+    /// Lines in which everything is escaped that could control the terminal.
+    Escaped,
+    /// Its bytes (`read --raw`).
+    Raw,
 }
 
 /// How a command ended that has something to say.

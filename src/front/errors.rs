@@ -13,13 +13,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-pub use cases::{Blocked, Faulty, LeftOut, NotDone};
+pub use cases::{Blocked, Faulty, LeftOut, NotDone, NotShown, Unwritten};
 pub use from::Context;
 pub use handling::{Handled, Handling};
 pub use origin::{Origin, Words};
 
 use crate::host::accounts::LookupError;
 use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::closed::Closed;
 use crate::host::execute;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
@@ -49,6 +50,10 @@ pub enum Error {
     MissingFeatures(Vec<Lack>),
     /// The arguments each look right, but make no sense together.
     Usage(String),
+    /// `list` shows only a part.
+    NotShown(NotShown),
+    /// A file or a directory may not be read.
+    Closed(Closed),
     /// A manifest cannot be read.
     Source(SourceError),
     /// Another user could have changed an object.
@@ -69,6 +74,8 @@ pub enum Error {
     Read(ReadError),
     /// It is not possible to wait for what happens.
     Watch(WatchError),
+    /// The report could not be written.
+    Unwritten(Unwritten),
     /// A system call failed.
     Io(io::Error),
     /// Anything else, in words.
@@ -107,6 +114,8 @@ impl fmt::Display for Error {
             Self::LeftOut(_) => f.write_str("some entries failed, and were left out"),
             Self::MissingNeeds(_) => f.write_str("what the iterator needs is not there"),
             Self::MissingFeatures(_) => f.write_str("this kernel lacks required features"),
+            Self::NotShown(not_shown) => write!(f, "{not_shown}"),
+            Self::Closed(closed) => write!(f, "{closed}"),
             Self::Source(error) => write!(f, "{error}"),
             Self::Untrusted(error) => write!(f, "{error}"),
             Self::Account(error) => write!(f, "{error}"),
@@ -117,6 +126,7 @@ impl fmt::Display for Error {
             Self::Execute(error) => write!(f, "{error}"),
             Self::Read(error) => write!(f, "{error}"),
             Self::Watch(error) => write!(f, "{error}"),
+            Self::Unwritten(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
         }
@@ -136,6 +146,7 @@ impl StdError for Error {
             Self::Execute(error) => error.source(),
             Self::Read(error) => error.source(),
             Self::Watch(error) => error.source(),
+            Self::Unwritten(error) => Some(error.error()),
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
             Self::Faulty(_)
@@ -144,6 +155,8 @@ impl StdError for Error {
             | Self::LeftOut(_)
             | Self::MissingNeeds(_)
             | Self::MissingFeatures(_)
+            | Self::NotShown(_)
+            | Self::Closed(_)
             | Self::Usage(_)
             | Self::Other(_) => None,
         }

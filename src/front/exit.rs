@@ -19,7 +19,7 @@ pub enum Exit {
     Invalid = 65,
     /// bpffs or a kernel feature is missing.
     Unavailable = 69,
-    /// Somebody else's pin is in the way.
+    /// A foreign pin is in the way.
     Foreign = 73,
     /// Another apply holds the lock.
     Locked = 75,
@@ -36,7 +36,9 @@ impl Exit {
             | Obstacle::NotAnIterator { .. }
             | Obstacle::Directory { .. }
             | Obstacle::ParentNotADirectory { .. }
+            | Obstacle::BehindMount { .. }
             | Obstacle::OtherSource { .. } => Self::Foreign,
+            Obstacle::ReadOnly { .. } => Self::Unavailable,
             Obstacle::Map { why: MapProblem::NotPermitted, .. } => Self::NotPermitted,
             Obstacle::Map { .. } | Obstacle::Cgroup { .. } | Obstacle::NotPinned { .. } => {
                 Self::Failed

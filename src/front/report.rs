@@ -7,6 +7,7 @@ pub mod error;
 pub mod faults;
 mod kernel;
 mod left_out;
+pub mod terminal;
 pub mod text;
 pub mod words;
 
@@ -15,7 +16,7 @@ use std::cmp::Ordering;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use build::{changes, pins};
+pub use build::{changes, closed, pins};
 pub use kernel::{FeatureRow, FeatureState, KernelReport};
 
 use iterctl_core::pin_path::PinPath;
@@ -40,6 +41,9 @@ pub struct Report {
     /// `list` only: every pinned iterator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pins: Option<Vec<ListedPin>>,
+    /// `list` only: what this user may not look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<ClosedPath>,
     /// `pin` and `export` only: a manifest that says the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
@@ -158,6 +162,24 @@ pub struct ListedPin {
     pub relative: PinPath,
 }
 
+/// A pin that this user may not look at, or a directory that it may not look into.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ClosedPath {
+    /// The absolute path.
+    pub path: String,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// The mode, in octal.
+    pub mode: String,
+    /// The owner's uid.
+    pub uid: u32,
+    /// The group's gid.
+    pub gid: u32,
+    /// The path below bpffs.
+    #[serde(skip)]
+    pub relative: String,
+}
+
 /// A line of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceLine {
@@ -228,6 +250,7 @@ impl Report {
             summary: Summary::default(),
             changes: Vec::new(),
             pins: None,
+            closed: Vec::new(),
             manifest: None,
             kernel: None,
             shown: Shown::Changes,

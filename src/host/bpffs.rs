@@ -21,7 +21,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{
+    self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags, StatVfsMountFlags, StatxAttributes,
+    StatxFlags,
+};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -30,10 +33,11 @@ pub use kept::Kept;
 pub use lock::{Lock, LockError, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::{Found, PinFile, WalkError};
+pub use walk::{Found, Mount, PinFile, WalkError, Walked};
 
-use crate::host::sys::descriptors;
+use crate::host::sys::{call, descriptors};
 use iterctl_core::access::{Meta, Mode};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::pin_path::PinPath;
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
@@ -99,6 +103,11 @@ impl Bpffs {
         }
     }
 
+    /// Whether nothing on it can be changed: it, or its mount, is read-only.
+    pub fn is_read_only(&self) -> bool {
+        fs::fstatvfs(&self.root).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path
@@ -127,6 +136,22 @@ impl Bpffs {
         let below_root = parent.as_ref().map_or(Path::new("."), |parent| parent.as_path());
         open_directory(&self.root, below_root, OFlags::PATH)
     }
+}
+
+/// Where the bpffs is mounted on which something is, or would be made, at an absolute path. `None` if it would be on
+/// another file system.
+pub fn bpffs_of(path: &Path) -> Option<PathBuf> {
+    if !path.is_absolute() {
+        return None;
+    }
+    let is_mount_root = |directory: &&Path| {
+        let stat = fs::statx(CWD, *directory, AtFlags::empty(), StatxFlags::TYPE);
+        // Known since Linux 5.8.
+        stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    };
+    let mut above = path.ancestors().skip(1).skip_while(|directory| fs::stat(*directory).is_err());
+    let nearest = above.next().filter(|nearest| is_on_bpffs(nearest))?;
+    nearest.ancestors().find(is_mount_root).map(Path::to_path_buf)
 }
 
 /// Whether a path leads to something on a bpffs.
@@ -180,7 +205,7 @@ fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd>
             Err(Errno::ACCESS) if has_link(at, path) => return Err(Errno::LOOP.into()),
             // What was a link may be a directory again.
             Err(Errno::ACCESS) => {}
-            other => return Ok(other?),
+            other => return other.map_err(|errno| call::failed("openat2(2)", errno)),
         }
     }
     Err(Errno::ACCESS.into())
@@ -258,18 +283,18 @@ impl OpenError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 Some(format!(
                     "make the directory; then `mount -t bpf bpf {path}` mounts a bpffs there, and so \
                      does `apply --mount`"
                 ))
             }
             Self::NotBpffs(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 Some(format!("`mount -t bpf bpf {path}` mounts one; so does `apply --mount`"))
             }
             Self::Gone(path) => {
-                Some(format!("`findmnt {}` says what is mounted there now", path.display()))
+                Some(format!("`findmnt {}` says what is mounted there now", Escaped::new(path)))
             }
             Self::Unusable(..) => None,
         }
@@ -279,14 +304,14 @@ impl OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(path) => write!(f, "there is no {}", path.display()),
-            Self::NotBpffs(path) => write!(f, "{} is not a bpffs", path.display()),
+            Self::Missing(path) => write!(f, "there is no {}", Escaped::new(path)),
+            Self::NotBpffs(path) => write!(f, "{} is not a bpffs", Escaped::new(path)),
             Self::Gone(path) => write!(
                 f,
                 "{} has been unmounted, or something has been mounted over it, meanwhile",
-                path.display()
+                Escaped::new(path)
             ),
-            Self::Unusable(path, _) => write!(f, "failed to open {}", path.display()),
+            Self::Unusable(path, _) => write!(f, "failed to open {}", Escaped::new(path)),
         }
     }
 }

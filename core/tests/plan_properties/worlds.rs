@@ -37,7 +37,7 @@ pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let there = vec((paths(), found()), 0..=10);
     (wanted, there, maps(), cgroups()).prop_map(|(wanted, there, maps, cgroups)| {
         let desired = desired(wanted);
-        let named = Observed { nodes: Nodes::new(), maps, cgroups };
+        let named = Observed { nodes: Nodes::new(), maps, cgroups, read_only: None };
         let nodes = nodes(there, &desired, &named);
         World { desired, observed: Observed { nodes, ..named } }
     })
@@ -267,7 +267,8 @@ enum What {
 }
 
 fn found() -> impl Strategy<Value = Found> {
-    let kinds = vec![Kind::Map, Kind::Program, Kind::Link("tracing".to_owned()), Kind::Symlink];
+    let mut kinds = vec![Kind::Map, Kind::Program, Kind::Link("tracing".to_owned()), Kind::Symlink];
+    kinds.extend([Kind::Mount, Kind::Bpffs("/run/bpf".into())]);
     prop_oneof![
         8 => (whose(), what(), pins(), link_params())
             .prop_map(|(whose, what, pin, param)| Found::Pin(whose, what, pin, param)),

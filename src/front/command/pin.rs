@@ -11,7 +11,7 @@ use iterctl_core::observed::Observed;
 use iterctl_core::plan::{self, Foreign};
 
 pub(super) fn pin(args: &PinArgs) -> Result<Answer> {
-    let here = here(&args.bpffs)?;
+    let here = here(args.bpffs.as_deref(), &args.path)?;
     let entry = entry::of_pin(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let toml = entry.toml.clone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +40,33 @@ pub struct NotDone {
     pub sources: Arc<[Source]>,
 }
 
+/// What `list` could not look at.
+#[derive(Clone, Copy, Debug)]
+pub struct NotShown {
+    /// How many pins.
+    pub pins: usize,
+    /// How many directories.
+    pub directories: usize,
+}
+
+/// A report could not be written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// The report of a command that has done its work.
+    AfterWork(io::Error),
+    /// The report of a command that has no other work.
+    Report(io::Error),
+}
+
+impl Unwritten {
+    /// The system's error.
+    pub fn error(&self) -> &io::Error {
+        match self {
+            Self::AfterWork(error) | Self::Report(error) => error,
+        }
+    }
+}
+
 /// Entries are left out, so that the others are carried out (`--keep-going`).
 #[derive(Debug, Default)]
 pub struct LeftOut {
@@ -74,6 +102,31 @@ impl fmt::Display for Faulty {
             (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
             (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
             (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
+        }
+    }
+}
+
+impl fmt::Display for NotShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |number, one, many| match number {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            number => Some(format!("{number} {many}")),
+        };
+        let parts =
+            [count(self.pins, "pin", "pins"), count(self.directories, "directory", "directories")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        write!(f, "this user may not look at {}", parts.join(" and "))
+    }
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AfterWork(_) => {
+                write!(f, "the command did its work, but its report could not be written")
+            }
+            Self::Report(_) => write!(f, "failed to write the report"),
         }
     }
 }

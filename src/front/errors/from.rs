@@ -2,9 +2,10 @@
 
 use std::io;
 
-use super::{Blocked, Error, Faulty, LeftOut, NotDone, Result};
+use super::{Blocked, Error, Faulty, LeftOut, NotDone, NotShown, Result, Unwritten};
 use crate::host::accounts::LookupError;
 use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::closed::Closed;
 use crate::host::execute;
 use crate::host::kernel::AttachError;
 use crate::host::reader::ReadError;
@@ -27,6 +28,8 @@ from! {
     Blocked => Error::Blocked,
     NotDone => Error::NotDone,
     LeftOut => Error::LeftOut,
+    NotShown => Error::NotShown,
+    Closed => Error::Closed,
     SourceError => Error::Source,
     Untrusted => Error::Untrusted,
     LookupError => Error::Account,
@@ -38,6 +41,7 @@ from! {
     AttachError => Error::Execute,
     ReadError => Error::Read,
     WatchError => Error::Watch,
+    Unwritten => Error::Unwritten,
     io::Error => Error::Io,
 }
 

@@ -1,10 +1,11 @@
 //! Plans and observed pins → the rows of a report.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::faults::Lines;
-use super::{Action, Change, ListedPin, PinState, Reason, Summary};
+use super::{Action, Change, ClosedPath, ListedPin, PinState, Reason, Summary};
+use iterctl_core::access::Meta;
 use iterctl_core::desired::DesiredPin;
 use iterctl_core::manifest::Source;
 use iterctl_core::names::SetName;
@@ -54,6 +55,24 @@ pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
             relative: path.clone(),
         })
         .collect()
+}
+
+/// Everything that this user may not look at: pins, then directories.
+pub fn closed(
+    pins: &[(PinPath, Meta)],
+    directories: &[(PathBuf, Meta)],
+    bpffs: &Path,
+) -> Vec<ClosedPath> {
+    let row = |path: &Path, directory: bool, Meta { mode, uid, gid }: Meta| ClosedPath {
+        path: path.to_string_lossy().into_owned(),
+        directory,
+        mode: mode.to_string(),
+        uid,
+        gid,
+        relative: path.strip_prefix(bpffs).unwrap_or(path).to_string_lossy().into_owned(),
+    };
+    let pins = pins.iter().map(|(path, meta)| row(&bpffs.join(path.as_path()), false, *meta));
+    pins.chain(directories.iter().map(|(path, meta)| row(path, true, *meta))).collect()
 }
 
 pub(super) fn absolute(bpffs: &Path, path: &PinPath) -> String {
@@ -188,10 +207,13 @@ pub(super) fn of_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
         Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),
         Obstacle::Directory { path } => (path, "directory", None),
         Obstacle::ParentNotADirectory { path, .. } => (path, "parent-not-a-directory", None),
+        Obstacle::BehindMount { path, .. } => (path, "behind-mount", None),
         Obstacle::Map { path, .. } => (path, "no-map", None),
         Obstacle::Cgroup { path, .. } => (path, "no-cgroup", None),
         Obstacle::NotPinned { path } => (path, "not-pinned", None),
-        Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
+        Obstacle::ReadOnly { .. } | Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => {
+            return None;
+        }
     };
     let reasons = vec![reason_of(kind, obstacle.to_string())];
     Some(Change { before, ..nothing_done(bpffs, path, reasons) })

@@ -12,6 +12,7 @@ use super::kernel::from_lack;
 use super::{Diagnostic, Report, Severity, SourceLine};
 use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Origin};
 use crate::host::execute::{Failed, Failure};
+use iterctl_core::escaped::{Escaped, escape_lines};
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::Obstacle;
 
@@ -39,6 +40,8 @@ pub fn render(error: &Error) -> String {
         Error::Blocked(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
+        | Error::NotShown(_)
+        | Error::Closed(_)
         | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
@@ -50,6 +53,7 @@ pub fn render(error: &Error) -> String {
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Watch(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
@@ -91,8 +95,9 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
         Severity::Warning => (WARNING, "warning"),
         Severity::Note => (NOTE, "note"),
     };
-    let message = &diagnostic.message;
+    let message = escape_lines(&diagnostic.message);
     let place = diagnostic.place.as_ref().map(|SourceLine { file, line, column }| {
+        let file = Escaped::new(file);
         format!("\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}")
     });
     let place = place.unwrap_or_default();
@@ -103,10 +108,10 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     for cause in &diagnostic.causes {
-        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
+        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {}", escape_lines(cause));
     }
     if let Some(hint) = &diagnostic.hint {
-        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {hint}");
+        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {}", escape_lines(hint));
     }
     text
 }
@@ -135,7 +140,9 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
             obstacles.iter().map(diagnostic).collect()
         }
         Error::MissingFeatures(lacks) => lacks.iter().map(from_lack).collect(),
-        Error::Usage(_)
+        Error::NotShown(_)
+        | Error::Closed(_)
+        | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
         | Error::Account(_)
@@ -146,6 +153,7 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Watch(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => vec![of_chain(error)],

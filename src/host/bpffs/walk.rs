@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags, fstat, 
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Bpffs, File, names_in, open_directory};
+use super::{Bpffs, File, is_on_bpffs, names_in, open_directory};
 use crate::host::sys::threads;
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
@@ -28,7 +28,16 @@ pub enum Found<'a> {
     /// A symbolic link.
     Symlink,
     /// Another file system is mounted there.
-    Mount,
+    Mount(Mount),
+}
+
+/// What is mounted on something below the root.
+#[derive(Debug)]
+pub enum Mount {
+    /// Another bpffs, and where that is.
+    Bpffs(PathBuf),
+    /// Another file system, or a single file.
+    Other,
 }
 
 /// A file, and from where it is opened.
@@ -61,6 +70,15 @@ pub enum WalkError {
     Read(PathBuf, io::Error),
     /// The pin at this path cannot be looked at.
     Look(PinPath, io::Error),
+}
+
+/// What a walk has found.
+#[derive(Debug)]
+pub struct Walked<T> {
+    /// What was kept of each path.
+    pub kept: Vec<(PinPath, T)>,
+    /// The directories that this user may not look into.
+    pub closed: Vec<PathBuf>,
 }
 
 /// So many entries of a directory are looked at one after the other.
@@ -115,6 +133,34 @@ impl Bpffs {
         &self,
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
     ) -> Result<Vec<(PinPath, T)>, WalkError> {
+        self.walk_if(look, Err)
+    }
+
+    /// The same, but goes on if this user may not look into a directory.
+    ///
+    /// # Errors
+    /// If a directory cannot be read for another reason, or if `look` fails.
+    pub fn walk_open<T: Send>(
+        &self,
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+    ) -> Result<Walked<T>, WalkError> {
+        let mut closed = Vec::new();
+        let kept = self.walk_if(look, |error| match error {
+            WalkError::Read(path, why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                closed.push(path);
+                Ok(())
+            }
+            error @ (WalkError::Read(..) | WalkError::Look(..)) => Err(error),
+        })?;
+        Ok(Walked { kept, closed })
+    }
+
+    /// The same, but goes on after an error if `goes_on` says so.
+    fn walk_if<T: Send>(
+        &self,
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+        mut goes_on: impl FnMut(WalkError) -> Result<(), WalkError>,
+    ) -> Result<Vec<(PinPath, T)>, WalkError> {
         let mut all = Vec::new();
         let mut level: Vec<Option<PinPath>> = vec![None];
         while !level.is_empty() {
@@ -123,7 +169,14 @@ impl Bpffs {
             let walk_one = |path: &Option<PinPath>| self.walk_one(path.as_ref(), few, &look);
             let mut below = Vec::new();
             for visited in threads::map(&level, FEW_DIRECTORIES, walk_one) {
-                for Visited { path, is_directory, kept } in visited? {
+                let visited = match visited {
+                    Ok(visited) => visited,
+                    Err(error) => {
+                        goes_on(error)?;
+                        continue;
+                    }
+                };
+                for Visited { path, is_directory, kept } in visited {
                     if is_directory {
                         below.push(Some(path.clone()));
                     }
@@ -181,12 +234,22 @@ impl Bpffs {
         };
         let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
         let Some(found) = found else { return Ok(None) };
+        let found = match found {
+            Found::Mount(_) => Found::Mount(self.mount(&path)),
+            Found::Directory(_) | Found::Pin(_) | Found::Symlink => found,
+        };
         let is_directory = matches!(found, Found::Directory(_));
         if parent.is_none() && is_of_an_apply(name, &found) {
             return Ok(None);
         }
         let kept = look(found).map_err(|error| WalkError::Look(path.clone(), error))?;
         Ok(Some(Visited { path, is_directory, kept }))
+    }
+
+    /// What is mounted at that path, as the user would find it.
+    fn mount(&self, path: &PinPath) -> Mount {
+        let path = self.path.join(path.as_path());
+        if path.is_dir() && is_on_bpffs(&path) { Mount::Bpffs(path) } else { Mount::Other }
     }
 
     fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> WalkError {
@@ -220,7 +283,7 @@ impl Directory<'_> {
         let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
         // Known since Linux 5.8.
         if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return Ok(Found::Mount);
+            return Ok(Found::Mount(Mount::Other));
         }
         let mode = u32::from(found.stx_mode);
         let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
@@ -233,7 +296,7 @@ impl Directory<'_> {
     fn find_held(&self, name: &CStr) -> io::Result<Found<'_>> {
         let file = match File::open(&self.fd, Path::new(OsStr::from_bytes(name.to_bytes()))) {
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
-                return Ok(Found::Mount);
+                return Ok(Found::Mount(Mount::Other));
             }
             other => other?,
         };

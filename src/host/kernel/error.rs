@@ -15,7 +15,7 @@ pub use attach::AttachError;
 pub(super) use map::Declared;
 pub use map::MapRefusal;
 
-use super::probe::counts_locked_memory;
+use super::probe::{counts_locked_memory, has_hidden_types};
 use super::{capability, verdict};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::feature::{Feature, Unmet};
@@ -48,6 +48,8 @@ pub enum LoadError {
     Memlock,
     /// This kernel lacks something.
     Lacks(Feature),
+    /// This kernel has types, but sysfs does not show them here.
+    TypesHidden,
     /// This kernel has no such target.
     UnknownTarget(Target),
     /// This kernel lacks what the program takes from it, or has it in another form.
@@ -161,7 +163,11 @@ impl LoadError {
             Some(ESRCH)
                 if said("kernel BTF is missing") || said("failed to find valid kernel BTF") =>
             {
-                Self::Lacks(Feature::Btf)
+                if has_hidden_types() {
+                    Self::TypesHidden
+                } else {
+                    Self::Lacks(Feature::Btf)
+                }
             }
             Some(ENOSYS) => Self::Lacks(Feature::Bpf),
             _ => Self::of_maps(error, messages, declared),

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
+pub(super) use self::types::VMLINUX;
 use self::types::{Types, Unreadable};
 use super::ffi::{self, probe};
 use crate::host::bpffs::try_exchange;
@@ -34,12 +35,22 @@ pub fn features() -> Features {
     }
 }
 
+/// Whether bpf(2) can be called at all.
+pub fn has_bpf() -> bool {
+    code(probe::bind_nothing()) != Some(ENOSYS)
+}
+
 /// Whether this kernel says that it has no sleepable iterators. It does not say so by itself: before
 /// Linux 5.18 it loads them, and runs them where nothing may sleep (`check_attach_btf_id()` in
 /// kernel/bpf/verifier.c and `bpf_iter_run_prog()` in kernel/bpf/bpf_iter.c; seen on 5.10).
 pub(super) fn lacks_sleepable() -> bool {
     static LACKS: OnceLock<bool> = OnceLock::new();
     *LACKS.get_or_init(|| Types::read().is_ok_and(|types| !types.has_sleepable()))
+}
+
+/// Whether this kernel has types that sysfs does not show.
+pub(super) fn has_hidden_types() -> bool {
+    fs::File::open(VMLINUX).is_err() && matches!(probe::kernel_types(), Ok(Some(_)))
 }
 
 /// Whether this kernel says that it counts BPF memory against RLIMIT_MEMLOCK.
@@ -146,4 +157,23 @@ fn unknown(code: Option<i32>) -> State {
     } else {
         error.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(types: Unreadable, btf: &State) {
+        let asked = Asked { bind: Some(EBADF), types: Err(types) };
+        assert_eq!(asked.state(Feature::Btf), *btf);
+        assert!(matches!(asked.state(Feature::TaskParameters), State::Unknown(_)));
+    }
+
+    #[test]
+    fn only_a_kernel_that_shows_no_types_anywhere_has_none() {
+        check(Unreadable::Missing, &State::Absent);
+        let why = || "not permitted to ask".to_owned();
+        check(Unreadable::Broken(why()), &State::Unknown(why()));
+    }
 }

@@ -51,6 +51,11 @@ impl Case {
         self
     }
 
+    pub(super) fn read_only(mut self) -> Self {
+        self.observed.read_only = Some(self.desired.bpffs.clone());
+        self
+    }
+
     pub(super) fn left_out(mut self, paths: &[&str]) -> Self {
         paths.iter().for_each(|path| self.desired.leave_out(at(path)));
         self
@@ -148,6 +153,13 @@ fn obstacle_line(obstacle: &Obstacle) -> String {
         Obstacle::NotAnIterator { path, kind } => format!("! {path} is {kind}"),
         Obstacle::Directory { path } => format!("! {path} is a directory"),
         Obstacle::ParentNotADirectory { path, parent } => format!("! {path} is below {parent}"),
+        Obstacle::BehindMount { path, parent, bpffs: None } => {
+            format!("! {path} is behind {parent}")
+        }
+        Obstacle::BehindMount { path, parent, bpffs: Some(bpffs) } => {
+            format!("! {path} is behind {parent}, the bpffs {}", bpffs.display())
+        }
+        Obstacle::ReadOnly { bpffs } => format!("! {} is read-only", bpffs.display()),
         Obstacle::Map { path, map, why, .. } => format!("! {path} needs {map}: {why}"),
         Obstacle::Cgroup { path, cgroup, why } => {
             format!("! {path} needs {}: {why}", cgroup.display())

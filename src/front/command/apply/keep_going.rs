@@ -86,6 +86,8 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
+        | Error::NotShown(_)
+        | Error::Closed(_)
         | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
@@ -97,6 +99,7 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Watch(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => Err(error),

@@ -94,8 +94,32 @@ impl AttachError {
         }
     }
 
-    /// The way out, where there is one.
+    /// Whether this process may not do it. `EACCES` of a map says that its keys or values are too small.
+    pub fn is_not_permitted(&self) -> bool {
+        match self {
+            Self::Refused { target, error, .. } => {
+                let takes_map = target.known().is_some_and(|known| known.takes == Takes::Map);
+                match error.raw_os_error() {
+                    Some(EPERM) => true,
+                    Some(EACCES) => !takes_map,
+                    _ => false,
+                }
+            }
+            Self::MapGone(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Lacks(_)
+            | Self::MayNotSleep(_)
+            | Self::NoThread(_)
+            | Self::NoProcess(_)
+            | Self::NoOwnMap(_)
+            | Self::Mismatch { .. } => false,
+        }
+    }
+
+    /// The hint, if there is one.
     pub fn hint(&self) -> Option<String> {
+        if self.is_not_permitted() {
+            return Some(capability::hint());
+        }
         let (target, error) = match self {
             Self::Lacks(feature) => return Some(feature.hint()),
             Self::MayNotSleep(target) => {
@@ -116,7 +140,6 @@ impl AttachError {
                 "walk a map whose keys and values are at least as large as those that the program reads"
                     .to_owned(),
             ),
-            (Some(EPERM), _) => Some(capability::hint()),
             _ => None,
         }
     }
