@@ -1,4 +1,4 @@
-//! The composition root: each subcommand is the line of values, stopped early or carried on.
+//! The composition root: each subcommand is the line of values, up to some stage.
 
 mod apply;
 mod check;
@@ -24,11 +24,10 @@ use crate::front::exit::Exit;
 use crate::front::report::{Diagnostic, Report};
 use iterctl_core::plan::Obstacle;
 
-/// What a command has to say, and how it ended.
+/// The report of a command, and how it ended.
 pub struct Answer {
-    /// What it found and did.
+    /// What the command found and did.
     pub report: Report,
-    /// How it ended.
     ending: Ending,
     /// What is printed as it comes, instead of the report.
     pub output: Option<Output>,
@@ -36,19 +35,19 @@ pub struct Answer {
 
 /// Text that a command prints as it comes.
 pub struct Output {
-    /// Where it comes from.
+    /// The text, read as it is produced.
     pub text: Box<dyn Read>,
-    /// What it is.
+    /// Whose text it is.
     pub of: OutputOf,
 }
 
-/// What a command prints.
+/// Whose text a command prints.
 pub enum OutputOf {
     /// iterctl's own: a schema, completions, a man page.
     Own,
-    /// An iterator's.
+    /// That of an iterator.
     Iterator {
-        /// What is read, for errors: `the pin /sys/fs/bpf/tasks`.
+        /// What is read, in the words of an error: `the pin /sys/fs/bpf/tasks`.
         what: String,
         /// What of it goes to a terminal.
         on_terminal: OnTerminal,
@@ -64,15 +63,15 @@ pub enum OnTerminal {
     Raw,
 }
 
-/// How a command ended that has something to say.
+/// How a command with a report ended.
 enum Ending {
     /// Done, or nothing to do.
     Done,
     /// `plan --detailed-exitcode`: there is something to do.
     Changes,
-    /// `plan`: this is in the way, and its rows say so.
+    /// `plan`: these are in the way, and the rows of the report say so.
     InTheWay(Vec<Obstacle>),
-    /// Something was done, or found, and this failed all the same.
+    /// Something was done or found, but this failed.
     Failed(Error),
 }
 
@@ -95,7 +94,7 @@ impl Answer {
         }
     }
 
-    /// What failed, where something was done all the same.
+    /// What failed, although there is a report.
     pub fn failed(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
@@ -104,21 +103,21 @@ impl Answer {
     }
 }
 
-/// What is told before the end.
+/// What a command tells before its end.
 pub enum Progress<'a> {
-    /// `watch`: what a round has found and done. The log has it, too.
+    /// `watch`: what a round found and did. The log has it, too.
     Round(&'a Report),
     /// `apply --wait`: what it waits for.
     Waits(Diagnostic),
 }
 
-/// Tells it.
+/// Receives what a command tells before its end.
 pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
 /// Runs a subcommand.
 ///
 /// # Errors
-/// Everything that it could not do; how that is [handled](crate::front::errors::Handling) has the exit status.
+/// What failed; its [handling](crate::front::errors::Handling) has the exit status.
 pub fn run(command: &Command, say: Say<'_>) -> Result<Answer> {
     match command {
         Command::Check(args) => check::check(args),

@@ -1,7 +1,7 @@
-//! Everything that a command can fail with: one closed enum. The [`Handling`] of all cases is one match, so a new
-//! error does not compile before its hint and its exit status are decided.
+//! Every error of a command, in one closed enum. One match decides the [`Handling`] of all cases, so a new error does
+//! not compile before its hint and its exit status are decided.
 //!
-//! In: the errors of the host, each a type of its own. Out: their chain of causes, as of any
+//! In: the errors of the host, each of its own type. Out: their chain of causes, as for any
 //! [error](std::error::Error), and how each is handled.
 
 mod cases;
@@ -43,16 +43,16 @@ pub enum Error {
     NotDone(Box<NotDone>),
     /// `--keep-going` skipped entries.
     LeftOut(Box<LeftOut>),
-    /// The iterator that `read` runs needs what is not there. Nothing was to be changed, so nothing is
+    /// Something that the iterator of `read` needs is missing. `read` changes nothing, so it is not
     /// [`Blocked`](Self::Blocked).
     MissingNeeds(Vec<Obstacle>),
     /// The kernel lacks features that the manifest needs.
     MissingFeatures(Vec<Lack>),
-    /// The arguments each look right, but make no sense together.
+    /// The arguments make no sense together.
     Usage(String),
-    /// `list` shows only a part.
+    /// `list` could not look at everything.
     NotShown(NotShown),
-    /// A file or a directory may not be read.
+    /// This user may not read a file, or look into a directory.
     Closed(Closed),
     /// A manifest cannot be read.
     Source(SourceError),
@@ -64,15 +64,15 @@ pub enum Error {
     Open(OpenError),
     /// No bpffs was mounted.
     Mount(MountError),
-    /// The lock was not taken.
+    /// The lock could not be taken.
     Lock(LockError),
-    /// The bpffs cannot be looked at.
+    /// The bpffs cannot be searched for pins.
     Walk(WalkError),
     /// A program that `read` runs cannot be loaded or attached.
     Execute(execute::Error),
     /// An iterator cannot be read to its end.
     Read(ReadError),
-    /// It is not possible to wait for what happens.
+    /// `watch` cannot wait for changes.
     Watch(WatchError),
     /// The report could not be written.
     Unwritten(Unwritten),
@@ -80,12 +80,12 @@ pub enum Error {
     Io(io::Error),
     /// Anything else, in words.
     Other(String),
-    /// What was tried, and why it failed, which decides how it is handled.
+    /// What was tried, and why it failed. The reason decides how it is handled.
     Context(String, Box<Error>),
 }
 
 impl Error {
-    /// Something that is only told in words.
+    /// An error that is described only in words.
     pub fn other(words: impl Into<String>) -> Self {
         Self::Other(words.into())
     }
@@ -95,7 +95,7 @@ impl Error {
         Self::Context(what.into(), Box::new(self))
     }
 
-    /// The case itself, whatever was tried: never [`Error::Context`].
+    /// The error without what was tried: never [`Error::Context`].
     pub fn without_context(&self) -> &Self {
         let mut case = self;
         while let Self::Context(_, error) = case {

@@ -1,9 +1,9 @@
-//! The exit statuses: an interface, the same in every version.
+//! The exit statuses. They are an interface: they are the same in every version.
 
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
 
-/// How a call ended.
+/// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -15,15 +15,15 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
-    /// The manifest or an object is.
+    /// The manifest or an object is wrong.
     Invalid = 65,
-    /// bpffs or a kernel feature is missing.
+    /// bpffs, a kernel feature or a system call is missing, or bpffs is read-only.
     Unavailable = 69,
     /// A foreign pin is in the way.
     Foreign = 73,
     /// Another apply holds the lock.
     Locked = 75,
-    /// This process may not do that.
+    /// This process is not permitted to do that.
     NotPermitted = 77,
 }
 

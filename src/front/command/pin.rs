@@ -1,4 +1,4 @@
-//! `pin`: one entry, said on the command line; the rest of its set stays as it is.
+//! `pin`: pins one entry of the command line. The other pins of its set are kept.
 
 use super::resolve::{here, resolve_entry, trust};
 use super::transaction::{Aim, transaction};

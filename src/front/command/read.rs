@@ -1,4 +1,4 @@
-//! `read`: what an iterator prints. Of a pin, or of an object that is run once and not pinned.
+//! `read`: prints the output of a pinned iterator, or of an object that is run once and not pinned.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -41,10 +41,10 @@ pub(super) fn read(args: &ReadArgs) -> Result<Answer> {
     Ok(Answer { output: Some(output), ..Answer::done(report) })
 }
 
-/// A run of an object's iterator.
+/// A running iterator of an object that is not pinned.
 struct Once {
     reader: Reader,
-    /// What tail calls go through is empty without it.
+    /// Without it, the maps through which the program makes tail calls are empty.
     _loaded: Loaded,
 }
 
@@ -54,8 +54,8 @@ impl Read for Once {
     }
 }
 
-/// A file with a dot in its name, which no pin can have, or an ELF file; but nothing on bpffs: to look
-/// into a pin would run it.
+/// Whether the path is a file with a dot in its name, which no pin can have, or an ELF file. Files on bpffs are not
+/// opened: opening a pin runs the iterator.
 fn is_object(path: &Path) -> bool {
     let has_dot = path.file_name().is_some_and(|name| name.to_string_lossy().contains('.'));
     let is_elf = || {
@@ -108,7 +108,7 @@ fn not_opened(path: &Path, error: io::Error) -> Error {
     }
 }
 
-/// Loads, attaches and runs; nothing is pinned, and all of it goes with the last descriptor.
+/// Loads, attaches and runs the iterator. Nothing is pinned, and everything is freed with the last descriptor.
 fn run_once(args: &ReadArgs) -> Result<Once> {
     let here = here(Some(&args.bpffs), &args.what)?;
     let entry = entry::of_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;

@@ -27,7 +27,7 @@ pub struct Faulty {
 pub struct Blocked {
     /// Everything that is in the way; at least one.
     pub obstacles: Vec<Obstacle>,
-    /// The directory that the obstacles' paths are below.
+    /// The bpffs. The paths of the obstacles are below it.
     pub bpffs: PathBuf,
 }
 
@@ -36,16 +36,16 @@ pub struct Blocked {
 pub struct NotDone {
     /// Everything that went wrong, and what could not be undone.
     pub failure: Failure,
-    /// The text that the entries stand in; nothing for entries that stand in no file.
+    /// The text of the files with the entries; empty if the entries are in no file.
     pub sources: Arc<[Source]>,
 }
 
 /// What `list` could not look at.
 #[derive(Clone, Copy, Debug)]
 pub struct NotShown {
-    /// How many pins.
+    /// The number of pins.
     pub pins: usize,
-    /// How many directories.
+    /// The number of directories.
     pub directories: usize,
 }
 
@@ -67,16 +67,16 @@ impl Unwritten {
     }
 }
 
-/// Entries are left out, so that the others are carried out (`--keep-going`).
+/// Entries that were left out so that the others could be carried out (`--keep-going`).
 #[derive(Debug, Default)]
 pub struct LeftOut {
     /// Faults in the manifest and the objects, by the paths of the pins.
     pub faults: BTreeMap<PinPath, Vec<Fault>>,
-    /// The directory that the pins' paths are below.
+    /// The bpffs. The paths of the pins are below it.
     pub bpffs: PathBuf,
-    /// The text that the faults stand in.
+    /// The text of the files with the faults.
     pub sources: Arc<[Source]>,
-    /// Obstacles on bpffs, and among what the entries name.
+    /// Obstacles on bpffs, and maps and cgroups that cannot be used.
     pub obstacles: Vec<Obstacle>,
     /// Entries that could not be carried out.
     pub errors: Vec<Failed>,
@@ -88,7 +88,7 @@ impl LeftOut {
         self.faults.is_empty() && self.obstacles.is_empty() && self.errors.is_empty()
     }
 
-    /// The faults, with the text that they stand in.
+    /// The faults, with the text of their files.
     pub fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
         let origin = || Origin::Manifest(Arc::clone(&self.sources));

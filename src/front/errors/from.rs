@@ -1,4 +1,4 @@
-//! Errors of the host, and of the front → [`Error`].
+//! Converts errors of the host and of the front to [`Error`].
 
 use std::io;
 
@@ -45,18 +45,18 @@ from! {
     io::Error => Error::Io,
 }
 
-/// Adds what was tried to the error of a result.
+/// Adds to an error what was tried.
 pub trait Context<T> {
     /// Adds these words.
     ///
     /// # Errors
-    /// The same, in its context.
+    /// The same error, with these words.
     fn context(self, what: &str) -> Result<T>;
 
-    /// Adds words that are made only if it failed.
+    /// Adds words that are formatted only if it failed.
     ///
     /// # Errors
-    /// The same, in its context.
+    /// The same error, with these words.
     fn with_context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 

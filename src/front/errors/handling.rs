@@ -22,9 +22,9 @@ const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 /// How an error is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handling {
-    /// The way out, if there is one.
+    /// What the user can do, if it is known.
     pub hint: Option<String>,
-    /// How a command ends that fails with this error.
+    /// The exit status of a command that fails with this error.
     pub exit: Exit,
 }
 
@@ -97,7 +97,7 @@ impl Handling {
         Self { hint, exit }
     }
 
-    /// `otherwise` is the status if the error has none of its own.
+    /// `otherwise` is the exit status of an error that decides none itself.
     fn from_io(error: &io::Error, otherwise: Exit) -> Self {
         let refused = Refused::of(error).map(|refused| refused.call);
         if error.kind() == io::ErrorKind::PermissionDenied {
@@ -107,7 +107,7 @@ impl Handling {
             };
             return Self::new(Some(hint), Exit::NotPermitted);
         }
-        // Not `ErrorKind::Unsupported`, which EOPNOTSUPP is, too.
+        // `ErrorKind::Unsupported` would also match EOPNOTSUPP.
         if refused.is_some() || error.raw_os_error() == Some(ENOSYS) {
             return Self::new(Some(missing_call_hint(refused)), Exit::Unavailable);
         }
@@ -147,7 +147,7 @@ impl Handling {
     fn from_mount(error: &MountError) -> Self {
         match error {
             MountError::NotEmpty(_) => Self::new(None, Exit::Unavailable),
-            // The hint of a permission lists what loading needs, and mounting needs something else.
+            // The hint for a missing permission lists what loading needs. Mounting needs something else.
             MountError::Failed(_, error) => {
                 Self::new(None, Self::from_io(error, Exit::Unavailable).exit)
             }
@@ -233,7 +233,7 @@ fn is_refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// The status that all failures share; otherwise, plain failure.
+/// The exit status that all failures share, or else that of a plain failure.
 fn shared_exit(not_done: &NotDone) -> Exit {
     let mut statuses = not_done.failure.errors.iter().map(|failed| failed.error.handling().exit);
     let first = statuses.next().unwrap_or(Exit::Failed);

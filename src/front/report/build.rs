@@ -13,9 +13,9 @@ use iterctl_core::observed::{LinkParam, Observed, ObservedPin};
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
 
-/// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
-/// `set` is who will own the new ones; the entries' places are in `sources`. `now` is every pin that is as
-/// it is to be after the plan was carried out: the others have no ids yet.
+/// Every pin that a plan changes or cannot change, by path, and the number of each kind. `set` will own the new pins;
+/// the places of the entries are in `sources`. `now` has every pin that is in sync after the plan was carried out: the
+/// others have no ids yet.
 pub fn changes(
     plan: &Plan,
     set: Option<&SetName>,
@@ -37,7 +37,7 @@ pub fn changes(
     (changes, summary)
 }
 
-/// Every pin that something is in the way of, by path.
+/// Every pin that is blocked by an obstacle, by path.
 pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
     let mut rows: Vec<Change> =
         obstacles.iter().filter_map(|obstacle| of_obstacle(obstacle, bpffs)).collect();
@@ -79,7 +79,7 @@ pub(super) fn absolute(bpffs: &Path, path: &PinPath) -> String {
     bpffs.join(path.as_path()).to_string_lossy().into_owned()
 }
 
-/// What the rows of a plan have in common.
+/// What all rows of a plan need.
 struct Rows<'a> {
     set: Option<&'a SetName>,
     bpffs: &'a Path,
@@ -200,7 +200,7 @@ fn of_drift(drift: &Drift) -> Reason {
     reason_of(kind, drift.to_string())
 }
 
-/// The row of an obstacle of one path; those of the whole set are errors of the command.
+/// The row of an obstacle at one path. Obstacles of the whole set have no row: they are errors of the command.
 pub(super) fn of_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
     let (path, kind, before) = match obstacle {
         Obstacle::Foreign { path, have } => (path, "foreign", Some(of_observed(have))),

@@ -22,7 +22,7 @@ const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
 const CAUSE: Style = Style::new().dimmed();
 const HINT: Style = AnsiColor::BrightCyan.on_default();
 
-/// Everything that an error has to say, for people; styled, and without a newline at the end.
+/// All messages of an error, for people; styled, and without a newline at the end.
 pub fn render(error: &Error) -> String {
     match error.without_context() {
         Error::Faulty(faulty) => render_faulty(faulty),
@@ -71,7 +71,7 @@ fn render_faulty(faulty: &Faulty) -> String {
     }
 }
 
-/// What failed, each with its place as a fault has it.
+/// What failed, each with its place, in the same form as a fault.
 fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
     let lines = Lines::of(sources);
     let render = |failed| {
@@ -116,7 +116,7 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
     text
 }
 
-/// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
+/// The messages of an error as values. A failed transaction, a blocked plan and a faulty manifest have several.
 pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
     match error.without_context() {
         Error::Faulty(faulty) => faults::diagnostics(faulty),
@@ -160,7 +160,7 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
     }
 }
 
-/// What became of a plan that failed, but for why.
+/// What a failed plan has left behind, without the reasons why it failed.
 fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     let left = failure.left.iter().map(of_chain);
     let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
@@ -169,7 +169,7 @@ fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     all
 }
 
-/// What is wrong with entries that are left out.
+/// What is wrong with the entries that were left out.
 pub fn of_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
     let faulty = left_out.faulty();
     let faults = faulty.iter().flat_map(faults::diagnostics);
@@ -184,17 +184,17 @@ fn of_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
     Diagnostic { place, ..of_chain(&failed.error) }
 }
 
-/// Something that is untidy after a command that did its work.
+/// Something that a command left untidy although it did its work.
 pub fn warning(error: &impl Handled) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..of_chain(error) }
 }
 
-/// Something good to know.
+/// Information.
 pub fn note(message: impl Into<String>) -> Diagnostic {
     plain(Severity::Note, message.into())
 }
 
-/// What a plan's own rows do not say of its obstacles: those of the whole set, and the ways out.
+/// What the rows of a plan do not say about its obstacles: those of the whole set, and the hints.
 pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
     obstacles
         .iter()
@@ -206,8 +206,8 @@ pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The report of a command that ended in `error`. There are tools that show nothing of it but the
-/// comment, so that says the first reason, too.
+/// The report of a command that failed with `error`. Some tools show only the comment of a report, so the comment
+/// contains the first reason.
 pub fn report(error: &Error) -> Report {
     let diagnostics = diagnostics(error);
     let errors: Vec<&Diagnostic> =
@@ -226,13 +226,13 @@ pub fn report(error: &Error) -> Report {
     report
 }
 
-/// The first error of these, in one line.
+/// The first error among these, in one line.
 pub fn first_reason(diagnostics: &[Diagnostic]) -> String {
     let first = diagnostics.iter().find(|one| one.severity == Severity::Error);
     first.map(in_one_line).unwrap_or_default()
 }
 
-/// Place, message and causes, without what is in further lines: a verifier's log, usage.
+/// Place, message and causes, without further lines such as a verifier's log.
 fn in_one_line(diagnostic: &Diagnostic) -> String {
     let place = diagnostic
         .place
@@ -244,7 +244,7 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
     lines.join(": ")
 }
 
-/// What is in the way, in one line; `None` where nothing is.
+/// What is in the way, in one line; `None` if nothing is.
 pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
     let first = in_one_line(&of_obstacle(obstacles.first()?));
     Some(match obstacles.len() {

@@ -24,7 +24,7 @@ pub fn render(faults: &Faults, sources: &[Source], renderer: &Renderer) -> Strin
     rendered.join("\n\n")
 }
 
-/// A message with the place that it is about, in the same form; `None` where that is in no source.
+/// A message with its place, in the same form; `None` if the place is in no source.
 pub(super) fn render_at(
     message: &str,
     place: &Place,
@@ -70,7 +70,7 @@ fn snippet<'a>(
     Some(part.snippet().annotation(primary).annotations(context))
 }
 
-/// The other place of a problem, where it is in another file or far away.
+/// The other place of a problem, if it is in another file or far away.
 fn see_also<'a>(fault: &Fault, lines: &Lines<'a>) -> Option<Snippet<'a, Annotation<'a>>> {
     let (also, label) = fault.problem.see_also()?;
     if fault.place.as_ref().is_some_and(|place| lines.are_near(place, also)) {
@@ -81,7 +81,7 @@ fn see_also<'a>(fault: &Fault, lines: &Lines<'a>) -> Option<Snippet<'a, Annotati
     Some(part.snippet().annotation(annotation))
 }
 
-/// The same as values, in whichever language the entries were written.
+/// The faults as values, in the language of the entries.
 pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
     let Faulty { faults, origin } = faulty;
     let lines = Lines::of(origin.sources());
@@ -100,7 +100,7 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// What may be a mistake, as values.
+/// The warnings as values.
 pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
     let lines = Lines::of(sources);
     let diagnostic = |warning: &Warning| Diagnostic {
@@ -114,7 +114,7 @@ pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
     warnings.iter().map(diagnostic).collect()
 }
 
-/// Where a manifest has a place, the command line has the words themselves.
+/// In a manifest, a fault has a place; on the command line, its message contains the words.
 fn message(fault: &Fault, origin: &Origin) -> String {
     let message = fault.problem.message(origin.language());
     match fault.place.as_ref().and_then(|place| origin.words(place)) {
@@ -123,11 +123,11 @@ fn message(fault: &Fault, origin: &Origin) -> String {
     }
 }
 
-/// Where every line of every source begins. Counted anew for each of thousands of entries they would
-/// take seconds; so would whole sources, given to annotate-snippets for each of thousands of faults.
+/// Where every line of every source begins. To count the lines again for each of thousands of entries would take
+/// seconds, and so would giving whole sources to annotate-snippets for each of thousands of faults.
 pub(super) struct Lines<'a> {
     sources: &'a [Source],
-    /// Where they begin, of each source that somebody has asked for.
+    /// Where the lines of each source begin, once they have been needed.
     starts: Vec<OnceCell<Vec<usize>>>,
 }
 
@@ -135,9 +135,9 @@ pub(super) struct Lines<'a> {
 struct Part<'a> {
     file: Cow<'a, str>,
     text: Cow<'a, str>,
-    /// The number of the first.
+    /// The number of the first line.
     line: usize,
-    /// Where they begin in the source.
+    /// The byte of the source at which they begin.
     start: usize,
 }
 

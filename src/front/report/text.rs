@@ -14,8 +14,7 @@ const RED: Style = AnsiColor::Red.on_default();
 const ALARM: Style = AnsiColor::BrightRed.on_default().bold();
 const HEADER: Style = Style::new().bold();
 
-/// The whole answer: styled, each line with its newline. Diagnostics are talk, not answer, and are
-/// left out.
+/// The report as styled lines. Diagnostics are not part of it: they go to standard error.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     text.extend(report.kernel.as_ref().map(kernel::render));
@@ -32,13 +31,13 @@ pub fn render(report: &Report) -> String {
     }
 }
 
-/// What is shown of each change, unstyled, a line each.
+/// One unstyled line for each change.
 pub fn changes(report: &Report) -> Vec<String> {
     let plain = |change| strip_str(change_line(change).trim_end()).to_string();
     report.changes.iter().map(plain).collect()
 }
 
-/// A sign, a path, the reasons.
+/// One line for a change: a sign, the path, the reasons.
 fn change_line(change: &Change) -> String {
     let (style, sign) = match change.action {
         Action::Pin => (GREEN, '+'),
@@ -85,7 +84,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     fn or_dash(value: Option<&String>) -> Cow<'_, str> {
         value.map_or("-", String::as_str).into()
     }
-    // A stamp may hold any text: whoever may load programs can forge one.
+    // A stamp may contain any text: any process that may load programs can forge one.
     let printable = |text| Escaped::new(text).text();
     let state = &pin.state;
     [

@@ -1,4 +1,4 @@
-//! Which capabilities this process lacks for what iterctl does.
+//! The capabilities that iterctl needs and this process lacks, and what else may confine it.
 
 use std::fs;
 
@@ -79,7 +79,7 @@ fn is_in_user_namespace(uid_map: &str) -> bool {
     !numbers.is_empty() && numbers != ["0", "0", "4294967295"]
 }
 
-/// How much the kernel is locked down; nothing where it is not, or where securityfs is not mounted.
+/// The mode of a kernel that is locked down; `None` if it is not, or if securityfs is not mounted.
 pub(super) fn lockdown() -> Option<String> {
     mode(&fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
 }
@@ -88,7 +88,7 @@ pub(super) fn lockdown() -> Option<String> {
 fn effective(status: &str) -> Option<u64> {
     let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     let written = u64::from_str_radix(hex.trim(), 16).ok()?;
-    // Whoever has this one has what it was split into in Linux 5.8 (bpf_capable() and perfmon_capable()).
+    // CAP_SYS_ADMIN includes what was split from it in Linux 5.8 (bpf_capable() and perfmon_capable()).
     let is_admin = written & (1 << SYS_ADMIN) != 0;
     Some(if is_admin { written | (1 << BPF) | (1 << PERFMON) } else { written })
 }
@@ -105,8 +105,8 @@ fn lacking(effective: u64, of: &[Capability]) -> Vec<String> {
         .collect()
 }
 
-/// How much the kernel is locked down, in the text of its file: `none [integrity] confidentiality`.
-/// Nothing where it is not.
+/// The mode in the text of the kernel's lockdown file, `none [integrity] confidentiality`; `None` if the kernel is not
+/// locked down.
 fn mode(lockdown: &str) -> Option<&str> {
     let (_, rest) = lockdown.split_once('[')?;
     let (mode, _) = rest.split_once(']')?;

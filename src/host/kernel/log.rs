@@ -1,7 +1,7 @@
-//! What libbpf says while it opens and loads: one collector, each thread's messages apart.
+//! Collects the messages of libbpf, separately for each thread.
 //!
-//! `libbpf_set_print()` is process-wide, but libbpf calls back on the thread that called it. So
-//! every thread collects its own, and loads on different threads never mix.
+//! `libbpf_set_print()` is process-wide, but libbpf calls back on the thread that called it. So every thread collects
+//! its own messages, and loads on different threads never mix.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -18,13 +18,13 @@ thread_local! {
 
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
-/// Has everything that libbpf and the verifier say also written to standard error (`--debug`). To be
-/// called before anything is opened.
+/// Also writes all messages of libbpf and the verifier to standard error (`--debug`). Call it before anything is
+/// opened.
 pub fn show_all() {
     DEBUG.store(true, Ordering::Relaxed);
 }
 
-/// Runs `work` and gives what libbpf warned of on this thread meanwhile, a message each.
+/// Runs `work`. Returns also the warnings of libbpf on this thread, one string for each message.
 pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     ffi::hear(if DEBUG.load(Ordering::Relaxed) { LIBBPF_DEBUG } else { LIBBPF_WARN }, keep);
     MESSAGES.take();
@@ -37,7 +37,7 @@ fn keep(level: u32, message: Vec<u8>) {
     let message = String::from_utf8_lossy(&message);
     let message = escape_lines(&message);
     if DEBUG.load(Ordering::Relaxed) {
-        // Where standard error is closed, there is nobody to tell.
+        // If standard error is closed, the message has no reader.
         let _ = std::io::stderr().write_all(message.as_bytes());
     }
     if level == LIBBPF_WARN {

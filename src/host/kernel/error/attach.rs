@@ -1,4 +1,4 @@
-//! Why a loaded program cannot be attached: the kernel's errno and answers, understood.
+//! Why a loaded program cannot be attached: what the errno of the kernel means.
 
 use std::fmt;
 use std::io;
@@ -14,11 +14,11 @@ use iterctl_core::target::{Sleep, Takes, Target};
 /// Why a loaded program could not be attached.
 #[derive(Debug)]
 pub enum AttachError {
-    /// The kernel said no.
+    /// The kernel refused.
     Refused {
         /// What the iterator walks.
         target: Target,
-        /// With what.
+        /// Its parameter.
         param: Parameter,
         /// The kernel's error.
         error: io::Error,
@@ -45,7 +45,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// Understands why the kernel refuses.
+    /// Finds out why the kernel refuses.
     ///
     /// A parameter that it does not know is too long for it, if it is beyond what it reads of
     /// `bpf_iter_link_info`: the process, before Linux 6.1 (`bpf_iter_link_attach()` in

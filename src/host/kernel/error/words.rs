@@ -1,4 +1,4 @@
-//! The words for why a program could not be loaded, and the ways out.
+//! The messages and hints for programs that could not be loaded.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use crate::host::kernel::{capability, verdict};
 use iterctl_core::feature::Feature;
 
 impl LoadError {
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotPermitted => Some(capability::hint()),

@@ -1,4 +1,4 @@
-//! What the kernel's BTF says, in one pass over its hundred thousand types.
+//! Reads the kernel's BTF, in one pass over its hundred thousand types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -39,18 +39,18 @@ pub(super) struct Types {
     has_core_relo: bool,
 }
 
-/// Why there is nothing to be found.
+/// Why the types cannot be read.
 #[derive(Debug)]
 pub(super) enum Unreadable {
     /// The kernel has no BTF, or does not show it.
     Missing,
-    /// libbpf cannot make sense of it.
+    /// libbpf cannot parse it, or this process may not ask for it.
     Broken(String),
 }
 
 impl Types {
-    /// Reads them, as libbpf does. If sysfs does not show them, as in a container that masks it, they are asked from
-    /// the kernel, which may have them all the same: libbpf's generated loaders use what the kernel has.
+    /// Reads them, as libbpf does. If sysfs does not show them, as in a container that masks it, the kernel is asked for
+    /// them: libbpf's generated loaders use what the kernel has.
     pub(super) fn read() -> Result<Self, Unreadable> {
         let (btf, messages) = log::collect(Btf::from_vmlinux);
         match btf {
@@ -126,7 +126,7 @@ impl Types {
         self.values.contains("BPF_CGROUP_ITER_CHILDREN")
     }
 
-    /// The helper came with them, in the next commit.
+    /// The kernel got this helper in the commit after sleepable iterators.
     pub(super) fn has_sleepable(&self) -> bool {
         self.values.contains("BPF_FUNC_copy_from_user_task")
     }
@@ -139,7 +139,7 @@ impl Types {
         self.has_core_relo
     }
 
-    /// What libbpf tells it by, too (`probe_memcg_account()`, libbpf 1.7).
+    /// libbpf decides it in the same way (`probe_memcg_account()`, libbpf 1.7).
     pub(super) fn has_memory_cgroup(&self) -> bool {
         self.values.contains("BPF_FUNC_ktime_get_coarse_ns")
     }
@@ -152,8 +152,8 @@ fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Of all functions with that beginning, those of targets alone take a `struct bpf_iter_meta *` first and
-/// give an `int` (`DEFINE_BPF_ITER_FUNC()` of include/linux/bpf.h; all of 6.18 looked at).
+/// Among all functions with this prefix, only those of targets take a `struct bpf_iter_meta *` first and return an
+/// `int` (`DEFINE_BPF_ITER_FUNC()` of include/linux/bpf.h; checked for all functions of 6.18).
 ///
 /// Only the kernel itself has targets: `bpf_iter_reg_target()` is not exported to modules.
 fn stands_for_a_target(btf: &Btf<'_>, function: Func<'_>) -> bool {
