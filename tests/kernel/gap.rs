@@ -59,6 +59,10 @@ fn a_pin_is_never_missing_while_it_is_replaced() {
     let changes = thread::scope(|scope| {
         let thread = scope.spawn(|| opener.run(&pin));
         let stop = Stop(&opener);
+        // The first replacement begins after the first iterator was seen.
+        while opener.opened() == 0 && !thread.is_finished() {
+            thread::yield_now();
+        }
         for number in 1..=REPLACEMENTS {
             sandbox.copy(&format!("marker{}.bpf.o", number % 2), "rodata.bpf.o");
             let before = opener.opened();
