@@ -88,6 +88,9 @@ torture: deps objects ## break inputs, kill applies, fail every call, disturb wa
 	ITERCTL_MUTATIONS=10000000 cargo test --release --locked --test broken_manifests
 	ITERCTL_MUTATIONS=20000 cargo test --release --locked --test broken_objects
 	ITERCTL_ROUNDS=200 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored rivals
+	ITERCTL_ROUNDS=5000 cargo test --release --locked --lib it_has_one_holder_at_a_time
+	ITERCTL_SIGNALS=all $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored \
+		--nocapture kernel::signals
 	ITERCTL_KILLS=1000 ITERCTL_FAULTS=all $(CARGO_AS_ROOT) test --release --locked --test kernel -- \
 		--ignored --nocapture kernel::kills kernel::faults
 	ITERCTL_ROUNDS=2000 $(CARGO_AS_ROOT) test --release --locked --test kernel -- --ignored \

@@ -51,7 +51,8 @@ def sources(crate):
 def main():
     holders_of = {}
     print(
-        "What is linked into iterctl, and its licences. The texts are below, each with those whose it is.\n"
+        "The software that is linked into iterctl, and its licences. The texts follow. Above each text are the"
+        " parts that it applies to.\n"
     )
     for crate in linked_crates():
         print(f"{crate['name']} {crate['version']}: {crate['license'] or crate['license_file']}")

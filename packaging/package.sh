@@ -4,8 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# The time of everything that has one, so that the same commit gives the same package. It is not set for
-# cargo build, which would compile the C libraries again for each commit.
+# The time stamp of every file in the package, so that the same commit produces the same package. It is not set for
+# cargo build, which would then compile the C libraries again for each commit.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> /dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 

@@ -15,7 +15,7 @@ mkdir -p "$stage/completions"
 strip -o "$stage/iterctl" "$program"
 
 "$program" man --dir "$stage/man"
-# Debian and rpm want them compressed. Without a name and a time inside, the same pages have the same bytes.
+# Debian and rpm require compressed pages. gzip -n stores no name and no time, so the same pages have the same bytes.
 gzip -9n "$stage"/man/*
 
 for shell in bash zsh fish; do
@@ -25,7 +25,7 @@ done
 /usr/bin/python3 packaging/licences.py > "$stage/licences"
 gzip -9n "$stage/licences"
 
-# The demo and the program that makes its map need the whole repository.
+# The demo, and the program that creates its map, are left out, because they need the whole repository.
 find examples integrations -name __pycache__ -prune -o \
 	-type f ! -name '*.bpf.o' ! -name '*.rs' ! -name demo.sh ! -name '.*' -print |
 	tar --create --files-from=- | tar --extract --directory="$stage"

@@ -1,18 +1,19 @@
 //! The machine: files, system calls and libbpf.
 //!
-//! In: values of [the core](iterctl_core). Out: what was found, and changes. Nothing here prints, and nothing here
-//! knows a subcommand.
+//! In: values of [the core](iterctl_core). Out: facts about the machine, and changes to it. This part prints nothing,
+//! and knows no subcommand.
 
-pub mod accounts;
+pub(crate) mod accounts;
 pub mod bpffs;
-pub mod cgroup;
+pub(crate) mod cgroup;
 pub mod closed;
-pub mod contents;
+pub(crate) mod contents;
 pub mod execute;
 pub mod kernel;
+pub mod log;
 pub mod object;
 pub mod reader;
 pub mod sources;
 pub mod sys;
-pub mod trust;
-pub mod watch;
+pub(crate) mod trust;
+pub mod wake;

@@ -1,10 +1,12 @@
 //! Parse, run, print the answer or the error once, exit.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::adapter::strip_str;
-use anstream::{AutoStream, ColorChoice, eprintln};
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use clap::Parser as _;
 use iterctl::front::cli::{Cli, Command, Form};
 use iterctl::front::command::{self, Answer, OnTerminal, Output, OutputOf, Progress};
@@ -13,27 +15,29 @@ use iterctl::front::exit::Exit;
 use iterctl::front::report::terminal::Lines;
 use iterctl::front::report::{Diagnostic, error, text};
 use iterctl::front::version::Versions;
-use iterctl::host::kernel;
 use iterctl::host::reader::ReadError;
-use iterctl::host::watch;
+use iterctl::host::sys::output;
+use iterctl::host::{kernel, log};
 use serde::Serialize;
+
+/// How long the end of `watch` waits for a reader of its output.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return usage_error(&usage),
     };
-    let form = Form::of(&cli);
+    let form = Form::from_cli(&cli);
     if cli.debug {
         kernel::show_all();
     }
     let printed = match (&cli.command, cli.version) {
         (Some(command), false) => {
             if let Command::Watch(_) = command {
-                watch::log::start(cli.debug);
+                log::start(cli.debug);
             }
-            let answer = command::run(command, &mut |progress| say(progress, form));
-            print(answer, form, Purpose::of(command))
+            run(command, form)
         }
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
@@ -41,13 +45,32 @@ fn main() -> ExitCode {
             print(Err(Error::Usage(usage.to_owned())), form, Purpose::Report)
         }
     };
-    match printed {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) => {
-            eprintln!("{}", error::render(&error));
-            ExitCode::from(error.handling().exit as u8)
-        }
-    }
+    let exit = printed.unwrap_or_else(|error| {
+        tell(&error::render(&error));
+        error.handling().exit
+    });
+    output::finish(LAST_WAIT);
+    ExitCode::from(exit as u8)
+}
+
+/// Writes lines to standard error. If it cannot be written, the exit status still says how the call ended.
+fn tell(lines: &str) {
+    output::to_stderr(&in_colours_of(&io::stderr(), format!("{lines}\n")));
+}
+
+/// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if
+/// everything was done: whoever sent the signal waits for it.
+///
+/// # Errors
+/// If the answer cannot be printed.
+fn run(command: &Command, form: Form) -> Result<Exit> {
+    let signals = match command::signals(command) {
+        Ok(signals) => signals,
+        Err(error) => return print(Err(error), form, Purpose::Report),
+    };
+    let answer = command::run(command, &signals, &mut |progress| say(progress, form));
+    let exit = print(answer, form, Purpose::of(command))?;
+    Ok(signals.noted().map_or(exit, Exit::from))
 }
 
 /// Prints what is told before the end. As JSON, only `watch` prints more than one document.
@@ -57,7 +80,7 @@ fn say(progress: Progress<'_>, form: Form) -> Result<()> {
             written(print_json(report, form), Purpose::Report)
         }
         (Progress::Waits(note), Form::Text) => {
-            eprintln!("{}", error::render_one(&note));
+            tell(&error::render_one(&note));
             Ok(())
         }
         // A log has the rounds.
@@ -75,7 +98,7 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
         let _ = usage.print();
         return ExitCode::from(Exit::Done as u8);
     }
-    match Form::of_wrong(std::env::args_os()) {
+    match Form::from_invalid(std::env::args_os()) {
         // If standard error is closed, the message has no reader.
         Form::Text => {
             let _ = usage.print();
@@ -122,10 +145,10 @@ fn print(answer: Result<Answer>, form: Form, purpose: Purpose) -> Result<Exit> {
                 None => written(print_text(&text::render(&answer.report)), purpose),
             };
             for diagnostic in &answer.report.diagnostics {
-                eprintln!("{}", error::render_one(diagnostic));
+                tell(&error::render_one(diagnostic));
             }
             if let Some(failed) = answer.failed() {
-                eprintln!("{}", error::render(failed));
+                tell(&error::render(failed));
             }
             printed.map(|()| answer.exit())
         }
@@ -147,12 +170,12 @@ fn print(answer: Result<Answer>, form: Form, purpose: Purpose) -> Result<Exit> {
             Ok(exit)
         }
         (Err(error), Form::Text) => {
-            eprintln!("{}", error::render(&error));
+            tell(&error::render(&error));
             Ok(error.handling().exit)
         }
         (Err(error), Form::Json | Form::PrettyJson) => {
             if let Err(unwritten) = print_json(&error::report(&error), form) {
-                eprintln!("{}", error::render(&error));
+                tell(&error::render(&error));
                 written(Err(unwritten), Purpose::Report)?;
             }
             Ok(error.handling().exit)
@@ -243,23 +266,23 @@ fn print_versions(form: Form) -> Result<()> {
 }
 
 fn print_text(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    // All in one go: anstream's own stream would write every line by itself.
-    match AutoStream::choice(&out) {
-        ColorChoice::Never => out.write_all(strip_str(text).to_string().as_bytes())?,
-        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => {
-            out.write_all(text.as_bytes())?;
-        }
+    output::to_stdout(&in_colours_of(&io::stdout(), text.to_owned()))
+}
+
+/// Without the colours if the stream takes none. All of it is written at once: anstream's own stream would write each
+/// line by itself.
+fn in_colours_of(stream: &impl RawStream, text: String) -> Vec<u8> {
+    match AutoStream::choice(stream) {
+        ColorChoice::Never => strip_str(&text).to_string().into_bytes(),
+        ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => text.into_bytes(),
     }
-    out.flush()
 }
 
 fn print_json(value: &impl Serialize, form: Form) -> io::Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match form {
-        Form::PrettyJson => serde_json::to_writer_pretty(&mut out, value)?,
-        Form::Text | Form::Json => serde_json::to_writer(&mut out, value)?,
-    }
-    writeln!(out)?;
-    out.flush()
+    let mut text = match form {
+        Form::PrettyJson => serde_json::to_vec_pretty(value)?,
+        Form::Text | Form::Json => serde_json::to_vec(value)?,
+    };
+    text.push(b'\n');
+    output::to_stdout(&text)
 }

@@ -72,6 +72,45 @@ fn an_object_that_is_huge_or_never_ends_is_refused_at_once() {
     }
 }
 
+/// An empty entry lacks two keys. All faults count, and the first hundred are told.
+#[test]
+fn the_first_hundred_faults_are_told() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = folder.path();
+    fs::write(folder.join("iters.toml"), "[[iter]]\n".repeat(60)).expect("the folder is writable");
+    let output = run(folder, "check -f iters.toml", Stdio::null());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr.matches("error: ").count(), 100, "{stderr}");
+    assert!(stderr.ends_with("\n\nnote: there are 20 more faults\n"), "{stderr}");
+    assert_eq!(output.status.code(), Some(65));
+
+    let output = run(folder, "-j check -f iters.toml", Stdio::null());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let diagnostics = report["diagnostics"].as_array().expect("a list");
+    assert_eq!(diagnostics.len(), 101);
+    assert_eq!(diagnostics[100]["message"], "there are 20 more faults");
+    assert_eq!(diagnostics[100]["severity"], "note");
+    let comment = report["comment"].as_str().expect("a text");
+    assert!(comment.starts_with("120 faults in the manifest; the first: "), "{comment}");
+    assert_eq!(output.status.code(), Some(65));
+}
+
+#[test]
+fn a_manifest_that_is_too_long_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = folder.path();
+    let longest = "#".repeat(4 << 20);
+    fs::write(folder.join("iters.toml"), &longest).expect("the folder is writable");
+    let output = run(folder, "check -f iters.toml --set a", Stdio::null());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    fs::write(folder.join("iters.toml"), longest + "#").expect("the folder is writable");
+    let output = run(folder, "check -f iters.toml --set a", Stdio::null());
+    let expected = "error: iters.toml is longer than 4 MiB, which is as long as a manifest may be\n  \
+        hint: divide it into several files: `-f` can be given several times, and takes a directory\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(65));
+}
+
 /// The folders, by name.
 fn cases() -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(TESTS).join("cases")).expect("tests/cases can be read");

@@ -21,6 +21,8 @@ mod kernel {
     mod both_ways;
     mod bpftool;
     mod by_name;
+    mod copied_stamps;
+    mod directories;
     mod drift;
     mod elsewhere;
     mod errors;
@@ -48,6 +50,7 @@ mod kernel {
     mod max_entries;
     mod memlock;
     mod mounts;
+    mod no_proc;
     mod parameters;
     mod pin;
     mod places;
@@ -60,6 +63,7 @@ mod kernel {
     mod same_name;
     mod sets;
     mod siblings;
+    mod signals;
     mod tail_calls;
     mod targets;
     mod transaction;
@@ -68,6 +72,7 @@ mod kernel {
     mod unmounted;
     mod unpin;
     mod untrusted_ways;
+    mod updated_links;
     mod waiting;
     mod watch;
     mod words;

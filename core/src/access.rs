@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-/// Permission bits of a pin or a directory, 0 to 0777.
+/// Permission, set-id and sticky bits of a pin or a directory: 0 to 07777.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mode(u32);
 
@@ -14,9 +14,14 @@ pub struct Mode(u32);
 pub struct InvalidMode;
 
 impl Mode {
-    /// The permission bits of an `st_mode`; the file type, set-id and sticky bits are left out.
-    pub const fn of_stat(st_mode: u32) -> Self {
-        Self(st_mode & 0o777)
+    /// All bits of an `st_mode` but those of the file type.
+    pub const fn from_stat(st_mode: u32) -> Self {
+        Self(st_mode & 0o7777)
+    }
+
+    /// Whether it has set-id or sticky bits, which make sense for directories only.
+    pub const fn has_special_bits(self) -> bool {
+        self.0 & 0o7000 != 0
     }
 
     /// The bits, as `chmod` takes them.
@@ -28,16 +33,13 @@ impl Mode {
 impl FromStr for Mode {
     type Err = InvalidMode;
 
-    /// Three octal digits, or four of which the first is 0.
+    /// Three or four octal digits.
     fn from_str(text: &str) -> Result<Self, InvalidMode> {
-        let digits = match text.len() {
-            4 => text.strip_prefix('0').ok_or(InvalidMode)?,
-            _ => text,
-        };
-        if digits.len() != 3 || !digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit)) {
+        let is_octal = text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+        if !(3..=4).contains(&text.len()) || !is_octal {
             return Err(InvalidMode);
         }
-        u32::from_str_radix(digits, 8).map(Self).map_err(|_| InvalidMode)
+        u32::from_str_radix(text, 8).map(Self).map_err(|_| InvalidMode)
     }
 }
 
@@ -49,7 +51,7 @@ impl fmt::Display for Mode {
 
 impl fmt::Display for InvalidMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a mode is three octal digits with an optional 0 before them")
+        write!(f, "a mode is three or four octal digits")
     }
 }
 
@@ -89,9 +91,30 @@ mod tests {
         check("", None);
         check("44", None);
         check("0800", None);
-        check("1777", None);
+        check("1777", Some(0o1777));
+        check("8777", None);
         check("00440", None);
         check("+440", None);
         check("u=rw", None);
+    }
+
+    #[test]
+    fn the_file_type_of_a_stat_is_left_out() {
+        let check = |st_mode, written| assert_eq!(Mode::from_stat(st_mode).to_string(), written);
+        check(0o100_640, "0640");
+        check(0o041_777, "1777");
+        check(0o107_000, "7000");
+    }
+
+    #[test]
+    fn set_id_and_sticky_bits_are_special() {
+        for (bits, special) in [(0o777, false), (0o1777, true), (0o2000, true), (0o4700, true)] {
+            assert_eq!(Mode::from_stat(bits).has_special_bits(), special, "{bits:o}");
+        }
+    }
+
+    #[test]
+    fn what_a_mode_is_is_told() {
+        assert_eq!(InvalidMode.to_string(), "a mode is three or four octal digits");
     }
 }

@@ -140,7 +140,7 @@ pub fn needs(bytes: &[u8], iterator: &str) -> Result<Option<Needs>, Malformed> {
 
 /// Whether the kernel considers a licence GPL-compatible (`license_is_gpl_compatible()` of
 /// include/linux/license.h).
-pub fn is_gpl_compatible(licence: &str) -> bool {
+pub(crate) fn is_gpl_compatible(licence: &str) -> bool {
     GPL_COMPATIBLE.contains(&licence)
 }
 

@@ -3,6 +3,7 @@
 //! In: the manifest, and facts about the objects, users and groups that it names. Out: what every pin must
 //! be. Only the ids of maps are left to look up, because only the kernel knows them.
 
+mod directory;
 mod entry;
 mod param;
 mod program;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
-use self::entry::Entries;
-use crate::access::{Meta, Mode};
+pub use self::directory::{DirectoryAccess, Wanted};
+use self::entry::ResolvedEntries;
+use crate::access::Meta;
 use crate::anatomy::Anatomy;
 use crate::anatomy::Extern;
 use crate::escaped::Escaped;
@@ -130,8 +132,8 @@ pub struct DesiredPin {
     pub param: Param,
     /// Mode, owner and group.
     pub meta: Meta,
-    /// Mode of the parent directories that have to be made.
-    pub dir_mode: Mode,
+    /// The directories above it.
+    pub directory: DirectoryAccess,
     /// The entry's `path` in the manifest.
     pub place: Place,
     /// Its other keys that an error of the execution may refer to.
@@ -256,6 +258,11 @@ impl Desired {
         self.left_out.insert(path);
     }
 
+    /// What the entries want of every directory above their pins.
+    pub fn directories(&self) -> BTreeMap<PinPath, DirectoryAccess> {
+        directory::merge(self.pins.iter().map(|(path, pin)| (path, &pin.directory))).0
+    }
+
     /// Every existing map that an entry names, each once.
     pub fn maps(&self) -> BTreeSet<&MapRef> {
         let walked = self.pins.values().filter_map(|pin| match &pin.param {
@@ -288,7 +295,7 @@ impl Desired {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::SelfOnly,
         Self::DescendantsPre,
         Self::DescendantsPost,
@@ -308,7 +315,7 @@ impl Order {
     }
 
     /// The order of that number.
-    pub fn of_number(number: u32) -> Option<Self> {
+    pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.number() == number)
     }
 }
@@ -335,7 +342,7 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 /// Every fault of the manifest: those of its form and those of its meaning.
 pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
     let (set, bpffs, entries) = resolve_entries(manifest, facts);
-    let Entries { pins, faulty, mut faults, warnings } = entries;
+    let ResolvedEntries { pins, faulty, mut faults, warnings } = entries;
     faults.extend(faulty.into_values().flatten());
     finish(set, faults, bpffs, pins, warnings)
 }
@@ -347,13 +354,16 @@ pub fn resolve(manifest: &Manifest, facts: &Facts) -> Result<Desired, Faults> {
 /// is listed, it is also unknown what is no longer listed.
 pub fn resolve_sound(manifest: &Manifest, facts: &Facts) -> Result<Sound, Faults> {
     let (set, bpffs, entries) = resolve_entries(manifest, facts);
-    let Entries { pins, faulty, faults, warnings } = entries;
+    let ResolvedEntries { pins, faulty, faults, warnings } = entries;
     let mut desired = finish(set, faults, bpffs, pins, warnings)?;
     desired.left_out = faulty.keys().cloned().collect();
     Ok(Sound { desired, faults: faulty })
 }
 
-fn resolve_entries(manifest: &Manifest, facts: &Facts) -> (Result<Set, Fault>, PathBuf, Entries) {
+fn resolve_entries(
+    manifest: &Manifest,
+    facts: &Facts,
+) -> (Result<Set, Fault>, PathBuf, ResolvedEntries) {
     let mut faults = manifest.faults.clone();
     let set = set::set(manifest, &mut faults);
     let before = faults.len();

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use object::{ByteOrder, ObjectFault};
-pub use words::NO_CGROUP2;
+pub(crate) use words::NO_CGROUP2;
 
 use crate::globals::Misfit;
 use crate::names::{InvalidMapName, InvalidSetName};
@@ -146,8 +146,19 @@ pub enum Problem {
         /// The place of that path.
         at: Place,
     },
+    /// Two entries want different modes, owners or groups for one directory.
+    DirectoriesDiffer {
+        /// The directory.
+        directory: PinPath,
+        /// `dir-mode`, `dir-owner` or `dir-group`.
+        key: &'static str,
+        /// The place of the first of the two paths.
+        at: Place,
+    },
     /// Not octal permission bits.
     Mode(String),
+    /// Not octal permission bits, with or without set-id and sticky bits.
+    DirectoryMode(String),
     /// No such user.
     UnknownUser(String),
     /// No such group.
@@ -281,4 +292,43 @@ pub enum Concern {
         /// The target that it walks.
         target: Target,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_counted_and_in_the_order_of_their_places() {
+        let fault = |place| Fault { place, problem: Problem::NoIterator };
+        let place = |source, start| Some(Place::new(source, start..9));
+        let one = Faults::new(vec![fault(None)]);
+        assert_eq!(one.to_string(), "1 fault in the manifest");
+        let places = [None, place(1, 0), place(0, 5), place(0, 2)];
+        let all = Faults::new(places.map(fault).into());
+        assert_eq!(all.to_string(), "4 faults in the manifest");
+        let sorted: Vec<_> = all.iter().map(|fault| fault.place.clone()).collect();
+        assert_eq!(sorted, [place(0, 2), place(0, 5), place(1, 0), None]);
+        assert_eq!(place(0, 2).map(|place| place.span()), Some(2..9));
+    }
+
+    #[test]
+    fn what_may_be_a_mistake_is_told_with_the_way_out() {
+        #[track_caller]
+        fn check(concern: &Concern, message: &str, help: &str) {
+            assert!(concern.to_string().contains(message), "{concern}");
+            assert!(concern.help().contains(help), "{}", concern.help());
+        }
+        check(&Concern::NoCore, "has no CO-RE relocations", "with `preserve_access_index`");
+        let accepted = "accepted: `GPL`, `GPL v2`, `GPL and additional rights`, ";
+        check(&Concern::NotGpl { licence: None }, "declares no licence", accepted);
+        let licence = Some("MIT".to_owned());
+        check(&Concern::NotGpl { licence }, "the object's licence is `MIT`", accepted);
+        let context = "tcp".to_owned();
+        check(
+            &Concern::OtherContext { context, target: Target::new("task") },
+            "its argument is the context of target `tcp`",
+            "`SEC(\"iter/task\")`, and its argument, `struct bpf_iter__tcp *`",
+        );
+    }
 }

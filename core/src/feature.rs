@@ -265,7 +265,7 @@ impl Feature {
         let since = self.since();
         match (self, self.without()) {
             (Self::Target(known), _) => format!("`{}` is there since Linux {since}", known.name),
-            (_, Without::Nothing(way_out)) => way_out.to_owned(),
+            (_, Without::Nothing(hint)) => hint.to_owned(),
             (_, Without::Refused(instead) | Without::Otherwise(instead)) => {
                 format!("it is there since Linux {since}; before, {instead}")
             }
@@ -341,5 +341,16 @@ mod tests {
             "this kernel has no stamps (BPF_PROG_BIND_MAP)",
             "use Linux 5.10 or later",
         );
+    }
+
+    #[test]
+    fn a_feature_is_told_with_its_release_and_group() {
+        let told = |feature: Feature| (feature.name(), feature.since(), feature.group().name());
+        assert_eq!(told(Feature::Bpf), ("bpf", "3.18", "base"));
+        let unix = KNOWN.iter().find(|known| known.name == "unix").expect("it is in the table");
+        assert_eq!(told(Feature::Target(unix)), ("unix", "5.15", "targets"));
+        assert_eq!(told(Feature::CgroupChildren), ("cgroup-children", "7.0", "parameters"));
+        assert_eq!(told(Feature::Loader), ("generated-loader", "5.14", "loading"));
+        assert_eq!(told(Feature::PathFd), ("path-fd", "6.5", "pins"));
     }
 }

@@ -145,7 +145,7 @@ impl Encoder<'_> {
             }
             (Type::Enum { size, .. }, Value::Integer(number)) => {
                 // clang marks enums as signed only since version 15.
-                let signed = *number < 0;
+                let signed = number.is_negative();
                 self.number(kind, (*size, signed), offset, *number, value);
             }
             (Type::Enum { size, signed, values }, Value::String(name)) => {

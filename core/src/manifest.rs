@@ -8,7 +8,7 @@ mod syntax;
 mod value;
 pub mod wire;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Manifest {
     /// The absolute paths of all objects that the entries name, each once.
     pub fn objects(&self) -> BTreeSet<PathBuf> {
         // Many entries share one object.
-        let written: HashSet<(usize, &str)> = self
+        let written: BTreeSet<(usize, &str)> = self
             .entries()
             .filter_map(|(number, _, entry)| Some((number, entry.obj.as_ref()?.get_ref().as_str())))
             .dedup()
@@ -129,8 +129,9 @@ impl Manifest {
         self.files
             .iter()
             .flat_map(|file| {
-                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().owner.as_ref());
-                entries.chain(&file.keys.defaults.owner)
+                let entries = file.keys.iter.iter().map(Spanned::get_ref);
+                let entries = entries.flat_map(|one| one.owner.iter().chain(&one.dir_owner));
+                entries.chain(&file.keys.defaults.owner).chain(&file.keys.defaults.dir_owner)
             })
             .map(|name| name.get_ref().as_str())
             .collect()
@@ -141,8 +142,9 @@ impl Manifest {
         self.files
             .iter()
             .flat_map(|file| {
-                let entries = file.keys.iter.iter().filter_map(|one| one.get_ref().group.as_ref());
-                entries.chain(&file.keys.defaults.group)
+                let entries = file.keys.iter.iter().map(Spanned::get_ref);
+                let entries = entries.flat_map(|one| one.group.iter().chain(&one.dir_group));
+                entries.chain(&file.keys.defaults.group).chain(&file.keys.defaults.dir_group)
             })
             .map(|name| name.get_ref().as_str())
             .collect()
@@ -262,7 +264,7 @@ mod tests {
                 (
                     "object",
                     "unknown key `object`, expected one of `obj`, `path`, `program`, `map`, \
-                     `cgroup`, `task`, `globals`, `maps`, `max-entries`, `mode`, `owner`, `group`, `dir-mode`, \
+                     `cgroup`, `task`, `globals`, `maps`, `max-entries`, `mode`, `owner`, `group`, `dir-mode`, `dir-owner`, `dir-group`, \
                      `sha256`",
                 ),
                 ("-1", "invalid value: integer `-1`, expected a number from 0 to 4294967295"),
@@ -350,5 +352,31 @@ mod tests {
             manifest.faults.last().map(|fault| &fault.problem),
             Some(&Problem::TooManyShapes)
         );
+    }
+
+    #[test]
+    fn values_side_by_side_are_not_nested() {
+        check(&format!("[[iter]]\nglobals.x = [{}]\n", "[[{}]], ".repeat(100)), &[]);
+    }
+
+    #[test]
+    fn what_the_entries_name_is_known() {
+        let source = |text: &str| Source {
+            name: "x.toml".to_owned(),
+            text: text.to_owned(),
+            base: PathBuf::from("/x"),
+        };
+        let one = "[defaults]\nowner = 'root'\ngroup = 'wheel'\n\
+                   [[iter]]\nobj = './a.bpf.o'\nowner = 'alice'\n[[iter]]\nobj = 'a.bpf.o'\ngroup = 'staff'\n";
+        let other = "[[iter]]\nobj = '/y/a.bpf.o'\nowner = 'alice'\ngroup = 'wheel'\n[[iter]]\npath = 'b'\n";
+        let input = Input { sources: Arc::new([source(one), source(other)]), ..Input::default() };
+        let manifest = parse(&input);
+        assert_eq!(manifest.faults, []);
+        let objects = ["/x/a.bpf.o", "/y/a.bpf.o"].map(PathBuf::from);
+        assert_eq!(manifest.objects(), objects.into());
+        assert_eq!(manifest.users(), ["alice", "root"].into());
+        assert_eq!(manifest.groups(), ["staff", "wheel"].into());
+        let numbers: Vec<usize> = manifest.entries().map(|(number, ..)| number).collect();
+        assert_eq!(numbers, [0, 0, 1, 1]);
     }
 }

@@ -209,4 +209,38 @@ mod tests {
             Err(InvalidMapName::TooLong { kept: "sixteen_bytes_x".to_owned() })
         );
     }
+
+    #[test]
+    fn digests_are_written_in_lower_case() {
+        let upper = "AB".repeat(32);
+        let digest = upper.parse::<Sha256>().expect("64 hex digits");
+        assert_eq!(digest, Sha256::from([0xab; 32]));
+        let lower = upper.to_lowercase();
+        assert_eq!((digest.as_str(), digest.to_string()), (lower.as_str(), lower.clone()));
+        for bad in ["", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64)] {
+            assert_eq!(bad.parse::<Sha256>(), Err(InvalidSha256), "{bad}");
+        }
+        assert_eq!(InvalidSha256.to_string(), "a SHA-256 is 64 hex digits");
+    }
+
+    #[test]
+    fn names_are_written_as_they_are() {
+        let longest = "x".repeat(64);
+        let set: SetName = longest.parse().expect("as long as a set name may be");
+        assert_eq!((set.as_str(), set.to_string()), (longest.as_str(), longest.clone()));
+        let map: MapName = "conns".parse().expect("a map name");
+        assert_eq!((map.as_str(), map.to_string()), ("conns", "conns".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_name_is_told() {
+        let set = "a\nb".parse::<SetName>().expect_err("this is no set name");
+        assert_eq!(set.to_string(), "`a\\nb` is not a set name");
+        let map = |text: &str| text.parse::<MapName>().expect_err("this is no map name");
+        assert_eq!(map("").to_string(), "map name is empty");
+        let too_long = "map name is longer than the 15 bytes a kernel keeps";
+        assert_eq!(map("sixteen_bytes_xy").to_string(), too_long);
+        let kept = "ü".repeat(7);
+        assert_eq!(map(&"ü".repeat(8)), InvalidMapName::TooLong { kept });
+    }
 }

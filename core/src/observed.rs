@@ -24,6 +24,8 @@ use crate::target::Target;
 pub struct Scan {
     /// Every directory and file of the bpffs, except those with a dot in their names.
     pub nodes: Vec<(PinPath, ScannedNode)>,
+    /// Mode, owner and group of the bpffs root, if it was looked at.
+    pub root: Option<Meta>,
     /// Every program that is behind one of the links, or that holds one of several maps with the same name.
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
     /// Every map that was asked for.
@@ -32,6 +34,8 @@ pub struct Scan {
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
     /// Where the bpffs is, if it is mounted read-only.
     pub read_only: Option<PathBuf>,
+    /// Every directory with something in it whose path is too long or too deep for a pin.
+    pub too_deep: Vec<PinPath>,
 }
 
 /// One path of a bpffs.
@@ -83,11 +87,22 @@ pub enum LinkParam {
 pub struct ScannedProgram {
     /// The name that the kernel keeps: at most 15 bytes.
     pub name: String,
-    /// The values of the maps bound to it that look like a stamp's: none, one, or more if the program's own
-    /// data happens to have the same name.
-    pub stamps: Vec<Vec<u8>>,
+    /// Its stamp.
+    pub stamp: ScannedStamp,
     /// The maps that it holds.
     pub maps: BTreeSet<MapId>,
+}
+
+/// The stamp of a program, not interpreted yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ScannedStamp {
+    /// No map that is bound to the program looks like a stamp's.
+    #[default]
+    None,
+    /// The value of the map that looks like a stamp's.
+    Value(Vec<u8>),
+    /// This user loaded the program, and is neither root nor the user who looks: its maps were not read.
+    OtherUser(u32),
 }
 
 /// Something on bpffs that is not an iterator.
@@ -147,12 +162,16 @@ pub enum CgroupProblem {
 pub struct Observed {
     /// Every path.
     pub nodes: BTreeMap<PinPath, Node>,
+    /// Mode, owner and group of the bpffs root, if it was looked at.
+    pub root: Option<Meta>,
     /// Every map that was asked for.
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
     /// Where the bpffs is, if it is mounted read-only.
     pub read_only: Option<PathBuf>,
+    /// Every directory with something in it that was not looked at: it is too deep to be a pin.
+    pub too_deep: Vec<PinPath>,
 }
 
 /// One path of a bpffs.
@@ -191,6 +210,9 @@ pub enum Provenance {
     Unstamped,
     /// A stamp that cannot be read: it has another form, or is from a later version.
     Illegible(InvalidStamp),
+    /// This user loaded it, whose stamps are not believed: any user who may load programs can bind a copy of
+    /// another stamp to them.
+    OtherUser(u32),
 }
 
 /// What is known of a program.
@@ -206,8 +228,8 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let programs: BTreeMap<ProgramId, Program> = scan
         .programs
         .into_iter()
-        .map(|(id, ScannedProgram { name, stamps, maps })| {
-            let provenance = provenance(&stamps);
+        .map(|(id, ScannedProgram { name, stamp, maps })| {
+            let provenance = provenance(&stamp);
             (id, Program { name: name.into(), provenance, maps: Arc::new(maps) })
         })
         .collect();
@@ -226,19 +248,19 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let whose = |id| programs.get(&id).map(|program| program.provenance.clone());
     let maps =
         scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
-    let Scan { cgroups, read_only, .. } = scan;
-    Observed { nodes: nodes.collect(), maps: maps.collect(), cgroups, read_only }
+    let (nodes, maps) = (nodes.collect(), maps.collect());
+    let Scan { root, cgroups, read_only, too_deep, .. } = scan;
+    Observed { nodes, root, maps, cgroups, read_only, too_deep }
 }
 
-fn provenance(stamps: &[Vec<u8>]) -> Provenance {
-    let mut read = stamps.iter().map(|bytes| Stamp::from_bytes(bytes));
-    match read.next() {
-        None => Provenance::Unstamped,
-        Some(Ok(stamp)) => Provenance::Stamped(Arc::new(stamp)),
-        Some(Err(why)) => match read.find_map(Result::ok) {
-            Some(stamp) => Provenance::Stamped(Arc::new(stamp)),
-            None => Provenance::Illegible(why),
+fn provenance(stamp: &ScannedStamp) -> Provenance {
+    match stamp {
+        ScannedStamp::None => Provenance::Unstamped,
+        ScannedStamp::Value(bytes) => match Stamp::from_bytes(bytes) {
+            Ok(stamp) => Provenance::Stamped(Arc::new(stamp)),
+            Err(why) => Provenance::Illegible(why),
         },
+        ScannedStamp::OtherUser(uid) => Provenance::OtherUser(*uid),
     }
 }
 
@@ -257,7 +279,7 @@ impl Provenance {
     pub fn stamp(&self) -> Option<&Arc<Stamp>> {
         match self {
             Self::Stamped(stamp) => Some(stamp),
-            Self::Unstamped | Self::Illegible(_) => None,
+            Self::Unstamped | Self::Illegible(_) | Self::OtherUser(_) => None,
         }
     }
 
@@ -274,7 +296,7 @@ impl fmt::Display for LinkParam {
             Self::Map(id) => write!(f, "map {id}"),
             Self::Thread(tid) => write!(f, "tid {tid}"),
             Self::Process(pid) => write!(f, "pid {pid}"),
-            Self::Cgroup { id, order } => match Order::of_number(*order) {
+            Self::Cgroup { id, order } => match Order::from_number(*order) {
                 Some(order) => write!(f, "cgroup {id} {order}"),
                 None => write!(f, "cgroup {id} order {order}"),
             },
@@ -336,29 +358,41 @@ impl fmt::Display for Ids<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stamp_of_a_later_version_makes_a_pin_foreign() {
+    /// A pin whose program has this stamp has this provenance, and no set.
+    #[track_caller]
+    fn check_foreign(stamp: ScannedStamp, expected: &Provenance) {
         let path: PinPath = "a".parse().expect("a pin path");
-        let meta = Meta { mode: crate::access::Mode::of_stat(0o600), uid: 0, gid: 0 };
+        let meta = Meta { mode: crate::access::Mode::from_stat(0o600), uid: 0, gid: 0 };
         let link = Link {
             id: LinkId(1),
             program: ProgramId(2),
             target: Target::new("task"),
             param: LinkParam::None,
         };
-        let stamps = vec![br#"{"format":9}"#.to_vec()];
         let scan = Scan {
             nodes: vec![(path, ScannedNode::Iterator(link, meta))],
             programs: [(
                 ProgramId(2),
-                ScannedProgram { name: "dump".to_owned(), stamps, ..ScannedProgram::default() },
+                ScannedProgram { name: "dump".to_owned(), stamp, ..ScannedProgram::default() },
             )]
             .into(),
             ..Scan::default()
         };
         let observed = observe(scan, None);
         let (_, pin) = observed.iterators().next().expect("the pin was seen");
-        assert_eq!(pin.provenance, Provenance::Illegible(InvalidStamp::Format(9)));
+        assert_eq!(pin.provenance, *expected);
         assert_eq!(pin.provenance.set(), None);
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_read_makes_a_pin_foreign() {
+        check_foreign(ScannedStamp::None, &Provenance::Unstamped);
+        let later = ScannedStamp::Value(br#"{"format":9}"#.to_vec());
+        check_foreign(later, &Provenance::Illegible(InvalidStamp::Format(9)));
+    }
+
+    #[test]
+    fn a_program_of_another_user_makes_a_pin_foreign() {
+        check_foreign(ScannedStamp::OtherUser(990), &Provenance::OtherUser(990));
     }
 }

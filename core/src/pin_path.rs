@@ -3,12 +3,13 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -20,19 +21,29 @@ pub const STAGING_PREFIX: &str = "iterctl-staging-";
 /// Directories with this prefix in a bpffs root hold maps that pinned iterators need.
 pub const KEPT_PREFIX: &str = "iterctl-kept-";
 
+/// Directories with this prefix on a bpffs are locks, or have been.
+pub const LOCK_PREFIX: &str = "iterctl-lock";
+
 /// The first bytes of paths that are not for pins.
-const RESERVED: [&str; 2] = [STAGING_PREFIX, KEPT_PREFIX];
+const RESERVED: [&str; 3] = [STAGING_PREFIX, KEPT_PREFIX, LOCK_PREFIX];
 
 /// `NAME_MAX` of Linux: bytes in one component of a path.
 const NAME_MAX: usize = 255;
 /// Bytes in a whole pin path. The kernel's `PATH_MAX` is 4096 with the terminating NUL.
 const PATH_MAX: usize = 4095;
 
+/// Components of a pin path. `PATH_MAX` would allow 2,048 of them, with names of one byte; people who choose names
+/// that can be read need few. With this bound, the time for a look at a bpffs is linear in what is on it: a directory
+/// is opened by its path, and the kernel looks up each component.
+pub const DEEPEST: usize = 64;
+
 /// A pin's path below a bpffs root: relative, normal, without a dot in any component.
+///
+/// It is shared by its clones: another user can make 100,000 directories with paths of 4 KB.
 ///
 /// bpffs reserves names with a dot: `bpf_lookup()` in kernel/bpf/inode.c returns `EPERM` for them.
 #[derive(Clone, Debug, Eq)]
-pub struct PinPath(PathBuf);
+pub struct PinPath(Arc<Path>);
 
 /// Why a text is not a pin path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +60,8 @@ pub enum InvalidPinPath {
     ComponentTooLong(usize),
     /// More than 4095 bytes in all.
     TooLong(usize),
+    /// More than [`DEEPEST`] components.
+    TooDeep(usize),
     /// A NUL byte or another control character.
     Control,
     /// The first component has a prefix that `apply` uses for its own directories.
@@ -59,9 +72,8 @@ impl PinPath {
     /// The path of `name` in the directory `parent`; `None` stands for the bpffs root.
     ///
     /// # Errors
-    /// If `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; if the path is
-    /// longer than the kernel accepts: directories can be nested that deeply, but no manifest can name what
-    /// is in them.
+    /// If `name` is one that bpffs reserves, such as `maps.debug`, or that no pin can have; if the path is longer or
+    /// deeper than a manifest can name: directories can be nested that deeply.
     pub fn below(parent: Option<&Self>, name: &OsStr) -> Result<Self, InvalidPinPath> {
         check_component(name.as_bytes())?;
         let parent = parent.map_or(&[][..], Self::bytes);
@@ -70,7 +82,8 @@ impl PinPath {
         if path.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(path.len()));
         }
-        Ok(Self(PathBuf::from(OsString::from_vec(path))))
+        check_depth(&path)?;
+        Ok(Self(Path::new(OsStr::from_bytes(&path)).into()))
     }
 
     /// The path, relative to the bpffs root.
@@ -87,7 +100,7 @@ impl PinPath {
     /// The directory that holds this path; `None` if that is the bpffs root.
     pub fn parent(&self) -> Option<Self> {
         match self.0.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.to_path_buf())),
+            Some(parent) if !parent.as_os_str().is_empty() => Some(Self(parent.into())),
             Some(_) | None => None,
         }
     }
@@ -100,6 +113,11 @@ impl PinPath {
     /// Whether `other` is one of these directories.
     pub fn is_below(&self, other: &Self) -> bool {
         self.bytes().strip_prefix(other.bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
+    /// Whether both are in the same directory.
+    pub(crate) fn has_same_parent(&self, other: &Self) -> bool {
+        self.0.parent() == other.0.parent()
     }
 
     fn bytes(&self) -> &[u8] {
@@ -117,9 +135,10 @@ impl FromStr for PinPath {
         if text.len() > PATH_MAX {
             return Err(InvalidPinPath::TooLong(text.len()));
         }
+        check_depth(text.as_bytes())?;
         let reserved = RESERVED.into_iter().find(|prefix| text.starts_with(prefix));
         if is_plain(text.as_bytes()) && reserved.is_none() {
-            return Ok(Self(PathBuf::from(text)));
+            return Ok(Self(Path::new(text).into()));
         }
         if text.chars().any(char::is_control) {
             return Err(InvalidPinPath::Control);
@@ -134,7 +153,7 @@ impl FromStr for PinPath {
         }
         match reserved {
             Some(prefix) => Err(InvalidPinPath::Reserved(prefix)),
-            None => Ok(Self(PathBuf::from(text))),
+            None => Ok(Self(Path::new(text).into())),
         }
     }
 }
@@ -151,6 +170,16 @@ fn is_plain(text: &[u8]) -> bool {
         };
     }
     length > 0
+}
+
+fn check_depth(path: &[u8]) -> Result<(), InvalidPinPath> {
+    // A path with fewer bytes has fewer components, and nearly all paths are that short.
+    let slashes = if path.len() < 2 * DEEPEST {
+        0
+    } else {
+        path.iter().filter(|byte| **byte == b'/').count()
+    };
+    if slashes < DEEPEST { Ok(()) } else { Err(InvalidPinPath::TooDeep(slashes + 1)) }
 }
 
 fn check_component(name: &[u8]) -> Result<(), InvalidPinPath> {
@@ -179,11 +208,7 @@ fn lossy(bytes: &[u8]) -> String {
 impl Ord for PinPath {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.bytes(), other.bytes());
-        // Paths often share a long prefix: compare eight bytes at a time.
-        let (in_a, in_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-        let common = in_a.iter().zip(in_b).take_while(|(a, b)| a == b).count() * 8;
-        let rest = a.iter().skip(common).zip(b.iter().skip(common));
-        match rest.into_iter().find(|(a, b)| a != b) {
+        match a.iter().zip(b).find(|(a, b)| a != b) {
             Some((b'/', _)) => Ordering::Less,
             Some((_, b'/')) => Ordering::Greater,
             Some((a, b)) => a.cmp(b),
@@ -219,7 +244,7 @@ impl Borrow<Path> for PinPath {
 
 impl fmt::Display for PinPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped::new(&self.0))
+        write!(f, "{}", Escaped::new(self.as_path()))
     }
 }
 
@@ -241,6 +266,9 @@ impl fmt::Display for InvalidPinPath {
             }
             Self::TooLong(length) => {
                 write!(f, "pin path has {length} bytes, and {PATH_MAX} are allowed")
+            }
+            Self::TooDeep(number) => {
+                write!(f, "pin path has {number} components, and {DEEPEST} are allowed")
             }
             Self::Control => write!(f, "pin path has a control character"),
             Self::Reserved(prefix) => {
@@ -285,23 +313,39 @@ mod tests {
         check(&"x/".repeat(2048), Err(InvalidPinPath::TooLong(4096)));
         check("iterctl-staging-1/a", Err(InvalidPinPath::Reserved(STAGING_PREFIX)));
         check("iterctl-kept-1", Err(InvalidPinPath::Reserved(KEPT_PREFIX)));
+        check("iterctl-lock", Err(InvalidPinPath::Reserved(LOCK_PREFIX)));
+        check("iterctl-lock/a", Err(InvalidPinPath::Reserved(LOCK_PREFIX)));
+        check("a/iterctl-lock", Ok(()));
     }
 
     #[test]
     fn a_path_is_as_long_as_the_kernels_may_be() {
-        let longest = "x/".repeat(2047) + "x";
+        let name = "x".repeat(63);
+        let longest = [name.as_str(); DEEPEST].join("/");
         check(&longest, Ok(()));
         check(&(longest.clone() + "y"), Err(InvalidPinPath::TooLong(4096)));
         let below = |parent: &str, name: &str| {
             let parent = parent.parse().expect("a pin path");
             PinPath::below(Some(&parent), OsStr::new(name)).map(|path| path.to_string())
         };
-        let parent = "x/".repeat(2046) + "x";
-        assert_eq!(below(&parent, "x"), Ok(longest));
-        assert_eq!(below(&parent, "xy"), Err(InvalidPinPath::TooLong(4096)));
+        let parent = [name.as_str(); DEEPEST - 1].join("/");
+        assert_eq!(below(&parent, &name), Ok(longest));
+        assert_eq!(below(&parent, &(name + "y")), Err(InvalidPinPath::TooLong(4096)));
         assert_eq!(below("a", "b.c"), Err(InvalidPinPath::Dot("b.c".to_owned())));
         assert_eq!(below("a", ".."), Err(InvalidPinPath::NotNormal("..".to_owned())));
         assert_eq!(below("a", ""), Err(InvalidPinPath::EmptyComponent));
+    }
+
+    #[test]
+    fn the_depth_of_a_path_is_limited() {
+        let deepest = ["x"; DEEPEST].join("/");
+        check(&deepest, Ok(()));
+        check(&(deepest.clone() + "/x"), Err(InvalidPinPath::TooDeep(DEEPEST + 1)));
+        let deepest: PinPath = deepest.parse().expect("a pin path");
+        let below = PinPath::below(Some(&deepest), OsStr::new("x"));
+        assert_eq!(below, Err(InvalidPinPath::TooDeep(DEEPEST + 1)));
+        let above = deepest.parent().expect("it has one");
+        assert_eq!(PinPath::below(Some(&above), OsStr::new("x")), Ok(deepest));
     }
 
     #[test]
@@ -320,11 +364,8 @@ mod tests {
     fn paths_are_ordered_by_component() {
         let short =
             ["a", "a/b", "a/b/c", "a/bc", "a!", "a-b", "a b", "a0", "ab", "ab/c", "b", "ä", "ä/b"];
-        // The shared prefixes end before, at and after eight bytes.
-        let long = ["in/six", "in/seven", "in/eight/"]
-            .map(|common| short.map(|end| format!("{common}{end}")));
-        let texts: Vec<String> =
-            short.map(str::to_owned).into_iter().chain(long.into_iter().flatten()).collect();
+        let below = short.map(|end| format!("in/{end}"));
+        let texts: Vec<String> = short.map(str::to_owned).into_iter().chain(below).collect();
         for (a, b) in texts.iter().flat_map(|a| texts.iter().map(move |b| (a, b))) {
             let path = |text: &str| text.parse::<PinPath>().expect("a pin path");
             assert_eq!(path(a).cmp(&path(b)), Path::new(a).cmp(Path::new(b)), "{a} {b}");

@@ -7,6 +7,7 @@
 //! [`Observed`]: crate::observed::Observed
 
 mod drift;
+mod note;
 mod obstacle;
 mod planner;
 mod repair;
@@ -15,10 +16,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use drift::Drift;
+pub use note::{Note, Readers};
 pub use obstacle::WRITABLE;
 pub use planner::{pin, plan, unpin, unpin_set};
 
-use crate::access::{Meta, Mode};
+use crate::access::Meta;
 use crate::desired::{DesiredPin, MapRef};
 use crate::ids::MapId;
 use crate::names::SetName;
@@ -56,10 +58,12 @@ pub enum Empty {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The changes, in this order: unpin, remove directories, make directories, then everything that leaves
-    /// a pin in place; each group by path.
+    /// a pin in place, then change directories; each group by path.
     pub steps: Vec<Step>,
     /// Why the plan cannot be carried out. If there is any obstacle, nothing is done.
     pub obstacles: Vec<Obstacle>,
+    /// What may not be meant so, and prevents nothing.
+    pub notes: Vec<Note>,
     /// The pins that are already as desired.
     pub unchanged: BTreeMap<PinPath, ObservedPin>,
     /// The id of every existing map that the steps name.
@@ -102,8 +106,8 @@ pub enum Step {
     MakeDirectory {
         /// The directory.
         path: PinPath,
-        /// Its mode.
-        mode: Mode,
+        /// Its mode, owner and group.
+        meta: Meta,
     },
     /// Pin an iterator at a free path.
     Pin {
@@ -125,6 +129,17 @@ pub enum Step {
         /// The pin to replace.
         have: ObservedPin,
         /// Why it is replaced.
+        drift: Vec<Drift>,
+    },
+    /// Change the mode, owner or group of a directory in which everything belongs to the set.
+    SetDirectoryMeta {
+        /// The directory.
+        path: PinPath,
+        /// What it is to have.
+        want: Meta,
+        /// What it has.
+        have: Meta,
+        /// What differs.
         drift: Vec<Drift>,
     },
     /// Change the mode, owner or group of a pin.
@@ -199,7 +214,7 @@ pub enum Obstacle {
         /// The map.
         map: MapRef,
         /// The object's map that it replaces; `None` if it is only walked.
-        stands_for: Option<String>,
+        replaces: Option<String>,
         /// Why it cannot be used.
         why: MapProblem,
     },
@@ -261,7 +276,8 @@ impl Step {
             | Self::MakeDirectory { path, .. }
             | Self::Pin { path, .. }
             | Self::Replace { path, .. }
-            | Self::SetMeta { path, .. } => path,
+            | Self::SetMeta { path, .. }
+            | Self::SetDirectoryMeta { path, .. } => path,
         }
     }
 }

@@ -91,7 +91,7 @@ impl Target {
     /// The target of an ELF section: `task` for `iter/task` and the sleepable `iter.s/task`. libbpf's
     /// leading `?`, which only says that a program is not loaded by default, is not part of the name
     /// (`bpf_object__init_prog()`, libbpf 1.7).
-    pub fn of_section(section: &str) -> Option<Self> {
+    pub fn from_section(section: &str) -> Option<Self> {
         let section = section.strip_prefix('?').unwrap_or(section);
         let name = section.strip_prefix("iter/").or_else(|| section.strip_prefix("iter.s/"))?;
         (!name.is_empty()).then(|| Self::new(name))
@@ -104,7 +104,7 @@ impl Target {
 
     /// The known target of which it is a misspelling: one letter is wrong, missing or extra, or two are
     /// swapped. A digit makes another name: `udp6` is not a misspelling of `udp`.
-    pub fn misspelt(&self) -> Option<&'static str> {
+    pub(crate) fn misspelt(&self) -> Option<&'static str> {
         let digits = |name: &str| -> String { name.chars().filter(char::is_ascii_digit).collect() };
         let is_near = |known: &&Known| {
             known.name.len() > SHORT
@@ -128,8 +128,8 @@ impl Target {
 }
 
 impl Sleep {
-    /// Whether a program may sleep, from an ELF section that names a [target](Target::of_section).
-    pub fn of_section(section: &str) -> Self {
+    /// Whether a program may sleep, from an ELF section that names a [target](Target::from_section).
+    pub fn from_section(section: &str) -> Self {
         let section = section.strip_prefix('?').unwrap_or(section);
         if section.starts_with("iter.s/") { Self::Allowed } else { Self::Never }
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[track_caller]
     fn check(section: &str, expected: Option<&str>) {
-        assert_eq!(Target::of_section(section), expected.map(Target::new), "{section}");
+        assert_eq!(Target::from_section(section), expected.map(Target::new), "{section}");
     }
 
     #[test]
@@ -163,16 +163,16 @@ mod tests {
 
     #[test]
     fn names_are_escaped_for_a_terminal() {
-        let target = Target::of_section("iter/ta\u{1b}[31m\nsk").expect("it is one");
+        let target = Target::from_section("iter/ta\u{1b}[31m\nsk").expect("it is one");
         assert_eq!(target.to_string(), "ta\\u{1b}[31m\\nsk");
         assert_eq!(target.as_str(), "ta\u{1b}[31m\nsk");
     }
 
     #[test]
     fn sections_say_which_programs_may_sleep() {
-        assert_eq!(Sleep::of_section("iter/task"), Sleep::Never);
-        assert_eq!(Sleep::of_section("iter.s/task"), Sleep::Allowed);
-        assert_eq!(Sleep::of_section("?iter.s/task"), Sleep::Allowed);
+        assert_eq!(Sleep::from_section("iter/task"), Sleep::Never);
+        assert_eq!(Sleep::from_section("iter.s/task"), Sleep::Allowed);
+        assert_eq!(Sleep::from_section("?iter.s/task"), Sleep::Allowed);
     }
 
     #[test]
@@ -187,6 +187,7 @@ mod tests {
             "task",
             "udp6",
             "tcp4",
+            "mcp",
             "warp_core",
             "bpf_btf",
             "io_uring",

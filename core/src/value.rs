@@ -187,6 +187,20 @@ pub(crate) mod tests {
         assert_eq!((&text[key.span()], &text[value.span()]), ("inner", "200"));
     }
 
+    #[test]
+    fn a_schema_says_which_values_there_are() {
+        let schema = schemars::schema_for!(Vec<Entries<Value>>);
+        let entry = serde_json::json!({
+            "type": "object",
+            "additionalProperties": { "$ref": "#/$defs/Value" }
+        });
+        let kinds = serde_json::json!(["boolean", "integer", "string", "array", "object"]);
+        let found = |pointer: &str| schema.pointer(pointer);
+        assert_eq!(found("/title"), Some(&"Array_of_Entries_of_Value".into()));
+        assert_eq!(found("/items"), Some(&entry));
+        assert_eq!(found("/$defs/Value/type"), Some(&kinds));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

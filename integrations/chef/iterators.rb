@@ -1,8 +1,8 @@
-# Keeps what a manifest lists pinned.
+# Keeps the iterators pinned that a manifest lists.
 #
-# `plan --detailed-exitcode` ends with 0 where there is nothing to do, with 2 where there is, and with anything
-# else where it cannot tell. `not_if` with a command takes all but 0 for a reason to go on, so with it alone
-# `--why-run` would take an error for drift. `shell_out!` fails the resource there.
+# `plan --detailed-exitcode` exits with 0 if there is nothing to do, with 2 if there is something to do, and with
+# another status on an error. `not_if` with a command treats every status except 0 as "go on", so `--why-run` would
+# show an error as drift. With `shell_out!`, an error fails the resource.
 manifest = '/etc/iterctl.d'
 plan = ['iterctl', 'plan', '--detailed-exitcode', '--file', manifest]
 

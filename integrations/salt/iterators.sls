@@ -1,5 +1,5 @@
-# Keeps what /etc/iterctl.d lists pinned. The report that iterctl prints is what Salt wants of a stateful
-# command: one line of JSON with `changed` and `comment`. With test=True, plan is run instead of apply.
+# Keeps the iterators pinned that /etc/iterctl.d lists. The report of iterctl has the form that Salt requires of a
+# stateful command: one line of JSON with `changed` and `comment`. With test=True, Salt runs plan instead of apply.
 {% set manifest = salt['pillar.get']('iterctl:manifest', '/etc/iterctl.d') %}
 
 iterators:

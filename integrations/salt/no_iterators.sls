@@ -1,5 +1,5 @@
-# Unpins all that a set has. With test=True, plan is asked what a manifest of that set without a single entry
-# would change: the same.
+# Unpins all pins of a set. With test=True, Salt runs plan with a manifest of that set without entries, which would
+# change the same.
 {% set set = salt['pillar.get']('iterctl:set') %}
 
 no iterators:

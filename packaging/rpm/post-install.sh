@@ -1,4 +1,4 @@
-# $1 is the number of versions that are then installed. The presets apply to the first one.
+# $1 is the number of installed versions after this installation. The presets apply only to a first installation.
 if [ "$1" -eq 1 ] && [ -x /usr/bin/systemctl ]; then
 	/usr/bin/systemctl --no-reload preset iterctl.service iterctl-watch.service || :
 fi

@@ -1,5 +1,6 @@
-//! The command line: what can be said, and the help for it. No logic.
+//! The command line: commands, options, and their help. No logic.
 
+mod duration;
 mod entry;
 mod form;
 mod print;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use self::duration::ANY;
 pub use entry::{GivenArgs, PinArgs, ReadArgs};
 pub use form::Form;
 pub use print::{CompletionsArgs, ManArgs, Schema, SchemaArgs};
@@ -63,7 +65,10 @@ const STATUSES: &str = "Exit statuses:
   69  bpffs or a kernel feature is missing
   73  a foreign pin is in the way
   75  another apply holds the lock
-  77  not permitted";
+  77  not permitted
+ 129  stopped by SIGHUP
+ 130  stopped by SIGINT
+ 143  stopped by SIGTERM";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -100,7 +105,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  iterctl pin task.bpf.o observe/tasks\n  iterctl pin conn.bpf.o /sys/fs/bpf/observe/conns map pinned /sys/fs/bpf/conns\n  iterctl pin task.bpf.o observe/init --pid 1 --global verbose=true"
     )]
-    Pin(PinArgs),
+    Pin(Box<PinArgs>),
     /// Print what an iterator prints: of a pin, or of an object that is run once and not pinned
     #[command(
         after_help = "Examples:\n  iterctl read observe/tasks\n  iterctl read task.bpf.o\n  iterctl read conn.bpf.o map name conns"
@@ -139,7 +144,7 @@ impl Command {
     }
 }
 
-/// Which manifest.
+/// The manifest, and the name of its set.
 #[derive(Debug, Args)]
 pub struct ManifestArgs {
     /// A manifest, a directory of `*.toml`, or `-` for standard input; may be repeated: all files
@@ -164,12 +169,12 @@ pub struct PolicyArgs {
     #[arg(long)]
     pub allow_empty: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 }
 
-/// Whose files may be used.
+/// Whether files that another user could have changed may be used.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
     /// As root, also use manifests and objects that another user could have changed
@@ -189,8 +194,14 @@ pub struct KeepGoingArgs {
 /// How long to wait for another apply.
 #[derive(Debug, Args)]
 pub struct LockArgs {
-    /// How long to wait for another apply to end: seconds, or a duration such as `500ms` or `2min`
-    #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration)]
+    /// How long to wait for another apply to end.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30",
+        value_parser = ANY.parser(),
+        help = ANY.help("How long to wait for another apply to end: seconds, or a duration such as `500ms` or `2min`")
+    )]
     pub lock_timeout: Duration,
 }
 
@@ -216,15 +227,15 @@ pub struct CheckArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// What is done with the others.
+    /// `--keep-going`.
     #[command(flatten)]
     pub keep_going: KeepGoingArgs,
 
@@ -236,24 +247,29 @@ pub struct PlanArgs {
 /// `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// What is done with the others.
+    /// `--keep-going`.
     #[command(flatten)]
     pub keep_going: KeepGoingArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 
-    /// Wait up to this long for the bpffs, the objects and the maps that do not exist yet, as at boot
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// How long to wait for what does not exist yet.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = ANY.parser(),
+        help = ANY.help("Wait up to this long for the bpffs, the objects and the maps that do not exist yet, as at boot")
+    )]
     pub wait: Option<Duration>,
 
     /// Mount a bpffs where the manifest wants one, if there is none
@@ -286,11 +302,11 @@ pub struct UnpinArgs {
     #[arg(long, requires = "paths", conflicts_with_all = ["file", "set"])]
     pub adopt: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 }
@@ -319,13 +335,6 @@ pub struct ListArgs {
     pub set: Option<String>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
-    seconds
-        .or_else(|| humantime::parse_duration(text).ok())
-        .ok_or_else(|| "expected seconds, or a duration such as `500ms`".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -344,15 +353,5 @@ mod tests {
             let call = format!("  iterctl {}", command.get_name());
             assert!(help.starts_with("Example") && help.contains(&call), "{}", command.get_name());
         }
-    }
-
-    #[test]
-    fn durations_are_seconds_or_have_a_unit() {
-        assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert!(duration("-1").is_err());
-        assert!(duration("soon").is_err());
-        assert!(duration("1e300").is_err());
     }
 }

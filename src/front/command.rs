@@ -19,9 +19,10 @@ mod watch;
 use std::io::Read;
 
 use crate::front::cli::Command;
-use crate::front::errors::{Error, Handled as _, Result};
+use crate::front::errors::{Context as _, Error, Handled as _, Result};
 use crate::front::exit::Exit;
 use crate::front::report::{Diagnostic, Report};
+use crate::host::sys::signals::Signals;
 use iterctl_core::plan::Obstacle;
 
 /// The report of a command, and how it ended.
@@ -114,19 +115,41 @@ pub enum Progress<'a> {
 /// Receives what a command tells before its end.
 pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
+/// The signals that a subcommand holds back while it changes something. `watch` has its own, and the others
+/// change nothing.
+///
+/// # Errors
+/// If they cannot be caught.
+pub fn signals(command: &Command) -> Result<Signals> {
+    match command {
+        Command::Apply(_) | Command::Unpin(_) | Command::Pin(_) => {
+            Signals::catch().context("failed to catch signals")
+        }
+        Command::Check(_)
+        | Command::Plan(_)
+        | Command::Watch(_)
+        | Command::List(_)
+        | Command::Read(_)
+        | Command::Export(_)
+        | Command::Schema(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(Signals::default()),
+    }
+}
+
 /// Runs a subcommand.
 ///
 /// # Errors
-/// What failed; its [handling](crate::front::errors::Handling) has the exit status.
-pub fn run(command: &Command, say: Say<'_>) -> Result<Answer> {
+/// Everything that it could not do; how that is [handled](crate::front::errors::Handling) has the exit status.
+pub fn run(command: &Command, signals: &Signals, say: Say<'_>) -> Result<Answer> {
     match command {
         Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(args),
-        Command::Apply(args) => apply::apply(args, say),
+        Command::Apply(args) => apply::apply(args, signals, say),
         Command::Watch(args) => watch::watch(args, say),
-        Command::Unpin(args) => unpin::unpin(args),
+        Command::Unpin(args) => unpin::unpin(args, signals),
         Command::List(args) => list::list(args),
-        Command::Pin(args) => pin::pin(args),
+        Command::Pin(args) => pin::pin(args, signals),
         Command::Read(args) => read::read(args),
         Command::Export(args) => export::export(args),
         Command::Schema(args) => print::schema(args),

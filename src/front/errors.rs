@@ -12,6 +12,7 @@ mod origin;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 pub use cases::{Blocked, Faulty, LeftOut, NotDone, NotShown, Unwritten};
 pub use from::Context;
@@ -25,7 +26,7 @@ use crate::host::execute;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
 use crate::host::trust::Untrusted;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 use iterctl_core::feature::Lack;
 use iterctl_core::plan::Obstacle;
 
@@ -72,8 +73,8 @@ pub enum Error {
     Execute(execute::Error),
     /// An iterator cannot be read to its end.
     Read(ReadError),
-    /// `watch` cannot wait for changes.
-    Watch(WatchError),
+    /// Wake-ups cannot be waited for.
+    Wake(WakeError),
     /// The report could not be written.
     Unwritten(Unwritten),
     /// A system call failed.
@@ -82,6 +83,8 @@ pub enum Error {
     Other(String),
     /// What was tried, and why it failed. The reason decides how it is handled.
     Context(String, Box<Error>),
+    /// A bpffs was mounted at this path and stays there, and then something failed, which decides how it is handled.
+    Mounted(PathBuf, Box<Error>),
 }
 
 impl Error {
@@ -95,10 +98,10 @@ impl Error {
         Self::Context(what.into(), Box::new(self))
     }
 
-    /// The error without what was tried: never [`Error::Context`].
+    /// The error without what was tried: never [`Error::Context`] or [`Error::Mounted`].
     pub fn without_context(&self) -> &Self {
         let mut case = self;
-        while let Self::Context(_, error) = case {
+        while let Self::Context(_, error) | Self::Mounted(_, error) = case {
             case = error;
         }
         case
@@ -125,9 +128,10 @@ impl fmt::Display for Error {
             Self::Walk(error) => write!(f, "{error}"),
             Self::Execute(error) => write!(f, "{error}"),
             Self::Read(error) => write!(f, "{error}"),
-            Self::Watch(error) => write!(f, "{error}"),
+            Self::Wake(error) => write!(f, "{error}"),
             Self::Unwritten(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
+            Self::Mounted(_, error) => write!(f, "{error}"),
             Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
         }
     }
@@ -145,10 +149,11 @@ impl StdError for Error {
             Self::Walk(error) => error.source(),
             Self::Execute(error) => error.source(),
             Self::Read(error) => error.source(),
-            Self::Watch(error) => error.source(),
+            Self::Wake(error) => error.source(),
             Self::Unwritten(error) => Some(error.error()),
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
+            Self::Mounted(_, error) => error.source(),
             Self::Faulty(_)
             | Self::Blocked(_)
             | Self::NotDone(_)

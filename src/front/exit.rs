@@ -1,5 +1,6 @@
-//! The exit statuses. They are an interface: they are the same in every version.
+//! The exit statuses. Scripts depend on them, so no version changes them.
 
+use crate::host::sys::signals::Signal;
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
 
@@ -15,21 +16,38 @@ pub enum Exit {
     Changes = 2,
     /// The command line is wrong.
     Usage = 64,
-    /// The manifest or an object is wrong.
+    /// The manifest or an object is invalid.
     Invalid = 65,
     /// bpffs, a kernel feature or a system call is missing, or bpffs is read-only.
     Unavailable = 69,
-    /// A foreign pin is in the way.
+    /// A pin that does not belong to the set is in the way.
     Foreign = 73,
     /// Another apply holds the lock.
     Locked = 75,
-    /// This process is not permitted to do that.
+    /// This process lacks a permission.
     NotPermitted = 77,
+    /// Stopped by SIGHUP. These three are 128 and the signal's number, as a shell reports a process that a
+    /// signal ended.
+    Hangup = 129,
+    /// Stopped by SIGINT.
+    Interrupted = 130,
+    /// Stopped by SIGTERM.
+    Terminated = 143,
+}
+
+impl From<Signal> for Exit {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => Self::Hangup,
+            Signal::Interrupt => Self::Interrupted,
+            Signal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl Exit {
-    /// The status of a plan that cannot be carried out.
-    pub fn from_obstacles(obstacles: &[Obstacle]) -> Self {
+    /// The status of a plan that cannot be executed.
+    pub(crate) fn from_obstacles(obstacles: &[Obstacle]) -> Self {
         let statuses = obstacles.iter().map(|obstacle| match obstacle {
             Obstacle::Empty { .. } => Self::Invalid,
             Obstacle::Foreign { .. }

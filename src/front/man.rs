@@ -12,18 +12,18 @@ use crate::front::schema;
 
 /// A man page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The name of its file: `iterctl-apply.1`.
-    pub file: String,
+    pub(crate) file: String,
     /// Its text, as roff.
-    pub text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 /// Every page: iterctl(1), one for each command, and iterctl.toml(5).
 ///
 /// # Errors
-/// None in practice: it is written to memory.
-pub fn pages() -> io::Result<Vec<Page>> {
+/// None in practice, because the pages are written to memory.
+pub(crate) fn pages() -> io::Result<Vec<Page>> {
     let mut all = Cli::command();
     all.build();
     let mut pages = vec![page(&all, "iterctl".to_owned())?];
@@ -41,7 +41,7 @@ fn page(command: &Command, name: String) -> io::Result<Page> {
     Ok(Page { file: format!("{name}.1"), text })
 }
 
-/// iterctl.toml(5), from the types that read a manifest.
+/// The page iterctl.toml(5), generated from the types that read a manifest.
 fn manifest_page() -> io::Result<Page> {
     let schema = schema::manifest().to_value();
     let mut roff = Roff::new();
@@ -93,7 +93,7 @@ obj = \"conn.bpf.o\"
 path = \"observe/conns\"
 map = { pinned = \"conns\" }";
 
-/// The keys of a table, or the values that one of several can have.
+/// Writes the keys of a table, or the allowed values of an enumeration.
 fn keys(roff: &mut Roff, table: &Value) {
     let required = table["required"].as_array().cloned().unwrap_or_default();
     for (key, value) in table["properties"].as_object().into_iter().flatten() {
@@ -105,7 +105,7 @@ fn keys(roff: &mut Roff, table: &Value) {
         }
         roff.control("TP", []);
         roff.text(head);
-        // Of a table with exactly one key, the text may stand beside the table.
+        // The schema of a table with exactly one key may describe the table instead of the key.
         let text = Some(text_of(value)).filter(|text| !text.is_empty());
         roff.text(prose(text.unwrap_or_else(|| text_of(table))));
     }
@@ -120,7 +120,7 @@ fn keys(roff: &mut Roff, table: &Value) {
     }
 }
 
-/// What may be written for a key.
+/// The kind of value that a key takes.
 fn kind(value: &Value) -> &str {
     match value["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         Some("Access" | "Cgroup" | "Map" | "Task") => "table",
@@ -138,7 +138,7 @@ fn text_of(value: &Value) -> &str {
     value["description"].as_str().unwrap_or_default()
 }
 
-/// A description: what stands between backquotes is bold.
+/// A description as roff: text between backquotes becomes bold.
 fn prose(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate();
     let inline = |(number, part): (usize, &str)| {
@@ -154,7 +154,7 @@ mod tests {
     fn text(file: &str) -> String {
         let pages = pages().expect("memory does not fail");
         let page = pages.into_iter().find(|page| page.file == file).expect("there is such a page");
-        // A hyphen that may not be broken is written with a backslash.
+        // roff writes a hyphen at which a line must not break with a backslash.
         String::from_utf8(page.text).expect("UTF-8").replace("\\-", "-")
     }
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_unexplained() {
+    fn every_key_is_followed_by_its_description() {
         let page = text("iterctl.toml.5");
         let lines: Vec<&str> = page.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[0].contains(" = \\fI")) {

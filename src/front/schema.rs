@@ -8,21 +8,21 @@ use serde_json::Value;
 use crate::front::report::Report;
 use iterctl_core::manifest::wire::File;
 
-/// What a manifest may hold.
+/// The schema of a manifest.
 pub fn manifest() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_deserialize();
     let settings = settings.with_transform(RecursiveTransform(without_null));
     settings.into_generator().into_root_schema_for::<File>()
 }
 
-/// What a report holds: unlike the one of what could be read back, it lists every key that is
-/// always there, be it null.
+/// The schema of a report. It describes what is written: a key that is always present is required, even if its value
+/// can be null.
 pub fn report() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<Report>()
 }
 
-/// TOML has no null: of what may be left out, only what may be written is of interest.
+/// Removes null from the allowed types of optional keys, because TOML has no null.
 fn without_null(schema: &mut Schema) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|one| one != "null");

@@ -1,4 +1,4 @@
-//! What this program is: its version, that of libbpf, and what was compiled in.
+//! The versions of this program and of libbpf, and what was compiled in.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use crate::host::kernel;
 /// The versions of iterctl and of libbpf, and what was compiled in.
 #[derive(Debug, Serialize)]
 pub struct Versions {
-    /// Of iterctl.
+    /// The version of iterctl.
     pub version: &'static str,
-    /// Of libbpf.
+    /// The version of libbpf: major and minor number.
     pub libbpf_version: String,
-    /// What was compiled in.
+    /// The libraries that were compiled in, such as `vendored-libelf`.
     pub features: Vec<&'static str>,
 }
 
 impl Versions {
-    /// Those of this program.
+    /// The versions of this program.
     pub fn own() -> Self {
         let mut features = vec!["vendored-libbpf"];
         if cfg!(feature = "vendored") {

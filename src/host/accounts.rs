@@ -6,7 +6,7 @@ use std::fmt;
 use nix::errno::Errno;
 use nix::unistd::{Group, User};
 
-/// The database cannot be asked for a name.
+/// The database could not be searched for a name.
 #[derive(Debug)]
 pub enum LookupError {
     /// The name of a user.
@@ -15,11 +15,11 @@ pub enum LookupError {
     Group(String, Errno),
 }
 
-/// The uid of every user, if there is such a user.
+/// Looks up the uid of every user: `None` if there is no such user.
 ///
 /// # Errors
-/// Where the database cannot be asked.
-pub fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
+/// If the database cannot be searched.
+pub(crate) fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {
@@ -30,11 +30,11 @@ pub fn users(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, Loo
         .collect()
 }
 
-/// The gid of every group, if there is such a group.
+/// Looks up the gid of every group: `None` if there is no such group.
 ///
 /// # Errors
-/// Where the database cannot be asked.
-pub fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
+/// If the database cannot be searched.
+pub(crate) fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, LookupError> {
     names
         .into_iter()
         .map(|name| {
@@ -45,7 +45,7 @@ pub fn groups(names: BTreeSet<&str>) -> Result<BTreeMap<String, Option<u32>>, Lo
         .collect()
 }
 
-/// In a container there may be no database at all: nobody is in that, which getpwnam(3) says in its own way.
+/// A container may have no database. getpwnam(3) then returns an error, but it means that there is no such user.
 fn found<T>(answer: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
     match answer {
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),

@@ -11,6 +11,7 @@ mod exchange;
 mod kept;
 mod lock;
 mod mount;
+mod place;
 mod staging;
 mod walk;
 
@@ -65,6 +66,8 @@ pub enum OpenError {
     NotBpffs(PathBuf),
     /// It was there, and the path leads there no more.
     Gone(PathBuf),
+    /// Descriptors cannot be used as paths, so everything on it would seem to be gone.
+    NoProc,
     /// The system's words.
     Unusable(PathBuf, io::Error),
 }
@@ -73,7 +76,7 @@ impl Bpffs {
     /// Opens the bpffs at `path`.
     ///
     /// # Errors
-    /// Where there is no bpffs, or it may not be read.
+    /// If there is no bpffs, if it may not be read, or if /proc is not mounted.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let unusable = |error: Errno| match error {
             Errno::NOENT => OpenError::Missing(path.to_path_buf()),
@@ -86,11 +89,14 @@ impl Bpffs {
         if stat.f_type as u64 != BPF_FS_MAGIC {
             return Err(OpenError::NotBpffs(path.to_path_buf()));
         }
+        if !descriptors::are_paths(&root) {
+            return Err(OpenError::NoProc);
+        }
         Ok(Self { root, path: path.to_path_buf() })
     }
 
     /// Makes sure that its path still leads to it. Through its descriptors, one that has been
-    /// unmounted (`umount --lazy`), or hidden by another mount, works as before, for nobody to see.
+    /// unmounted (`umount --lazy`), or hidden by another mount, works as before, and no user sees it.
     ///
     /// # Errors
     /// [`OpenError::Gone`].
@@ -113,6 +119,15 @@ impl Bpffs {
         &self.path
     }
 
+    /// Mode, owner and group of its root.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn meta(&self) -> io::Result<Meta> {
+        let stat = fs::fstat(&self.root)?;
+        Ok(Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
+    }
+
     /// Opens the file at `path` without following or using it.
     ///
     /// # Errors
@@ -124,7 +139,7 @@ impl Bpffs {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// The kernel's; `ENOTEMPTY` where it is not empty.
+    /// The kernel's; `ENOTEMPTY` if it is not empty.
     pub fn remove_directory(&self, path: &PinPath) -> io::Result<()> {
         let parent = self.parent(path)?;
         Ok(fs::unlinkat(&parent, path.name(), AtFlags::REMOVEDIR)?)
@@ -175,16 +190,22 @@ const AT_ONCE: usize = 16 * 1024;
 
 /// The names in an open directory, in their order.
 fn names_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+    names_with(directory, "")
+}
+
+/// Those that begin with a prefix.
+fn names_with(directory: &OwnedFd, prefix: &str) -> io::Result<Vec<CString>> {
     let mut buffer = [const { MaybeUninit::uninit() }; AT_ONCE];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = match entry {
-            // It has just been removed: nothing is in it.
+            // The directory has just been removed, so it is empty.
             Err(Errno::NOENT) => break,
             other => other?,
         };
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && name.starts_with(prefix.as_bytes()) {
             names.push(entry.file_name().to_owned());
         }
     }
@@ -192,12 +213,12 @@ fn names_in(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// How often somebody may exchange a directory for a link and back while it is opened.
+/// How often another user may exchange a directory for a link and back while it is opened.
 const TRIES: usize = 8;
 
-/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`: where fs.protected_symlinks is
-/// set, the kernel says `EACCES` to one that another user has put into a directory that everybody may write
-/// to (`may_follow_link()` in fs/namei.c), as it says of a directory that may not be searched.
+/// Opens something below `at`. A symbolic link on the way to it is `ELOOP`. If fs.protected_symlinks is set,
+/// the kernel returns `EACCES` for one that another user has put into a directory that every user may write to
+/// (`may_follow_link()` in fs/namei.c), as it does for a directory that may not be searched.
 fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
     for _ in 0..TRIES {
@@ -215,7 +236,7 @@ fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd>
 fn has_link(at: &OwnedFd, path: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     path.ancestors().filter(|above| !above.as_os_str().is_empty()).any(|above| {
-        // As itself, for it is the last component.
+        // The last component is opened as itself.
         let stat = fs::openat2(at, above, flags, fs::Mode::empty(), BENEATH).and_then(fs::fstat);
         stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink())
     })
@@ -237,7 +258,7 @@ impl File {
         // under RESOLVE_NO_SYMLINKS (openat2(2)).
         let fd = open_beneath(at, path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = fs::fstat(&fd)?;
-        let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
+        let meta = Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
         Ok(Self { fd, meta, kind: FileType::from_raw_mode(stat.st_mode) })
     }
 
@@ -246,24 +267,31 @@ impl File {
         self.kind.is_file()
     }
 
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind.is_dir()
+    }
+
     /// A path that leads to this very file, for calls that take no descriptor.
     pub fn proc_path(&self) -> PathBuf {
         descriptors::path(&self.fd)
     }
 
-    /// Gives it a mode, owner and group; what is so already is left alone.
+    /// Sets mode, owner and group. What is already so is not set again.
     ///
     /// # Errors
     /// The kernel's.
     pub fn set_meta(&mut self, meta: Meta) -> io::Result<()> {
-        if (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid) {
+        let is_given = (self.meta.uid, self.meta.gid) != (meta.uid, meta.gid);
+        if is_given {
             let owner = Some(fs::Uid::from_raw(meta.uid));
             let group = Some(fs::Gid::from_raw(meta.gid));
             fs::chownat(self.fd.as_fd(), "", owner, group, AtFlags::EMPTY_PATH)?;
             (self.meta.uid, self.meta.gid) = (meta.uid, meta.gid);
         }
-        if self.meta.mode != meta.mode {
-            // fchmod(2) takes no O_PATH descriptor, but chmod(2) its magic link.
+        // chown(2) may have cleared set-id bits that were there before.
+        if self.meta.mode != meta.mode || is_given && meta.mode.has_special_bits() {
+            // fchmod(2) takes no O_PATH descriptor, but chmod(2) takes its magic link.
             let mode = fs::Mode::from_raw_mode(meta.mode.bits());
             fs::chmodat(CWD, self.proc_path(), mode, AtFlags::empty())?;
             self.meta.mode = meta.mode;
@@ -279,6 +307,14 @@ fn proc_path(directory: &OwnedFd, name: &OsStr) -> PathBuf {
 }
 
 impl OpenError {
+    /// Whether there is no bpffs at the path, or not this one any more.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => true,
+            Self::NoProc | Self::Unusable(..) => false,
+        }
+    }
+
     /// The way out.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -296,6 +332,7 @@ impl OpenError {
             Self::Gone(path) => {
                 Some(format!("`findmnt {}` says what is mounted there now", Escaped::new(path)))
             }
+            Self::NoProc => Some("`mount -t proc proc /proc` mounts it".to_owned()),
             Self::Unusable(..) => None,
         }
     }
@@ -311,6 +348,7 @@ impl fmt::Display for OpenError {
                 "{} has been unmounted, or something has been mounted over it, meanwhile",
                 Escaped::new(path)
             ),
+            Self::NoProc => write!(f, "/proc is not mounted: pins cannot be looked at without it"),
             Self::Unusable(path, _) => write!(f, "failed to open {}", Escaped::new(path)),
         }
     }
@@ -320,7 +358,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unusable(_, error) => Some(error),
-            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) => None,
+            Self::Missing(_) | Self::NotBpffs(_) | Self::Gone(_) | Self::NoProc => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A cgroup's directory → its id; and where such directories are.
+//! A cgroup's directory → its id. Also finds where cgroup v2 is mounted.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,12 +11,12 @@ use iterctl_core::observed::CgroupProblem;
 /// `CGROUP2_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
-/// The id of the cgroup of that directory: on every 64-bit machine, the inode number
+/// Returns the id of the cgroup with this directory. On every 64-bit machine, it is the inode number
 /// (`kernfs_id_ino()` in include/linux/kernfs.h).
 ///
 /// # Errors
-/// Why it has none, and where cgroups are.
-pub fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
+/// If the directory is not that of a cgroup. The error says why, and where cgroup v2 is mounted.
+pub(crate) fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
     id_of(path).map_err(|why| {
         let nearest = path.ancestors().find(|ancestor| ancestor.exists());
         match nearest.is_some_and(is_cgroup2) {
@@ -26,11 +26,11 @@ pub fn cgroup_id(path: &Path) -> Result<u64, CgroupProblem> {
     })
 }
 
-/// Where cgroup v2 is mounted: /sys/fs/cgroup, /sys/fs/cgroup/unified, or elsewhere. `None` if it is
-/// nowhere, or if there is no /proc to tell.
-pub fn cgroup2_mount() -> Option<PathBuf> {
+/// Returns where cgroup v2 is mounted: /sys/fs/cgroup, /sys/fs/cgroup/unified, or elsewhere. `None` if it is not
+/// mounted, or if /proc is not.
+pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").ok()?;
-    // Another file system may have been mounted over one.
+    // Another file system may have been mounted over one of these mounts.
     mounts(&table).into_iter().find(|mount| is_cgroup2(mount))
 }
 
@@ -48,8 +48,8 @@ fn is_cgroup2(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 == CGROUP2_MAGIC)
 }
 
-/// Every mount point of cgroup v2 in a mountinfo table (proc_pid_mountinfo(5)), those of the whole
-/// hierarchy before those of a part of it.
+/// Every mount point of cgroup v2 in a mountinfo table (proc_pid_mountinfo(5)). Mounts of the whole hierarchy come
+/// before mounts of a part of it.
 fn mounts(table: &[u8]) -> Vec<PathBuf> {
     let mut found: Vec<(bool, PathBuf)> =
         table.split(|byte| *byte == b'\n').filter_map(mount).collect();
@@ -57,8 +57,8 @@ fn mounts(table: &[u8]) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG…] - TYPE SOURCE SUPER-OPTIONS`: whether it is
-/// of a part, and where.
+/// Parses a line `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG…] - TYPE SOURCE SUPER-OPTIONS`. Returns whether
+/// only a part of the hierarchy is mounted, and the mount point.
 fn mount(line: &[u8]) -> Option<(bool, PathBuf)> {
     let mut fields = line.split(|byte| *byte == b' ').skip(3);
     let (root, point) = (fields.next()?, fields.next()?);
@@ -66,7 +66,7 @@ fn mount(line: &[u8]) -> Option<(bool, PathBuf)> {
     (kind == b"cgroup2").then(|| (root != b"/", PathBuf::from(OsString::from_vec(unescape(point)))))
 }
 
-/// The kernel writes blanks and backslashes as `\` and three octal digits (`mangle_path()` in
+/// Decodes blanks and backslashes, which the kernel writes as `\` and three octal digits (`mangle_path()` in
 /// fs/seq_file.c).
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut parts = field.split(|byte| *byte == b'\\');
@@ -101,7 +101,7 @@ mod tests {
     const V1: &str = "31 24 0:27 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
 
     #[test]
-    fn the_mount_of_cgroup_v2_is_found_wherever_it_is() {
+    fn cgroup_v2_is_found_at_any_mount_point() {
         check("", &[]);
         check(&format!("{ROOT}{V1}"), &[]);
         let unified = "33 24 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_of_all_cgroups_comes_before_one_of_a_part() {
+    fn a_mount_of_the_whole_hierarchy_comes_before_a_mount_of_a_part() {
         let part = "40 24 0:29 /x.slice /part rw - cgroup2 none rw\n";
         let whole = "41 24 0:29 / /whole rw - cgroup2 none rw\n";
         check(&format!("{part}{whole}"), &["/whole", "/part"]);
     }
 
     #[test]
-    fn lines_that_are_cut_short_are_no_mounts() {
+    fn incomplete_lines_are_ignored() {
         check("33 24 0:29 / /x rw - cgroup2", &["/x"]);
         check("33 24 0:29 / /x rw -\n33 24 0:29 / /x rw\n33\n", &[]);
     }

@@ -57,7 +57,7 @@ impl Closed {
 
     fn new(at: &Path, to: impl FnOnce(FileType) -> To) -> Option<Self> {
         let stat = fs::stat(at).ok()?;
-        let meta = Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
+        let meta = Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid };
         Some(Self { at: at.to_path_buf(), to: to(FileType::from_raw_mode(stat.st_mode)), meta })
     }
 
@@ -83,7 +83,7 @@ impl Closed {
 /// Mode, owner and group of a file or a directory. `None` if it is not there.
 pub fn meta(path: &Path) -> Option<Meta> {
     let stat = fs::stat(path).ok()?;
-    Some(Meta { mode: Mode::of_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
+    Some(Meta { mode: Mode::from_stat(stat.st_mode), uid: stat.st_uid, gid: stat.st_gid })
 }
 
 /// Whether the user with whose rights this process opens files may not do that.

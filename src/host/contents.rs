@@ -1,7 +1,7 @@
-//! A file → its contents, whole: never what somebody has only half written.
+//! A file → its complete contents, never a state that another process has only half written.
 //!
-//! In: an open file. Out: its bytes, up to a limit. A regular file that changed while it was being
-//! read is read again.
+//! In: an open file. Out: its bytes, up to a limit. If a regular file changes while it is being read, it is read
+//! again.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -9,25 +9,25 @@ use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 use std::time::Duration;
 
-/// How often a file is read before it is said to keep changing.
+/// How many times a file that keeps changing is read before [`read()`] fails.
 const TRIES: usize = 20;
 
-/// How long a writer is given before the next try.
+/// The wait before the next try, so that the writer can finish.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Reads a file from where it stands to its end. `None` where it has more than `longest` bytes.
+/// Reads a file from its current offset to its end. Returns `None` if that is more than `longest` bytes.
 ///
 /// # Errors
-/// The system's; `ResourceBusy` where it changes again and again.
-pub fn read(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
-    // What comes out of a pipe or a terminal cannot be read again.
+/// The system's; `ResourceBusy` if the file keeps changing.
+pub(crate) fn read(file: &File, longest: u64) -> io::Result<Option<Vec<u8>>> {
+    // A pipe or a terminal cannot be read twice.
     if !file.metadata()?.is_file() {
         return read_once(file, longest, 0);
     }
     let start = (&*file).stream_position()?;
     let read = || {
         (&*file).seek(SeekFrom::Start(start))?;
-        // With as much room as it needs, it is read in one go.
+        // With a large enough buffer, the file is read in one call.
         let length = file.metadata()?.len().min(longest).saturating_add(1);
         read_once(file, longest, usize::try_from(length).unwrap_or(0))
     };
@@ -56,8 +56,8 @@ fn read_once(file: &File, longest: u64, room: usize) -> io::Result<Option<Vec<u8
     Ok((bytes.len() as u64 <= longest).then_some(bytes))
 }
 
-/// What differs where somebody has written to the file: its length and, in seconds and nanoseconds,
-/// its times. Kernels before 6.13 count these in ticks of some milliseconds.
+/// The metadata that changes when a process writes to the file: its length, and its times in seconds and nanoseconds.
+/// Before Linux 6.13, the times have a resolution of only a few milliseconds.
 fn version(metadata: &Metadata) -> (u64, [i64; 4]) {
     let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
     (metadata.size(), times)
@@ -86,7 +86,7 @@ mod tests {
         check(b"", 0, Some(b""));
     }
 
-    /// How often a file is read that others write to during the first so many reads.
+    /// Returns how many times a file is read if another process writes to it during the first `writes` reads.
     fn reads(writes: usize) -> io::Result<usize> {
         let number = Cell::new(0);
         let read = || {
@@ -97,10 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_is_read_again() {
-        assert_eq!(reads(0).expect("it is quiet"), 1);
-        assert_eq!(reads(3).expect("it is quiet after a while"), 4);
-        let error = reads(TRIES).expect_err("it never is");
+    fn a_file_that_changed_is_read_again() {
+        assert_eq!(reads(0).expect("it does not change"), 1);
+        assert_eq!(reads(3).expect("it changes three times"), 4);
+        let error = reads(TRIES).expect_err("it changes during every read");
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
     }
 }

@@ -3,10 +3,12 @@
 //! In: a plan without obstacles, under the lock. Out: nothing, or every failure, with bpffs as it
 //! was, or what could not be put back.
 //!
-//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory,
-//! where nobody sees it. Then it is *committed* by renames, of which none leaves a path without an
-//! iterator that had one and is to have one. Then it is *verified*: somebody looks again. On a failure
-//! the renames are *undone* in reverse.
+//! First everything is *prepared*: loaded, stamped, attached and pinned in a staging directory, which no other
+//! user can enter. Then it is *committed* by renames. No path that has an iterator, and will have one, is ever
+//! without one. Then it is *verified*: the caller looks again. If anything fails, the renames are *undone* in
+//! reverse order.
+//!
+//! A signal stops it before the first rename, and not after.
 
 mod commit;
 mod error;
@@ -19,8 +21,9 @@ use std::path::PathBuf;
 pub use error::Error;
 
 use self::prepare::Prepared;
-use crate::host::bpffs::{Bpffs, Staging};
+use crate::host::bpffs::{Lock, Staging};
 use crate::host::kernel::{AttachError, Loaded, Parameter};
+use crate::host::sys::signals::Signals;
 use iterctl_core::desired::Program;
 use iterctl_core::escaped::Escaped;
 use iterctl_core::fault::Place;
@@ -36,22 +39,22 @@ pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> Result<Loaded, Err
 pub struct Failure {
     /// Everything that went wrong; at least one.
     pub errors: Vec<Failed>,
-    /// What could not be put back: empty where bpffs is as it was.
+    /// What could not be put back; empty if bpffs is as it was.
     pub left: Vec<Error>,
     /// Where that is kept, until the next apply.
     pub kept: Option<PathBuf>,
-    /// What is untidy besides: for instance a staging directory that could not be removed.
+    /// Remains that do no harm, such as a staging directory that could not be removed.
     pub untidy: Vec<Error>,
 }
 
 /// One thing that went wrong.
 #[derive(Debug)]
 pub struct Failed {
-    /// The pins that could not be made for it, and nothing else; none where it concerns others, too.
+    /// The only pins that could not be made because of it; none if it concerns others, too.
     pub paths: Vec<PinPath>,
     /// The key that asks for it, in the entry of the first of them.
     pub place: Option<Place>,
-    /// What.
+    /// What went wrong.
     pub error: Error,
 }
 
@@ -76,32 +79,43 @@ impl<'a> Work<'a> {
 /// What was carried out.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// What the look at it came to.
+    /// What `verify` returned.
     pub verified: T,
-    /// What is untidy all the same: for instance a staging directory that could not be removed.
+    /// Remains that do no harm, such as a staging directory that could not be removed.
     pub untidy: Vec<Error>,
 }
 
-/// Carries a plan out. `verify` looks whether everything is as it is to be, while it can still be undone.
+/// Carries a plan out. `verify` checks that everything is as desired, while it can still be undone.
 ///
 /// # Errors
 /// [`Failure`]: everything that went wrong, and what could not be undone.
 pub fn execute<T>(
     work: Work<'_>,
-    bpffs: &Bpffs,
+    lock: &Lock,
+    signals: &Signals,
     verify: impl FnOnce() -> Result<T, Error>,
 ) -> Result<Done<T>, Failure> {
-    let mut staging = Staging::new(bpffs).map_err(|error| {
+    let bpffs = lock.bpffs();
+    let mut staging = Staging::new(lock).map_err(|error| {
         let what = "failed to make a staging directory on bpffs";
         Failure::new(vec![Failed::all(Error::from(error).context(what))])
     })?;
     let prepared = match work {
-        Work::Plan(plan, load) => prepare::prepare(plan, load, &mut staging),
+        Work::Plan(plan, load) => prepare::prepare(plan, load, signals, &mut staging),
         Work::Removal(_) => Ok(Prepared::default()),
     };
-    let Prepared { staged, kept } = match prepared {
-        Ok(prepared) => prepared,
-        Err(errors) => return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) }),
+    // After this, a signal stops nothing: everything is changed, or nothing.
+    let stopped = signals.check().map_err(|stopped| vec![Failed::all(stopped.into())]);
+    let Prepared { staged, kept } = match (prepared, stopped) {
+        (Ok(prepared), Ok(())) => prepared,
+        (Ok(prepared), Err(errors)) => {
+            prepare::release(&prepared.kept, bpffs);
+            return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) });
+        }
+        // What failed may have failed because of the signal.
+        (Err(_), Err(errors)) | (Err(errors), Ok(())) => {
+            return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) });
+        }
     };
     let (failed, left) = match commit::commit(work.plan(), staged, bpffs, &mut staging, verify) {
         Ok(verified) => return Ok(Done { verified, untidy: tidy(staging) }),
@@ -121,7 +135,7 @@ pub fn execute<T>(
 /// A plan's parameter as the kernel takes it: by now, a map of the object's own has an id.
 ///
 /// # Errors
-/// Where the object came without that map.
+/// If the object has no such map.
 pub fn parameter(wanted: &WantedParam, loaded: &Loaded) -> Result<Parameter, AttachError> {
     match wanted {
         WantedParam::Link(param) => Ok(Parameter::Of(*param)),

@@ -1,8 +1,7 @@
-//! The only module that speaks to libbpf. None of libbpf's types leave it.
+//! The only module that calls libbpf. None of libbpf's types leave it.
 //!
 //! In: objects as bytes, links and pins as descriptors. Out: facts, scanned values and owned
-//! descriptors. All `unsafe` of the program is in `ffi`; everything else here is safe code over it
-//! and over libbpf-rs.
+//! descriptors. All `unsafe` code of this module is in `ffi`. The rest is safe code on top of `ffi` and libbpf-rs.
 
 mod capability;
 mod error;
@@ -27,12 +26,13 @@ mod version;
 
 pub use capability::{hint as permission_hint, hint_for_call};
 pub use error::{AttachError, Holds, LoadError, MapRefusal};
-pub use externs::unmet;
+pub(crate) use externs::unmet;
 pub use link::{IteratorLink, Parameter};
-pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse, reopen};
+pub(crate) use load::reopen;
+pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse};
 pub use log::show_all;
-pub use map::{FoundMaps, find_maps, pin_map};
-pub use open::look_into;
+pub(crate) use map::{FoundMaps, find_maps, pin_map};
+pub(crate) use open::look_into;
 pub use probe::{features, has_bpf};
 pub use scan::Scanner;
 pub use version::libbpf_version;

@@ -1,4 +1,4 @@
-//! Object files → what they hold: opened, never loaded.
+//! Object files → their contents: opened, never loaded.
 //!
 //! In: paths. Out: the bytes of every object, read once, so that what is hashed is what is loaded,
 //! and the facts that [`desired`](iterctl_core::desired) needs of them.
@@ -24,60 +24,45 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 /// `EM_BPF` of include/uapi/linux/elf-em.h.
 const EM_BPF: u16 = 247;
 
-/// Every object that a manifest names.
+/// The bytes of every good object that a manifest names.
 #[derive(Debug, Default)]
 pub struct Objects {
-    objects: BTreeMap<PathBuf, Result<Object, ObjectFault>>,
+    bytes: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-#[derive(Debug)]
-struct Object {
-    bytes: Vec<u8>,
-    facts: ObjectFacts,
-}
+/// The facts of every object, or why it cannot be used.
+pub type AllFacts = BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>>;
 
 impl Objects {
-    /// Reads and opens every one, and looks into no file that is not trusted.
+    /// Reads and opens every object, and looks into no file that is not trusted. The facts can be as large as the
+    /// objects, and are only needed until the manifest is resolved, so they are returned apart.
     ///
     /// # Errors
-    /// The first that another user could have changed.
-    pub fn read(paths: &BTreeSet<PathBuf>, trust: Trust) -> Result<Self, Untrusted> {
-        let mut objects = BTreeMap::new();
+    /// The first object that another user could have changed.
+    pub fn read(paths: &BTreeSet<PathBuf>, trust: Trust) -> Result<(Self, AllFacts), Untrusted> {
+        let (mut good, mut all_facts) = (BTreeMap::new(), BTreeMap::new());
         for path in paths {
-            let object = match open(path, trust)? {
-                Ok(file) => read_bytes(path, &file).and_then(|bytes| look_into(path, bytes)),
-                Err(fault) => Err(fault),
-            };
-            objects.insert(path.clone(), object);
+            let bytes = open(path, trust)?.and_then(|file| read_bytes(path, &file));
+            let facts = bytes.and_then(|bytes| {
+                let facts = facts_of(path, &bytes)?;
+                good.insert(path.clone(), bytes);
+                Ok(facts)
+            });
+            all_facts.insert(path.clone(), facts);
         }
-        Ok(Self { objects })
-    }
-
-    /// What is known of them.
-    pub fn facts(&self) -> BTreeMap<PathBuf, Result<ObjectFacts, ObjectFault>> {
-        self.objects
-            .iter()
-            .map(|(path, object)| {
-                let facts = object.as_ref().map(|object| object.facts.clone());
-                (path.clone(), facts.map_err(Clone::clone))
-            })
-            .collect()
+        Ok((Self { bytes: good }, all_facts))
     }
 
     /// The bytes of a good object.
     pub fn bytes(&self, path: &Path) -> Option<&[u8]> {
-        Some(&self.objects.get(path)?.as_ref().ok()?.bytes)
+        Some(self.bytes.get(path)?)
     }
 }
 
-fn look_into(path: &Path, bytes: Vec<u8>) -> Result<Object, ObjectFault> {
-    Ok(Object { facts: facts_of(path, &bytes)?, bytes })
-}
-
-/// What an object says of itself.
+/// Finds the facts of an object.
 ///
 /// # Errors
-/// Where it cannot be used at all.
+/// If it cannot be used at all.
 pub fn facts_of(path: &Path, bytes: &[u8]) -> Result<ObjectFacts, ObjectFault> {
     check_header(path, bytes)?;
     let anatomy = anatomy(bytes).map_err(|why| malformed(path, &why))?;
@@ -135,7 +120,7 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ObjectFault> {
     if !header.starts_with(b"\x7fELF") {
         return Err(not_elf());
     }
-    // EI_DATA, the sixth byte, is 2 where the file is big-endian.
+    // EI_DATA, the sixth byte, is 2 if the file is big-endian.
     let machine = [header[18], header[19]];
     let (machine, order) = match header[5] {
         2 => (u16::from_be_bytes(machine), ByteOrder::Big),

@@ -8,7 +8,7 @@ use iterctl::front::report::{self, Report, Shown, text};
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::ids::{LinkId, ProgramId};
 use iterctl_core::observed::{
-    Link, LinkParam, Provenance, Scan, ScannedNode, ScannedProgram, observe,
+    Link, LinkParam, Provenance, Scan, ScannedNode, ScannedProgram, ScannedStamp, observe,
 };
 use iterctl_core::stamp::Stamp;
 use iterctl_core::target::Target;
@@ -36,7 +36,7 @@ pub(crate) fn read(bytes: &[u8]) {
 
 /// A bpffs with one pin.
 fn scan(stamp: &[u8]) -> Scan {
-    let meta = Meta { mode: Mode::of_stat(0o600), uid: 0, gid: 0 };
+    let meta = Meta { mode: Mode::from_stat(0o600), uid: 0, gid: 0 };
     let link = Link {
         id: LinkId(1),
         program: ProgramId(2),
@@ -45,7 +45,7 @@ fn scan(stamp: &[u8]) -> Scan {
     };
     let program = ScannedProgram {
         name: "dump".to_owned(),
-        stamps: vec![stamp.to_vec()],
+        stamp: ScannedStamp::Value(stamp.to_vec()),
         ..ScannedProgram::default()
     };
     Scan {

@@ -79,10 +79,10 @@ fn pins_and_directories_have_the_access_that_is_asked_for() {
     let script = format!("umask 0777; exec {ITERCTL} apply -f iters.toml");
     Run::of(sandbox.command("sh", "-c").arg(script)).exits(0);
     let nobody = 65534;
-    assert_eq!(access(&sandbox, "a"), (0o755, 0, 0));
-    assert_eq!(access(&sandbox, "a/b"), (0o755, 0, 0));
+    assert_eq!(access(&sandbox, "a"), (0o755, 0, 4242));
+    assert_eq!(access(&sandbox, "a/b"), (0o755, 0, 4242));
     assert_eq!(access(&sandbox, "a/b/defaults"), (0o440, 0, 4242));
-    assert_eq!(access(&sandbox, "c"), (0o711, 0, 0));
+    assert_eq!(access(&sandbox, "c"), (0o711, 0, 4242));
     assert_eq!(access(&sandbox, "c/own"), (0o644, 0, 4242));
     assert_eq!(access(&sandbox, "root"), (0o440, nobody, 0));
 }
@@ -97,11 +97,11 @@ fn what_is_not_asked_for_is_private() {
 }
 
 #[kernel_test]
-fn directories_that_are_there_stay_as_they_are() {
+fn directories_stay_as_they_are_if_nothing_is_stated() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.pin("a")).expect("nothing is there");
     let before = sandbox.tree();
-    sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b", "dir-mode = \"0711\""));
+    sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b", "owner = \"7\""));
     sandbox.iterctl("apply -f iters.toml").exits(0);
     assert_eq!(sandbox.tree().get("a"), before.get("a"));
 }

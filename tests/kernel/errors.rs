@@ -163,8 +163,8 @@ fn a_map_that_goes_away_meanwhile() {
     let sandbox = Sandbox::new();
     let map = bpf::hash_map("fleeting");
     let words = pin(&sandbox, &format!("elem.bpf.o x map id {}", bpf::id(&map)));
-    // The staging directory is the first one that is made, after the map was looked up.
-    let run = strace::interrupt(&sandbox, "mkdirat", 1, &words, || drop(map));
+    // The lock is the first directory that is made. The map is looked up before the staging directory is made.
+    let run = strace::interrupt(&sandbox, "mkdirat", 2, &words, || drop(map));
     fails(
         &sandbox,
         run,

@@ -144,6 +144,72 @@ fn a_read_that_fails_changes_nothing() {
 }
 
 #[kernel_test]
+fn a_machine_without_random_numbers_changes_nothing() {
+    large().fail_some("getrandom", 3);
+}
+
+/// An allocation that fails ends the process (`std::alloc::handle_alloc_error()`), like a kill.
+#[kernel_test]
+fn a_machine_without_memory_leaves_each_path_old_or_new() {
+    let attempts = large();
+    let calls = strace::calls_from(&attempts.sandbox, "flock", APPLY);
+    attempts.go_back();
+    let maps: Vec<usize> =
+        calls.into_iter().filter(|(name, _)| name == "mmap").map(|(_, number)| number).collect();
+    let samples = if is_long() { maps.len() } else { maps.len().min(10) };
+    let (mut done, mut failed, mut ended) = (0, 0, 0);
+    for sample in 0..samples {
+        let number = maps[sample * maps.len() / samples].to_string();
+        let what = format!("mmap number {number} failed");
+        let (tree, before) = (attempts.sandbox.tree(), attempts.now());
+        let run = strace::inject(&attempts.sandbox, "mmap", "error=ENOMEM", &number, APPLY);
+        match run.status() {
+            Some(0) => {
+                done += 1;
+                attempts.is_done(&run);
+            }
+            Some(_) => {
+                failed += 1;
+                assert_eq!(attempts.sandbox.tree(), tree, "{what}: {run}");
+                names_the_step(&run);
+            }
+            None => {
+                ended += 1;
+                attempts.every_path_is_old_or_new(&before, &what);
+            }
+        }
+        attempts.converges(&what);
+        attempts.go_back();
+    }
+    println!("{} calls of mmap: {done} done, {failed} failed, {ended} ended", maps.len());
+    assert!(samples > 0, "no mmap was made");
+}
+
+/// 250 pins in one directory, of two programs: threads look at the directory, load, and look again.
+#[kernel_test]
+fn threads_that_cannot_be_started_make_no_difference() {
+    let entries = |first: &str, second: &str| -> String {
+        let path = |number: usize| format!("p{number}");
+        let halves = (0..250).map(|number| entry([first, second][number % 2], &path(number)));
+        halves.collect()
+    };
+    let old = entries("tasks_v1.bpf.o", "rodata.bpf.o");
+    let attempts = Attempts::new(&old, &entries("tasks_v2.bpf.o", "tasks_v1.bpf.o"));
+    let threads = strace::threads(&attempts.sandbox, APPLY);
+    attempts.go_back();
+    assert!(threads >= 3 || strace::cores() == 1, "only {threads} threads were started");
+    for number in 1..=threads {
+        for when in [number.to_string(), format!("{number}+")] {
+            let run = strace::refuse_threads(&attempts.sandbox, &when, APPLY).exits(0);
+            attempts.is_done(&run);
+            attempts.converges(&format!("thread {when} could not be started"));
+            attempts.go_back();
+        }
+    }
+    println!("{threads} threads");
+}
+
+#[kernel_test]
 fn every_call_of_each_step_is_made_to_fail() {
     let attempts = small();
     // One unpin, one replacement, one new pin, and its two parents.
@@ -152,8 +218,8 @@ fn every_call_of_each_step_is_made_to_fail() {
     assert_eq!(attempts.fail_each("mkdirat", "ENOSPC"), 3);
     // The directory that becomes empty.
     assert_eq!(attempts.fail_each("unlinkat", "EIO"), 1);
-    // The owners of two new pins and of one that stays.
-    assert_eq!(attempts.fail_each("fchownat", "EPERM"), 3);
+    // The owners of two new pins, of the two parents, and of one pin that stays.
+    assert_eq!(attempts.fail_each("fchownat", "EPERM"), 5);
     // Their modes, and those of the two parents.
     assert_eq!(attempts.fail_each("fchmodat", "EPERM"), 5);
     assert!(attempts.fail_each("openat2", "EIO") > 5);

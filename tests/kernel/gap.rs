@@ -59,7 +59,7 @@ fn a_pin_is_never_missing_while_it_is_replaced() {
     let changes = thread::scope(|scope| {
         let thread = scope.spawn(|| opener.run(&pin));
         let stop = Stop(&opener);
-        // The first replacement begins after the first iterator was seen.
+        // The first iterator is seen before it is replaced.
         while opener.opened() == 0 && !thread.is_finished() {
             thread::yield_now();
         }

@@ -15,7 +15,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::bpf;
-use super::sandbox::{Run, Sandbox, entry};
+use super::sandbox::{LOCK, Run, Sandbox, entry};
 
 const NOBODY: u32 = 65534;
 
@@ -23,7 +23,7 @@ const NOBODY: u32 = 65534;
 const CONTESTED: [&str; 4] = ["c0", "c1", "par/pin", "deep/er/pin"];
 
 /// The paths that the other user plants at, removes and moves: pins, their parents, and names beside them.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 13] = [
     "c0",
     "c1",
     "par",
@@ -36,6 +36,7 @@ const TARGETS: [&str; 12] = [
     "own/pin",
     "safe",
     "iterctl-staging-0123456789abcdef",
+    LOCK,
 ];
 
 /// The other user, active until it is dropped.
@@ -215,6 +216,8 @@ fn another_user_cannot_misdirect_root_or_remove_its_pins() {
     for round in 0..rounds {
         let version = 1 + (round + 1) % 2;
         write_manifests(&sandbox, &format!("tasks_v{version}.bpf.o"));
+        // So that the attacker can take its name again.
+        let _ = fs::remove_dir(sandbox.pin(LOCK));
         sandbox.iterctl("apply -f own.toml").exits(0);
         let pins = ["safe", "own/pin"];
         let links = pins.map(|path| sandbox.link(path));

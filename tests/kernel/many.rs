@@ -4,9 +4,6 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use libbpf_rs::Link;
 
@@ -91,7 +88,7 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     bpf::pin_foreign(&sandbox, "many.bpf.o", "theirs0");
     let link = Link::open(sandbox.pin("theirs0")).expect("it is pinned");
     for number in 1..OTHERS {
-        pin_again(&link, &sandbox.pin(&format!("theirs{number}")));
+        bpf::pin_again(&link, &sandbox.pin(&format!("theirs{number}")));
     }
     let before = sandbox.tree();
     assert_eq!(before.len(), OTHERS);
@@ -104,14 +101,30 @@ fn twenty_thousand_pins_of_others_are_left_alone() {
     assert_eq!(sandbox.tree(), before);
 }
 
-/// Pins a link a second time, which libbpf does not do.
-#[track_caller]
-#[expect(unsafe_code, reason = "libbpf-rs lacks the call")]
-fn pin_again(link: &Link, path: &Path) {
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no NUL");
-    // SAFETY: the descriptor is open, and the path a NUL-terminated string.
-    let result = unsafe { libbpf_sys::bpf_obj_pin(link.as_fd().as_raw_fd(), path.as_ptr()) };
-    assert_eq!(result, 0, "nothing is there");
+#[kernel_test]
+fn directories_deeper_than_a_pin_path_are_told_and_left_alone() {
+    let sandbox = Sandbox::new();
+    let deepest = ["d"; 64].join("/");
+    // Each of 50 chains is as deep as the kernel accepts a path.
+    for chain in 0..50 {
+        let chain = sandbox.pin(&format!("chain{chain}/{}", ["d"; 1900].join("/")));
+        std::fs::create_dir_all(chain).expect("root may");
+    }
+    let note = "note: what is in `chain0/";
+    let others = "` and in 49 other directories was not looked at";
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "ours"));
+    for arguments in ["list --bpffs bpf", "plan -f iters.toml", "apply -f iters.toml"] {
+        bounded(&sandbox, arguments).exits(0).says(note).says(others);
+    }
+    bounded(&sandbox, "unpin -f iters.toml").exits(0).plans(&["- ours  asked for"]);
+
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &deepest));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    sandbox.iterctl("plan --detailed-exitcode -f iters.toml").exits(0);
+    sandbox.iterctl("unpin -f iters.toml").exits(0).plans(&[format!("- {deepest}  asked for")]);
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", &format!("{deepest}/d")));
+    let fault = "pin path has 65 components, and 64 are allowed";
+    sandbox.iterctl("apply -f iters.toml").exits(65).says(fault);
 }
 
 /// A path of this length, of components of 255 bytes and a shorter last one.

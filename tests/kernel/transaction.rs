@@ -1,6 +1,8 @@
 //! All or nothing: the report and the state after an apply whose undo fails, that cannot exchange names, or
 //! that is stopped in between. See also `faults` and `kills`.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use iterctl_core::feature::Feature;
 
 use super::attempts::{APPLY, small};
@@ -109,6 +111,8 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     let sandbox = Sandbox::new();
     sandbox.manifest("iters.toml", &entry_with("tasks_v1.bpf.o", "a/b", "dir-mode = \"0751\""));
     let apply = "apply -f iters.toml";
+    // So that the lock is there.
+    sandbox.iterctl("unpin -f iters.toml").exits(0);
     let is_fine = |path: &str| {
         let tree = sandbox.tree();
         assert!(tree.get(path).is_none_or(|what| what.starts_with("directory 0751")), "{tree:?}");
@@ -131,6 +135,32 @@ fn a_directory_has_its_mode_as_soon_as_it_is_there() {
     // The mode of a directory, which is made in the staging directory; the directory and a pin are put in
     // place.
     assert_eq!(calls, [2, 0, 1, 2]);
+}
+
+#[kernel_test]
+fn an_undo_restores_all_bits_of_a_mode() {
+    // If names cannot be exchanged, a pin is put back by another call.
+    needs(Feature::Exchange);
+    let attempts = small();
+    let sandbox = &attempts.sandbox;
+    let set = |path: &str, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(sandbox.pin(path), mode).expect("root may");
+    };
+    set("old", 0o3777);
+    set("access", 0o6600);
+    let before = sandbox.tree();
+    assert!(before["old"].starts_with("directory 3777"), "{before:?}");
+    // The last look at the result fails: everything is undone.
+    let looks = attempts.count("openat2");
+    set("old", 0o3777);
+    set("access", 0o6600);
+    let before_again = sandbox.tree();
+    let when = format!("{}", looks - 1);
+    let run = strace::inject(sandbox, "openat2", "error=EIO", &when, APPLY).exits(1);
+    run.says("note: nothing was changed");
+    let (before, after) = (before_again, sandbox.tree());
+    assert_eq!(after, before);
 }
 
 #[kernel_test]

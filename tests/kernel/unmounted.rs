@@ -1,8 +1,6 @@
 //! The bpffs is unmounted, or another one is mounted over it, while an apply is running: it does not report
 //! success, and nothing is created on another file system.
 
-use std::fs::File;
-
 use iterctl_core::feature::Feature;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
@@ -85,8 +83,7 @@ fn unpin_is_not_done_on_a_hidden_bpffs() {
 #[kernel_test]
 fn a_bpffs_that_is_unmounted_while_its_lock_is_waited_for_is_reported() {
     let sandbox = about_to_change();
-    let root = File::open(sandbox.bpffs()).expect("it is there");
-    flock(&root, FlockOperation::LockExclusive).expect("nobody has it");
+    let root = sandbox.lock();
     let run = strace::interrupt(&sandbox, "flock", 1, APPLY, || {
         sandbox.mount_bpffs("bpf");
         flock(&root, FlockOperation::Unlock).expect("it is held");

@@ -1,21 +1,23 @@
 //! `apply --wait`: waits for things that others bring later, and not for errors that waiting cannot fix.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::Instant;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::bpf;
-use super::sandbox::{Run, Sandbox, entry, entry_with, finish};
+use super::sandbox::{ITERCTL, Run, Sandbox, entry, entry_with, finish};
 
 /// Starts an apply, and returns when it is waiting.
 #[track_caller]
 fn start(sandbox: &Sandbox, arguments: &str) -> Child {
     let mut child = sandbox.start(arguments);
-    // It has threads as soon as it waits for events.
+    // It has threads as soon as it waits for events: for inotify and for mounts.
     let tasks = format!("/proc/{}/task", child.id());
-    while fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() < 4) {
+    while fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() < 3) {
         assert!(child.try_wait().expect("a child").is_none(), "it does not wait");
         std::thread::yield_now();
     }
@@ -117,12 +119,44 @@ fn the_reason_for_waiting_is_reported_again_only_if_it_changes() {
     assert_eq!(json.stderr, "");
 }
 
+const SIGNALS: [Signal; 3] = [Signal::HUP, Signal::INT, Signal::TERM];
+
+/// A process whose parent ignores SIGINT or SIGHUP, such as a job in the background, ignores it too.
+fn kill(pid: Pid, signal: Signal) {
+    kill_process(pid, signal).expect("it runs");
+}
+
 #[kernel_test]
 fn a_waiting_apply_can_be_stopped() {
-    let sandbox = Sandbox::new();
-    sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
-    let child = start(&sandbox, "apply --wait 10min -f iters.toml");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-    finish("apply --wait", child).exits(1).says("told to stop while waiting");
+    for signal in SIGNALS {
+        let sandbox = Sandbox::new();
+        sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
+        let mut child = start(&sandbox, "apply --wait 10min -f iters.toml");
+        kill(Pid::from_child(&child), signal);
+        let status = child.wait().expect("a child");
+        assert_eq!(status.signal(), Some(signal.as_raw()), "a shell shows 128 and the number");
+    }
+}
+
+#[kernel_test]
+fn the_first_process_of_a_container_can_be_stopped() {
+    for signal in SIGNALS {
+        let sandbox = Sandbox::new();
+        sandbox.manifest("iters.toml", &entry("never.bpf.o", "a"));
+        let unshare = format!("--pid --fork {ITERCTL} apply --wait 10min -f iters.toml");
+        let mut child = sandbox.command("unshare", &unshare).spawn().expect("it is there");
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let threads =
+            |pid: i32| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        let pid = loop {
+            let pid = fs::read_to_string(&children).unwrap_or_default().trim().parse();
+            if let Some(pid) = pid.ok().filter(|pid| threads(*pid) == 3) {
+                break pid;
+            }
+            std::thread::yield_now();
+        };
+        kill(Pid::from_raw(pid).expect("a process"), signal);
+        let status = child.wait().expect("a child");
+        assert_eq!(status.code(), Some(128 + signal.as_raw()));
+    }
 }

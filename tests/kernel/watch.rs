@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,10 +15,13 @@ use super::sandbox::{ITERCTL, Sandbox};
 
 mod good;
 mod idle;
+mod lacks;
 mod lost;
 mod quiet;
+mod rivals;
 mod service;
 mod soak;
+mod unread;
 mod wakes;
 
 /// If something has not happened by then, it never will.
@@ -28,6 +31,7 @@ const NEVER: Duration = Duration::from_secs(60);
 pub(super) struct Watching<'a> {
     sandbox: &'a Sandbox,
     child: Child,
+    log: PathBuf,
     rounds: Receiver<Value>,
 }
 
@@ -60,9 +64,21 @@ impl<'a> Watching<'a> {
     }
 
     #[track_caller]
-    fn run(sandbox: &'a Sandbox, mut command: Command) -> Self {
-        let log = File::create(sandbox.file("log")).expect("own folder");
-        command.stderr(Stdio::from(log));
+    fn run(sandbox: &'a Sandbox, command: Command) -> Self {
+        Self::run_beside_others(sandbox, command, "log")
+    }
+
+    /// The same, with a log file of that name.
+    #[track_caller]
+    fn run_beside_others(sandbox: &'a Sandbox, mut command: Command, log: &str) -> Self {
+        let log = sandbox.file(log);
+        command.stderr(Stdio::from(File::create(&log).expect("own folder")));
+        Self::run_with_log(sandbox, command, log)
+    }
+
+    /// The same, for a command whose log goes somewhere already.
+    #[track_caller]
+    fn run_with_log(sandbox: &'a Sandbox, mut command: Command, log: PathBuf) -> Self {
         let mut child = command.spawn().expect("the binary is there");
         let answers = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let (sender, rounds) = channel();
@@ -76,7 +92,7 @@ impl<'a> Watching<'a> {
                 }
             }
         });
-        Self { sandbox, child, rounds }
+        Self { sandbox, child, log, rounds }
     }
 
     /// Waits for the next round that is reported.
@@ -120,6 +136,16 @@ impl<'a> Watching<'a> {
         assert!(is_quiet, "{round:#}\n{}", self.log());
     }
 
+    /// Waits until the log contains this.
+    #[track_caller]
+    fn logs(&self, text: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begin.elapsed() < NEVER, "no {text:?} in:\n{}", self.log());
+            thread::yield_now();
+        }
+    }
+
     #[track_caller]
     fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it runs");
@@ -136,7 +162,7 @@ impl<'a> Watching<'a> {
 
     /// The log so far.
     fn log(&self) -> String {
-        fs::read_to_string(self.sandbox.file("log")).expect("the test has made it")
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Stops it, and returns its last report.

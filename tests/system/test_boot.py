@@ -151,7 +151,7 @@ def test_reload_of_watch_returns_after_a_round(watched):
     assert_pinned(watched, "more")
     # While another process holds the lock, the round fails a second later, and not before.
     reload = "rm /etc/iterctl.d/30-more.toml && systemctl reload iterctl-watch.service"
-    watched.run(f"flock /sys/fs/bpf sh -c '{reload}'")
+    watched.run(f"flock /sys/fs/bpf/iterctl-lock sh -c '{reload}'")
     assert "is locked" in journal(watched, "iterctl-watch.service")
     watched.run("systemctl reload iterctl-watch.service")
     assert_pinned(watched)

@@ -26,7 +26,6 @@ const PSEUDO_CALL: u8 = 1;
 const PSEUDO_FUNCTION: u8 = 4;
 /// Instruction classes: the lowest three bits of the opcode.
 const LDX: u8 = 0x01;
-const STX: u8 = 0x03;
 const ALU64: u8 = 0x07;
 /// `BPF_STX | BPF_MEM | BPF_DW`, `BPF_LDX | BPF_MEM | BPF_DW`, `BPF_ALU64 | BPF_MOV | BPF_X` and
 /// `BPF_ALU64 | BPF_ADD | BPF_K`.
@@ -109,7 +108,7 @@ enum Held {
 /// some reads, but is good enough for a warning.
 pub(super) fn reads_kernel(layout: &Layout<'_>, function: &Function<'_>) -> bool {
     let section = layout.sections.get(function.section).map_or("", |section| section.name);
-    let Some(target) = Target::of_section(section) else { return false };
+    let Some(target) = Target::from_section(section) else { return false };
     let mut registers: BTreeMap<u8, Held> = [(1, Held::Context)].into();
     let mut stack: BTreeMap<i16, Held> = BTreeMap::new();
     for (_, one) in instructions(layout.code(function)) {
@@ -137,7 +136,6 @@ pub(super) fn reads_kernel(layout: &Layout<'_>, function: &Function<'_>) -> bool
                 }
                 (0..=5).for_each(|register| set(&mut registers, register, None));
             }
-            (_, STX) => {}
             (LOAD_64, _) | (_, ALU64) => set(&mut registers, one.destination, None),
             _ => {}
         }
@@ -169,5 +167,123 @@ impl Held {
             _ => &[0],
         };
         !own.contains(&offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Section;
+    use super::*;
+
+    fn one(code: u8, (destination, source): (u8, u8), offset: i16, immediate: i32) -> [u8; 8] {
+        let registers = match cfg!(target_endian = "little") {
+            true => source << 4 | destination,
+            false => destination << 4 | source,
+        };
+        let ([o1, o2], [i1, i2, i3, i4]) = (offset.to_ne_bytes(), immediate.to_ne_bytes());
+        [code, registers, o1, o2, i1, i2, i3, i4]
+    }
+
+    /// The target of a second instruction without a relocation, and the helper that it calls.
+    #[track_caller]
+    fn check_call(code: u8, source: u8, immediate: i32, target: Option<u64>, helper: Option<u32>) {
+        let bytes = [one(MOVE, (1, 2), 0, 0), one(code, (0, source), 0, immediate)].concat();
+        let (at, instruction) = instructions(&bytes).nth(1).expect("there are two");
+        assert_eq!((instruction.local_target(at), instruction.helper()), (target, helper));
+    }
+
+    #[test]
+    fn calls_and_addresses_of_functions_are_in_the_same_section() {
+        check_call(CALL, PSEUDO_CALL, 1, Some(24), None);
+        check_call(CALL, PSEUDO_CALL, -2, Some(0), None);
+        check_call(CALL, 0, 126, None, Some(126));
+        check_call(LOAD_64, PSEUDO_FUNCTION, 1, Some(24), None);
+        check_call(LOAD_64, PSEUDO_CALL, 1, None, None);
+        check_call(LOAD_64, 0, 1, None, None);
+        check_call(MOVE, 0, 1, None, None);
+    }
+
+    #[test]
+    fn calls_count_instructions_and_addresses_bytes() {
+        let target = |code: u8, immediate: i32| {
+            let bytes = one(code, (0, 0), 0, immediate);
+            instructions(&bytes).next().map(|(_, instruction)| instruction.target(8))
+        };
+        assert_eq!(target(CALL, 1), Some(24));
+        assert_eq!(target(CALL, -2), Some(0));
+        assert_eq!(target(LOAD_64, 3), Some(11));
+    }
+
+    #[test]
+    fn the_second_half_of_a_load_is_no_instruction() {
+        let load = one(LOAD_64, (1, 0), 0, 0);
+        let bytes = [load, load, load, load, one(CALL, (0, 0), 0, 1)].concat();
+        let places: Vec<u64> = instructions(&bytes).map(|(at, _)| at).collect();
+        assert_eq!(places, [0, 16, 32]);
+    }
+
+    /// Whether a program in that section reads the kernel's memory.
+    #[track_caller]
+    fn check(section: &str, code: &[[u8; 8]], expected: bool) {
+        let bytes = code.concat();
+        let end = bytes.len() as u64;
+        let section = Section { name: section, bytes: &bytes, is_code: true };
+        let mut layout = Layout::default();
+        layout.sections.push(section);
+        let function = Function { name: "dump", section: 0, start: 0, end };
+        assert_eq!(reads_kernel(&layout, &function), expected, "{code:?}");
+    }
+
+    /// `BPF_LDX | BPF_MEM | BPF_W` and `BPF_ALU64 | BPF_MOV | BPF_K`.
+    const FETCH_32: u8 = 0x61;
+    const SET: u8 = 0xb7;
+
+    /// Of the context, the pointer at that offset.
+    fn field(register: u8, offset: i16) -> [u8; 8] {
+        one(FETCH_64, (register, 1), offset, 0)
+    }
+
+    fn read(register: u8) -> [u8; 8] {
+        one(FETCH_32, (0, register), 0, 0)
+    }
+
+    #[test]
+    fn reading_through_a_pointer_of_the_context_is_found() {
+        let is_found = |code: &[[u8; 8]]| check("iter/task", code, true);
+        is_found(&[field(2, 8), read(2)]);
+        is_found(&[field(2, 8), one(FETCH_64, (3, 2), 0, 0)]);
+        is_found(&[field(2, 8), one(MOVE, (6, 2), 0, 0), one(CALL, (0, 0), 0, 126), read(6)]);
+        is_found(&[field(2, 8), one(ADD, (2, 0), 0, 16), read(2)]);
+        let (spill, fill) = (one(STORE_64, (10, 2), -8, 0), one(FETCH_64, (4, 10), -8, 0));
+        is_found(&[field(2, 8), spill, fill, read(4)]);
+        is_found(&[field(3, 8), one(CALL, (0, 0), 0, 113)]);
+    }
+
+    #[test]
+    fn reading_something_else_is_not_taken_for_it() {
+        let is_other = |code: &[[u8; 8]]| check("iter/task", code, false);
+        is_other(&[field(2, 0), read(2)]);
+        is_other(&[read(1)]);
+        is_other(&[one(FETCH_64, (4, 7), 8, 0), read(4)]);
+        is_other(&[field(2, 8), one(SET, (2, 0), 0, 1), read(2)]);
+        let load = one(LOAD_64, (2, 0), 0, 0);
+        is_other(&[field(2, 8), load, load, read(2)]);
+        is_other(&[field(2, 8), one(FETCH_32, (2, 7), 0, 0), read(2)]);
+        is_other(&[field(2, 8), one(CALL, (0, 0), 0, 113), read(2)]);
+        is_other(&[field(3, 8), one(CALL, (0, 0), 0, 126)]);
+        let elsewhere = one(STORE_64, (7, 2), -8, 0);
+        is_other(&[field(2, 8), elsewhere, one(FETCH_64, (4, 10), -8, 0), read(4)]);
+        check("tracepoint/task", &[field(2, 8), read(2)], false);
+    }
+
+    #[test]
+    fn keys_and_values_of_maps_are_not_the_kernels() {
+        for (target, own, other) in
+            [("bpf_map_elem", 16, 8), ("bpf_sk_storage_map", 24, 16), ("sockmap", 16, 24)]
+        {
+            let section = format!("iter/{target}");
+            check(&section, &[field(2, own), read(2)], false);
+            check(&section, &[field(2, other), read(2)], true);
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct CoreRelocations(BTreeMap<usize, BTreeMap<u64, Kind>>);
 
 impl CoreRelocations {
     /// The kinds of the relocations in a function.
-    pub(super) fn of(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
+    pub(super) fn in_function(&self, function: &Function<'_>) -> impl Iterator<Item = Kind> {
         let all = self.0.get(&function.section);
         // A broken file may have functions that end before they begin.
         let range = function.start..function.end.max(function.start);
@@ -88,5 +88,57 @@ fn kind(number: u32) -> Kind {
         10 | 11 => Kind::EnumValue,
         12 => Kind::TypeMatches,
         other => Kind::Unknown(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Section;
+    use super::*;
+
+    fn bytes(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// The kinds of those in bytes 8 to 23 of `iter/task`, where `.BTF.ext` has a header of so many words and these.
+    #[track_caller]
+    fn check(header: usize, words: &[u32], expected: &[Kind]) {
+        let btf = [bytes(&[0, 24, 0, 0, 0, 0]), b"\0iter/task\0iter/tcp\0".to_vec()].concat();
+        let mut begin = vec![0; header];
+        begin[1] = 4 * header as u32;
+        match begin.get_mut(7) {
+            Some(length) => *length = 4 * words.len() as u32,
+            // The first word is the length then.
+            None => begin[6] = 4,
+        }
+        let ext = bytes(&[&begin, words].concat());
+        let mut layout = Layout::default();
+        let sections =
+            [("iter/tcp", &[][..]), ("iter/task", &[]), (".BTF", &btf), (".BTF.ext", &ext)];
+        let sections = sections.map(|(name, bytes)| Section { name, bytes, is_code: false });
+        layout.sections.extend(sections);
+        let function = Function { name: "dump", section: 1, start: 8, end: 24 };
+        let kinds: Vec<Kind> = relocations(&layout).in_function(&function).collect();
+        assert_eq!(kinds, expected, "{words:?}");
+    }
+
+    #[test]
+    fn relocations_are_those_of_the_functions_instructions() {
+        let task = [16, 1, 4, 0, 1, 0, 5, 8, 1, 0, 0, 16, 1, 0, 8, 24, 1, 0, 12];
+        check(8, &task, &[Kind::Field, Kind::Type]);
+        check(10, &task, &[Kind::Field, Kind::Type]);
+        let both = [16, 11, 1, 8, 1, 0, 6, 1, 1, 16, 1, 0, 11];
+        check(8, &both, &[Kind::EnumValue]);
+        check(8, &[20, 1, 1, 8, 1, 0, 12, 99], &[Kind::TypeMatches]);
+    }
+
+    #[test]
+    fn what_is_cut_short_has_no_relocations() {
+        let task = [16, 1, 1, 8, 1, 0, 13];
+        check(8, &task, &[Kind::Unknown(13)]);
+        check(8, &task[..6], &[]);
+        check(8, &[8, 1, 1, 8, 1], &[]);
+        // The header ends before it says how many bytes there are: they would be 28.
+        check(7, &[28, 16, 1, 1, 8, 1, 0, 13], &[]);
     }
 }

@@ -155,7 +155,7 @@ impl<'a> Layout<'a> {
     pub(super) fn iterators(&self) -> impl Iterator<Item = usize> {
         let is_iterator = |function: &Function<'_>| {
             let section = self.sections.get(function.section);
-            section.is_some_and(|section| Target::of_section(section.name).is_some())
+            section.is_some_and(|section| Target::from_section(section.name).is_some())
         };
         let functions = self.functions.iter().enumerate();
         functions.filter(move |(_, function)| is_iterator(function)).map(|(index, _)| index)

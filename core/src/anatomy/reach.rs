@@ -61,7 +61,7 @@ impl Walk<'_> {
     fn function(&mut self, index: usize) -> Vec<usize> {
         let layout = self.layout;
         let Some(function) = layout.functions.get(index) else { return Vec::new() };
-        self.needs.core.extend(self.core.of(function));
+        self.needs.core.extend(self.core.in_function(function));
         let mut called = Vec::new();
         for (at, instruction) in code::instructions(layout.code(function)) {
             let offset = function.start + at;

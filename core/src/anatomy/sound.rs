@@ -27,7 +27,7 @@ const POINTER: u64 = 8;
 
 /// An object as libbpf sees it: unlike in [`Layout`](super::layout::Layout), nothing is left out.
 #[derive(Debug, Default)]
-struct File<'a> {
+struct Elf<'a> {
     sections: Vec<Section<'a>>,
     symbols: Vec<Symbol<'a>>,
     /// The relocations of code, of `.maps` and of `struct_ops`: the section and the offset of each.
@@ -56,13 +56,13 @@ struct Symbol<'a> {
 
 /// Checks that libbpf will not crash on the file, hang, or use up all memory.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
-    let file = File::read(bytes)?;
+    let file = Elf::read(bytes)?;
     let types = Types::read(file.section(".BTF").map_or(&[], |section| section.bytes))
         .map_err(Malformed::Unsound)?;
     file.check(&types).map_err(Malformed::Unsound)
 }
 
-impl<'a> File<'a> {
+impl<'a> Elf<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let malformed = |error: object::read::Error| Malformed::Elf(error.to_string());
         let header = FileHeader64::<Endianness>::parse(bytes).map_err(malformed)?;

@@ -56,14 +56,13 @@ const LONGEST_NAME: usize = 1024;
 /// `BTF_KIND_FUNC_PROTO`: its `size` is the type that it returns.
 const FUNCTION_TYPE: u32 = 13;
 
-const HEADER: usize = 24;
 const MAGIC: u16 = 0xeb9f;
 
 impl<'a> Types<'a> {
     /// Reads all types. Returns none if libbpf would not accept the section as BTF (`btf_parse_hdr()`,
     /// `btf_parse_type_sec()`): libbpf then continues without BTF.
     pub(super) fn read(btf: &'a [u8]) -> Result<Self, Unsound> {
-        if number(btf, 0).is_some_and(|word| (word as u16).swap_bytes() == MAGIC) {
+        if magic(btf).is_some_and(|magic| magic.swap_bytes() == MAGIC) {
             return Err(Unsound::OtherByteOrder);
         }
         Ok(Self::parse(btf).unwrap_or_default())
@@ -71,7 +70,7 @@ impl<'a> Types<'a> {
 
     fn parse(btf: &'a [u8]) -> Option<Self> {
         let field = |at: usize| number(btf, at).map(|number| number as usize);
-        if btf.len() < HEADER || field(0)? as u16 != MAGIC {
+        if magic(btf)? != MAGIC {
             return None;
         }
         let (header, types, types_length) = (field(4)?, field(8)?, field(12)?);
@@ -306,6 +305,14 @@ pub(super) fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
+/// The first field of the header.
+fn magic(btf: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(*btf.first_chunk()?))
+}
+
 pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests;

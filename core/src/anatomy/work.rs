@@ -105,3 +105,87 @@ impl Amounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What there is too much of, or which two things take too long.
+    #[track_caller]
+    fn check(amounts: Amounts, expected: &[&str]) {
+        let found = match amounts.check() {
+            Ok(()) => vec![],
+            Err(Unsound::TooMany(what, ..)) => vec![what],
+            Err(Unsound::TooLong { first, second }) => vec![first.0, second.0],
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(found, expected, "{amounts:?}");
+    }
+
+    #[test]
+    fn as_many_as_are_allowed_are_not_too_many() {
+        assert_eq!(few("symbols", 2, 2), Ok(()));
+        let one_more = Unsound::TooMany("symbols", 3, 2);
+        assert_eq!(few("symbols", 3, 2), Err(Malformed::Unsound(one_more)));
+        let functions = |functions| Amounts { functions, ..Amounts::default() };
+        check(functions(65_536), &[]);
+        check(functions(65_537), &["functions"]);
+        let subprograms =
+            |subprograms| Amounts { functions: 5_000, subprograms, ..Amounts::default() };
+        check(subprograms(4_096), &[]);
+        check(subprograms(4_097), &["subprograms"]);
+    }
+
+    #[test]
+    fn two_seconds_are_not_too_long() {
+        let relocations = 1_000_000;
+        let externs = |externs| Amounts { relocations, externs, ..Amounts::default() };
+        check(externs(1_000), &[]);
+        check(externs(1_001), &["relocations", "externs"]);
+        let maps = |maps| Amounts { relocations, maps, data_sections: 600, ..Amounts::default() };
+        check(maps(400), &[]);
+        check(maps(401), &["relocations", "maps"]);
+    }
+
+    #[test]
+    fn long_names_take_longer() {
+        let types =
+            |longest, types| Amounts { externs: 10_000, types, longest, ..Amounts::default() };
+        check(types(0, 40_000), &[]);
+        check(types(0, 40_001), &["externs", "types"]);
+        for longest in [1_024, 100_000] {
+            check(types(longest, 2_898), &[]);
+            check(types(longest, 2_899), &["externs", "types"]);
+        }
+        let one = Amounts { longest: 16, ..Amounts::default() };
+        let symbols = |symbols| Amounts { variables: 1_000, symbols, ..one };
+        check(symbols(64_516), &[]);
+        check(symbols(64_517), &["variables", "symbols"]);
+        let variables = |variables| Amounts { externs: 1_000, variables, ..one };
+        check(variables(181_818), &[]);
+        check(variables(181_819), &["externs", "variables"]);
+        let types = |types| Amounts { functions: 1_000, types, ..one };
+        check(types(333_333), &[]);
+        check(types(333_334), &["functions", "types"]);
+    }
+
+    #[test]
+    fn programs_are_the_functions_that_are_no_subprograms() {
+        let externs = |externs| {
+            let (functions, subprograms) = (5_000, 4_000);
+            Amounts { functions, subprograms, externs, ..Amounts::default() }
+        };
+        check(externs(33_333), &[]);
+        check(externs(33_334), &["programs", "externs"]);
+    }
+
+    #[test]
+    fn slots_of_maps_lead_to_every_instruction() {
+        let slots = |slots| {
+            let (instructions, shared_instructions) = (1_000_000_000, 10);
+            Amounts { functions: 1, slots, instructions, shared_instructions, ..Amounts::default() }
+        };
+        check(slots(0), &[]);
+        check(slots(1), &["programs", "instructions"]);
+    }
+}

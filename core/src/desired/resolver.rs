@@ -1,6 +1,6 @@
 //! The state with which every entry is resolved: the facts, and the faults so far. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Resolver<'a> {
     /// Every program so far: equal ones are shared.
     pub(super) programs: BTreeMap<Program, Arc<Program>>,
     /// The results for plain entries: those without `globals`, `maps` and `max-entries`.
-    pub(super) plain: HashMap<Words<'a>, Meant<'a>>,
+    pub(super) plain: BTreeMap<Words<'a>, Meant<'a>>,
     /// The last of them: entries that say the same often follow each other.
     pub(super) last_plain: Option<(Words<'a>, Meant<'a>)>,
 }

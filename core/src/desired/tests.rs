@@ -160,11 +160,42 @@ fn faulty_defaults_are_reported_once() {
 
 #[test]
 fn modes_are_octal() {
-    for wrong in ["'rw'", "'4440'", "'0o644'", "'0888'", "''"] {
+    for wrong in ["'rw'", "'0o644'", "'0888'", "''"] {
         let what = format!("`{}` is not a mode", wrong.trim_matches('\''));
         check(file(&task(&format!("mode = {wrong}"))), &[(wrong, &what)]);
         check(file(&task(&format!("dir-mode = {wrong}"))), &[(wrong, &what)]);
     }
+    // Set-id and sticky bits are for directories.
+    check(file(&task("mode = '4440'")), &[("'4440'", "`4440` is not a mode")]);
+    check_pins(file(&task("dir-mode = '3777'")), &["a task/dump_task 0600 1000:1000 below 3777"]);
+}
+
+#[test]
+fn directories_have_an_owner_and_a_group_of_their_own() {
+    let stated = "dir-owner = 'root'\ndir-group = '8'";
+    check_pins(file(&task(stated)), &["a task/dump_task 0600 1000:1000 below 0700 0:8"]);
+    let by_default = format!("[defaults]\ndir-group = 'observers'\n{}", task("dir-owner = '7'"));
+    check_pins(file(&by_default), &["a task/dump_task 0600 1000:1000 below 0700 7:50"]);
+    let wrong = [("'nobody_here'", "no user `nobody_here`")];
+    check(file(&task("dir-owner = 'nobody_here'")), &wrong);
+    let wrong = [("'nobody_here'", "no group `nobody_here`")];
+    check(file(&format!("[defaults]\ndir-group = 'nobody_here'\n{}", task(""))), &wrong);
+}
+
+#[test]
+fn entries_must_not_contradict_each_other_about_a_directory() {
+    let entry = |path: &str, mode: &str| {
+        format!("[[iter]]\nobj = 'task.bpf.o'\npath = \"{path}\"\ndir-mode = '{mode}'\n")
+    };
+    let two = |one: String, other: String| file(&format!("{one}{other}"));
+    let problem = "two entries want a different `dir-mode` for the directory `d`";
+    check(two(entry("d/a", "0750"), entry("d/b", "0711")), &[("\"d/b\"", problem)]);
+    check(two(entry("d/e/a", "0750"), entry("d/f/a", "0711")), &[("\"d/f/a\"", problem)]);
+    let pins = [
+        "d/a task/dump_task 0600 1000:1000 below 0711",
+        "d/e/a task/dump_task 0600 1000:1000 below 0750",
+    ];
+    check_pins(two(entry("d/e/a", "0750"), entry("d/a", "0711")), &pins);
 }
 
 #[test]
@@ -364,4 +395,12 @@ fn unreadable_keys_are_not_reported_as_missing() {
     check(file("set = 5").given(&[Argument::Stdin]), &program);
     let broken = [("", "not TOML: unclosed array table, expected `]`")];
     check(file("set = 'x'\n[[iter]\n").given(&[Argument::Stdin]), &broken);
+}
+
+#[test]
+fn no_path_is_outside_of_a_bpffs_that_is_written_wrongly() {
+    let text = |bpffs: &str| format!("bpffs = {bpffs}\n{}", at("/run/bpf/a"));
+    let relative = [("'run'", "`bpffs` is not an absolute path without `.` and `..`")];
+    check(file(&text("'run'")), &relative);
+    check(file(&text("5")), &[("5", "invalid type: integer `5`, expected a string")]);
 }

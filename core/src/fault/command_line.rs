@@ -21,8 +21,10 @@ impl Problem {
                 "give a path below {}, or another bpffs with `--bpffs DIR`",
                 Escaped::new(bpffs)
             )),
-            Self::Mode(_) => Some(
-                "give three octal digits, such as `--mode 0440` or `--dir-mode 0750`".to_owned(),
+            Self::Mode(_) => Some("give three octal digits, such as `--mode 0440`".to_owned()),
+            Self::DirectoryMode(_) => Some(
+                "give three or four octal digits, such as `--dir-mode 0750` or `--dir-mode 2750`"
+                    .to_owned(),
             ),
             Self::UnknownUser(_) => {
                 Some("`--owner` takes a user name of this machine, or a uid".to_owned())
@@ -98,6 +100,7 @@ impl Problem {
             | Self::MissingKey(_)
             | Self::DuplicatePath { .. }
             | Self::ParentOfAnother { .. }
+            | Self::DirectoriesDiffer { .. }
             | Self::TaskZero
             | Self::TwoParameters
             | Self::MapName(InvalidMapName::Empty)

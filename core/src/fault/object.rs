@@ -76,7 +76,7 @@ impl ObjectFault {
                 "no compiler writes such a file: compile it again from a source that you trust"
                     .to_owned(),
             ),
-            Self::Rejected(_, why) => Some(way_out(why).to_owned()),
+            Self::Rejected(_, why) => Some(rejection_hint(why).to_owned()),
             Self::Unreadable(..) | Self::NotAFile(_) | Self::TooLarge(..) => None,
         }
     }
@@ -123,10 +123,10 @@ impl fmt::Display for ObjectFault {
 const CUT_SHORT: &str = "the file may be cut short: compile or copy it again";
 
 /// The hint for a message of libbpf 1.7 about an object that it cannot open.
-fn way_out(why: &str) -> &'static str {
+fn rejection_hint(why: &str) -> &'static str {
     // Parts of the message, and the hint. The messages are from `bpf_object__elf_collect()`,
     // `bpf_object__init_user_btf_map()`, `parse_btf_map_def()` and `bpf_object__collect_externs()`.
-    const WAYS: [(&[&str], &str); 5] = [
+    const HINTS: [(&[&str], &str); 5] = [
         (&["BTF is required"], "compile it with `clang -g`: without that, an object has no BTF"),
         (
             &["legacy map definitions"],
@@ -143,5 +143,40 @@ fn way_out(why: &str) -> &'static str {
         ),
     ];
     let says = |words: &[&str]| words.iter().all(|word| why.contains(word));
-    WAYS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, way)| way)
+    HINTS.iter().find(|(words, _)| says(words)).map_or(CUT_SHORT, |(_, hint)| hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_bytes_is_that_of_the_machine() {
+        let (mine, other, of_other) = if cfg!(target_endian = "big") {
+            ("big-endian", "little-endian", ByteOrder::Little)
+        } else {
+            ("little-endian", "big-endian", ByteOrder::Big)
+        };
+        let fault = ObjectFault::OtherByteOrder(PathBuf::from("/x"), of_other);
+        assert_eq!(fault.to_string(), format!("/x is {other}, but this machine is {mine}"));
+        let help =
+            format!("use the {mine} object, or compile it with `-target bpf` on this machine");
+        assert_eq!(fault.help(), Some(help));
+    }
+
+    #[test]
+    fn the_way_out_fits_the_words_of_libbpf() {
+        #[track_caller]
+        fn check(why: &str, expected: &str) {
+            let fault = ObjectFault::Rejected(PathBuf::from("/x"), why.to_owned());
+            assert_eq!(fault.to_string(), format!("libbpf cannot open /x: {why}"));
+            assert_eq!(fault.help().as_deref(), Some(expected));
+        }
+        let btf = "compile it with `clang -g`: without that, an object has no BTF";
+        check("BTF is required, but is missing or corrupted.", btf);
+        let link = "link it with the object that defines the function: `bpftool gen object OUT.o IN1.o IN2.o`";
+        check("failed to find BTF for extern 'f' [1] section: -2", link);
+        check("failed to find BTF for extern 'f'", CUT_SHORT);
+        check("invalid argument", CUT_SHORT);
+    }
 }

@@ -57,6 +57,12 @@ impl Problem {
                 Escaped::new(bpffs)
             )),
             Self::Mode(_) => Some("write three octal digits, such as `0440`".to_owned()),
+            Self::DirectoryMode(_) => {
+                Some("write three or four octal digits, such as `0750` or `2750`".to_owned())
+            }
+            Self::DirectoriesDiffer { key, .. } => Some(format!(
+                "write the same `{key}` for both, or only for a pin that is nearer to the directory"
+            )),
             Self::UnknownUser(_) => Some("name a user of this machine, or give a uid".to_owned()),
             Self::UnknownGroup(_) => Some("name a group of this machine, or give a gid".to_owned()),
             Self::Sha256 => Some("`sha256sum FILE` prints it".to_owned()),
@@ -148,6 +154,9 @@ impl Problem {
         if let Self::DuplicatePath { at, .. } = self {
             return Some((at, "first used here"));
         }
+        if let Self::DirectoriesDiffer { at, .. } = self {
+            return Some((at, "this pin is below it, too"));
+        }
         if let Self::SizeOfGivenMap { at, .. } = self {
             return Some((at, "the existing map"));
         }
@@ -159,7 +168,7 @@ impl Problem {
 }
 
 /// What a machine needs before any cgroup can be walked.
-pub const NO_CGROUP2: &str =
+pub(crate) const NO_CGROUP2: &str =
     "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
 
 /// A hint that names a directory of cgroup v2, or says to mount it first.
@@ -186,6 +195,7 @@ pub(super) fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> 
         | InvalidPinPath::NotNormal(_)
         | InvalidPinPath::ComponentTooLong(_)
         | InvalidPinPath::TooLong(_)
+        | InvalidPinPath::TooDeep(_)
         | InvalidPinPath::Control => None,
     }
 }
@@ -255,7 +265,12 @@ impl Problem {
             Self::ParentOfAnother { path, below, .. } => {
                 write!(f, "`{path}` cannot be a pin and the parent directory of `{below}`")
             }
-            Self::Mode(text) => write!(f, "`{}` is not a mode", text.escape_debug()),
+            Self::Mode(text) | Self::DirectoryMode(text) => {
+                write!(f, "`{}` is not a mode", text.escape_debug())
+            }
+            Self::DirectoriesDiffer { directory, key, .. } => {
+                write!(f, "two entries want a different `{key}` for the directory `{directory}`")
+            }
             Self::UnknownUser(name) => write!(f, "no user `{}`", name.escape_debug()),
             Self::UnknownGroup(name) => write!(f, "no group `{}`", name.escape_debug()),
             Self::Sha256 => match language {

@@ -77,14 +77,14 @@ pub fn lacking(
     let base = Feature::all().filter(is_base).filter(|feature| features.lacks(*feature));
     let pins = desired.into_iter().flat_map(|desired| &desired.pins);
     let of_entries = pins.flat_map(|(path, pin)| {
-        let lacks = of_entry(features, path, pin);
-        lacks.into_iter().chain(of_externs(unmet, path, pin))
+        let lacks = entry_lacks(features, path, pin);
+        lacks.into_iter().chain(extern_lacks(unmet, path, pin))
     });
     base.map(Lack::Base).chain(of_entries).collect()
 }
 
 /// The externs of the entry's program that this kernel lacks.
-fn of_externs<'a>(
+fn extern_lacks<'a>(
     unmet: &'a BTreeMap<Extern, Unmet>,
     path: &'a PinPath,
     pin: &'a DesiredPin,
@@ -93,7 +93,7 @@ fn of_externs<'a>(
     unmet.map(|unmet| Lack::Extern { path: path.clone(), unmet })
 }
 
-fn of_entry(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> {
+fn entry_lacks(features: &Features, path: &PinPath, pin: &DesiredPin) -> Vec<Lack> {
     let target = &pin.program.target;
     let of_target = match target.known() {
         Some(known) => Some(Feature::Target(known)),
@@ -136,7 +136,9 @@ mod tests {
 
     use super::*;
     use crate::access::{Meta, Mode};
-    use crate::desired::{CgroupRef, Globals, KeyPlaces, Naming, Program, Set};
+    use crate::desired::{
+        CgroupRef, DirectoryAccess, Globals, KeyPlaces, Naming, Program, Set, Wanted,
+    };
     use crate::fault::Place;
     use crate::names::Sha256;
 
@@ -171,7 +173,11 @@ mod tests {
             program: Arc::new(program),
             param,
             meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
-            dir_mode: mode("0700"),
+            directory: DirectoryAccess {
+                mode: Wanted::Default(mode("0700")),
+                uid: Wanted::Default(0),
+                gid: Wanted::Default(0),
+            },
             place: Place::new(0, 0..0),
             keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
         }
@@ -251,5 +257,21 @@ mod tests {
         let unknown = State::Unknown("not permitted".to_owned());
         let all: Vec<&str> = Feature::all().map(Feature::name).collect();
         check(&without(&all, &unknown), &[]);
+    }
+
+    #[test]
+    fn what_a_program_takes_from_the_kernel_is_lacking_for_its_entry_only() {
+        let function = Extern::Function("f".to_owned());
+        let mut desired = desired();
+        let path: PinPath = "plain".parse().expect("a path");
+        let pin = desired.pins.get_mut(&path).expect("it is listed");
+        Arc::make_mut(&mut pin.program).externs.insert(function.clone());
+        let unmet = Unmet::Function("f".to_owned());
+        let lacks =
+            lacking(&without(&[], &State::Absent), &[(function, unmet)].into(), Some(&desired));
+        let [lack] = lacks.as_slice() else { panic!("one is lacking, not {lacks:?}") };
+        assert_eq!(lack.path(), Some(&path));
+        assert_eq!(lack.message(), "this kernel has no kernel function `f`");
+        assert!(lack.hint().contains("`bpf_ksym_exists(f)`"), "{}", lack.hint());
     }
 }

@@ -58,7 +58,7 @@ fn printable(text: &str) -> Cow<'_, str> {
 
 impl Unmet {
     /// Parses a message of `bpf_object__resolve_externs()` or of the functions that it calls (libbpf 1.7).
-    pub fn of_message(message: &str) -> Option<Self> {
+    pub fn from_message(message: &str) -> Option<Self> {
         if message == "failed to open system Kconfig" {
             return Some(Self::ConfigFile);
         }
@@ -96,7 +96,7 @@ impl Unmet {
 
     /// Parses the verifier's log, in which libbpf reports what it has made unusable
     /// (`fixup_verifier_log()`, libbpf 1.7).
-    pub fn of_log(log: &[String]) -> Option<Self> {
+    pub fn from_log(log: &[String]) -> Option<Self> {
         log.iter().rev().find_map(|line| {
             if let Some(spec) = line.strip_prefix("failed to resolve CO-RE relocation ") {
                 return relocation(spec);
@@ -254,14 +254,14 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, expected: Option<&str>) {
-        let unmet = Unmet::of_message(message).map(|unmet| unmet.to_string());
+        let unmet = Unmet::from_message(message).map(|unmet| unmet.to_string());
         assert_eq!(unmet.as_deref(), expected, "{message}");
     }
 
     #[track_caller]
     fn check_log(log: &str, expected: Option<&str>, hint: &str) {
         let lines: Vec<String> = log.lines().map(str::to_owned).collect();
-        let unmet = Unmet::of_log(&lines);
+        let unmet = Unmet::from_log(&lines);
         assert_eq!(unmet.as_ref().map(ToString::to_string).as_deref(), expected, "{log}");
         assert_eq!(unmet.map(|unmet| unmet.hint()).unwrap_or_default(), hint, "{log}");
     }
@@ -336,6 +336,8 @@ mod tests {
         check("failed to load object 'tasks'", None);
         check("extern 'x': unrecognized extern kind", None);
         check("extern (kcfg) 'LINUX_KERNEL_VERSION'", None);
+        check("extern (func ksym) 'x': something new", None);
+        check("extern (ksym) 'x': something new", None);
     }
 
     #[test]

@@ -364,3 +364,13 @@ fn wrong_type_information_does_not_reach_other_variables() {
     check(int(3, true), "-2", &[0xfe, 0xff, 0xff]);
     refuse(int(17, true), "1", &[("1", words)]);
 }
+
+#[test]
+fn an_object_that_describes_no_variable_lacks_btf() {
+    let help = |known: Vec<String>| {
+        Misfit::Unknown { name: "x".to_owned(), known }.help(Language::Manifest)
+    };
+    let no_btf = "it describes no variable at all: compile it with `clang -g`, for BTF";
+    assert_eq!(help(Vec::new()).as_deref(), Some(no_btf));
+    assert_eq!(help(vec!["a".to_owned()]).as_deref(), Some("there is `a`"));
+}

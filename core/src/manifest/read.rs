@@ -88,6 +88,8 @@ impl Keys for Access {
         "owner" => owner,
         "group" => group,
         "dir-mode" => dir_mode,
+        "dir-owner" => dir_owner,
+        "dir-group" => dir_group,
     };
 }
 
@@ -106,6 +108,8 @@ impl Keys for Entry {
         "owner" => owner,
         "group" => group,
         "dir-mode" => dir_mode,
+        "dir-owner" => dir_owner,
+        "dir-group" => dir_group,
         "sha256" => sha256,
     };
 }

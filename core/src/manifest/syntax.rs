@@ -63,11 +63,7 @@ fn place(text: &str, span: Range<usize>) -> Range<usize> {
     let whole = |at: &usize| text.is_char_boundary(*at);
     let start = (0..=span.start).rev().find(whole).unwrap_or(0);
     let end = (span.end..text.len()).find(whole).unwrap_or(text.len());
-    match text.get(start..end) {
-        // Something that is missing at the end of a line is shown there, and not on the next line.
-        Some("\n" | "\r\n") => start..start,
-        _ => start..end,
-    }
+    start..end
 }
 
 /// The line with the most dots.
@@ -156,5 +152,16 @@ mod tests {
         assert_eq!(faults.last().map(|fault| &fault.problem), Some(&Problem::TooManyShapes));
         let faults = parse(0, &"=\n".repeat(LONGEST_RECOVERED)).expect_err("it is no TOML");
         assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn as_many_errors_as_are_listed_are_all() {
+        assert_eq!(parse(0, &"=\n".repeat(50)).expect_err("it is no TOML").len(), 50);
+    }
+
+    #[test]
+    fn every_error_of_a_long_text_is_told() {
+        let long = format!("=\n{}=\n", "# long\n".repeat(30_000));
+        assert_eq!(parse(0, &long).expect_err("it is no TOML").len(), 2);
     }
 }

@@ -51,9 +51,20 @@ pub struct Access {
     #[schemars(with = "Option<String>")]
     pub group: Rare<String>,
 
-    /// The mode of parent directories that iterctl creates, in octal. Default: `0700`.
-    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    /// The mode of the directories above the pin, in octal, with set-id and sticky bits. Default: `0700` for
+    /// directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[0-7]{3,4}$"))]
     pub dir_mode: Rare<String>,
+
+    /// The owner of the directories above the pin: a user's name or a number. Default: the pin's owner for
+    /// directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>")]
+    pub dir_owner: Rare<String>,
+
+    /// The group of the directories above the pin: a group's name or a number. Default: the pin's group for
+    /// directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>")]
+    pub dir_group: Rare<String>,
 }
 
 /// One iterator: an object file, the path of its pin, and its parameters.
@@ -116,10 +127,21 @@ pub struct Entry {
     #[schemars(with = "Option<String>")]
     pub group: Rare<String>,
 
-    /// The mode of parent directories that iterctl creates, in octal. Default: that of `[defaults]`, else
-    /// `0700`.
-    #[schemars(with = "Option<String>", regex(pattern = r"^0?[0-7]{3}$"))]
+    /// The mode of the directories above the pin, in octal, with set-id and sticky bits. A directory whose
+    /// pins all belong to the set gets it, even if it exists. Default: that of `[defaults]`, else `0700` for
+    /// directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[0-7]{3,4}$"))]
     pub dir_mode: Rare<String>,
+
+    /// The owner of the directories above the pin: a user's name or a number. Default: that of `[defaults]`,
+    /// else the pin's owner for directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>")]
+    pub dir_owner: Rare<String>,
+
+    /// The group of the directories above the pin: a group's name or a number. Default: that of `[defaults]`,
+    /// else the pin's group for directories that iterctl makes; existing ones are kept as they are.
+    #[schemars(with = "Option<String>")]
+    pub dir_group: Rare<String>,
 
     /// The object's SHA-256 in hex: any other object is refused.
     #[schemars(with = "Option<String>", regex(pattern = r"^[0-9A-Fa-f]{64}$"))]

@@ -45,7 +45,8 @@ pub(super) fn choose(
         Holder::User | Holder::Map => true,
         Holder::Program(program) => match provenance(*program) {
             Some(Provenance::Stamped(stamp)) => is_anothers_own(&stamp, id, set),
-            Some(Provenance::Unstamped | Provenance::Illegible(_)) | None => true,
+            Some(Provenance::Unstamped | Provenance::Illegible(_) | Provenance::OtherUser(_))
+            | None => true,
         },
     };
     let counting: Vec<MapId> = several

@@ -5,8 +5,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::WantedParam;
-use crate::access::Mode;
-use crate::desired::DesiredPin;
+use crate::access::{Meta, Mode};
+use crate::desired::{DesiredPin, DirectoryAccess};
 use crate::escaped::Escaped;
 use crate::ids::MapId;
 use crate::names::{SetName, Sha256};
@@ -60,6 +60,12 @@ pub enum Drift {
     Owner(u32, u32),
     /// The pin has another group.
     Group(u32, u32),
+    /// The directory has another mode.
+    DirectoryMode(Mode, Mode),
+    /// The directory has another owner.
+    DirectoryOwner(u32, u32),
+    /// The directory has another group.
+    DirectoryGroup(u32, u32),
 }
 
 impl Drift {
@@ -120,8 +126,19 @@ impl Drift {
         drift
     }
 
+    /// Every reason why a directory is not as entries state.
+    pub(super) fn of_directory(want: &DirectoryAccess, have: Meta) -> Vec<Self> {
+        let mode = want.mode.stated().filter(|mode| *mode != have.mode);
+        let uid = want.uid.stated().filter(|uid| *uid != have.uid);
+        let gid = want.gid.stated().filter(|gid| *gid != have.gid);
+        let mode = mode.map(|mode| Self::DirectoryMode(have.mode, mode));
+        let uid = uid.map(|uid| Self::DirectoryOwner(have.uid, uid));
+        let gid = gid.map(|gid| Self::DirectoryGroup(have.gid, gid));
+        [mode, uid, gid].into_iter().flatten().collect()
+    }
+
     /// Whether the pin must be replaced. If not, it is enough to set its mode, owner or group.
-    pub fn needs_another_link(&self) -> bool {
+    pub(crate) fn needs_another_link(&self) -> bool {
         match self {
             Self::Foreign(_)
             | Self::Object(..)
@@ -132,7 +149,12 @@ impl Drift {
             | Self::GivenMap { .. }
             | Self::MapNotHeld { .. }
             | Self::MaxEntries { .. } => true,
-            Self::Mode(..) | Self::Owner(..) | Self::Group(..) => false,
+            Self::Mode(..)
+            | Self::Owner(..)
+            | Self::Group(..)
+            | Self::DirectoryMode(..)
+            | Self::DirectoryOwner(..)
+            | Self::DirectoryGroup(..) => false,
         }
     }
 }
@@ -174,6 +196,15 @@ impl fmt::Display for Drift {
             Self::Mode(found, wanted) => write!(f, "mode changed: {found} -> {wanted}"),
             Self::Owner(found, wanted) => write!(f, "owner changed: {found} -> {wanted}"),
             Self::Group(found, wanted) => write!(f, "group changed: {found} -> {wanted}"),
+            Self::DirectoryMode(found, wanted) => {
+                write!(f, "dir-mode changed: {found} -> {wanted}")
+            }
+            Self::DirectoryOwner(found, wanted) => {
+                write!(f, "dir-owner changed: {found} -> {wanted}")
+            }
+            Self::DirectoryGroup(found, wanted) => {
+                write!(f, "dir-group changed: {found} -> {wanted}")
+            }
         }
     }
 }

@@ -46,8 +46,8 @@ impl Obstacle {
                 ))
             }
             Self::ReadOnly { .. } => Some(WRITABLE.to_owned()),
-            Self::Map { map, stands_for, why: MapProblem::Missing, .. } => {
-                Some(missing_map_hint(map, stands_for.is_some()).to_owned())
+            Self::Map { map, replaces, why: MapProblem::Missing, .. } => {
+                Some(missing_map_hint(map, replaces.is_some()).to_owned())
             }
             Self::Map { why: MapProblem::Ambiguous(_) | MapProblem::Unsettled(..), .. } => Some(
                 "stop the owner of the map that is not meant, or name the map by `id` or `pinned`; `bpftool map` \
@@ -79,8 +79,8 @@ impl Obstacle {
 pub const WRITABLE: &str = "mount it writable: in a container, its volume may be `readOnly`; in a systemd unit, \
     `ProtectKernelTunables=` and `ReadOnlyPaths=` make it read-only; `mount -o remount,rw DIR` elsewhere";
 
-fn missing_map_hint(map: &MapRef, stands_for_another: bool) -> &'static str {
-    match (map, stands_for_another) {
+fn missing_map_hint(map: &MapRef, replaces_own: bool) -> &'static str {
+    match (map, replaces_own) {
         (MapRef::Id(_), _) => {
             "`bpftool map` lists the ids; a map that is created again has another id, so prefer `name` or `pinned`"
         }
@@ -99,6 +99,9 @@ impl fmt::Display for Obstacle {
                 Provenance::Stamped(stamp) => write!(f, "pinned by the set {}", stamp.set),
                 Provenance::Unstamped => write!(f, "pinned by another tool"),
                 Provenance::Illegible(why) => write!(f, "pinned by another tool ({why})"),
+                Provenance::OtherUser(uid) => {
+                    write!(f, "pinned by another tool, for the user {uid}")
+                }
             },
             Self::NotAnIterator { kind, .. } => write!(f, "not an iterator but {kind}"),
             Self::Directory { .. } => write!(f, "not an iterator but a directory"),
@@ -114,19 +117,17 @@ impl fmt::Display for Obstacle {
             Self::ReadOnly { bpffs } => {
                 write!(f, "the bpffs {} is mounted read-only", Escaped::new(bpffs))
             }
-            Self::Map {
-                map: MapRef::Pinned(pin), stands_for, why: MapProblem::Missing, ..
-            } => {
+            Self::Map { map: MapRef::Pinned(pin), replaces, why: MapProblem::Missing, .. } => {
                 write!(f, "no map is pinned at {}", Escaped::new(pin))?;
-                match stands_for {
+                match replaces {
                     Some(name) => {
                         write!(f, ", which the object's map `{}` needs", Escaped::new(name))
                     }
                     None => Ok(()),
                 }
             }
-            Self::Map { map, stands_for: None, why, .. } => write!(f, "map {map}: {why}"),
-            Self::Map { map, stands_for: Some(name), why, .. } => {
+            Self::Map { map, replaces: None, why, .. } => write!(f, "map {map}: {why}"),
+            Self::Map { map, replaces: Some(name), why, .. } => {
                 write!(f, "map {map}, for the object's map `{}`: {why}", Escaped::new(name))
             }
             Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", Escaped::new(cgroup)),
@@ -193,7 +194,7 @@ mod tests {
         #[track_caller]
         fn map(why: MapProblem, words: &str, hint: Option<&str>) {
             let map = MapRef::Name("conns".parse().expect("a map name"));
-            let walked = Obstacle::Map { path: path(), map, stands_for: None, why };
+            let walked = Obstacle::Map { path: path(), map, replaces: None, why };
             check(&walked, &format!("map name conns: {words}"), hint, Some(path()));
         }
         let start = "start the program that creates it, then try again";
@@ -217,7 +218,7 @@ mod tests {
         let given = Obstacle::Map {
             path: path(),
             map: MapRef::Id(MapId(7)),
-            stands_for: Some("se\nen".to_owned()),
+            replaces: Some("se\nen".to_owned()),
             why: MapProblem::Missing,
         };
         let words = "map id 7, for the object's map `se\\nen`: there is no such map";

@@ -6,10 +6,11 @@ use itertools::EitherOrBoth::{Both, Left, Right};
 use itertools::Itertools as _;
 
 use super::{
-    Drift, Empty, Foreign, Obstacle, Plan, Policy, Removal, Step, UnpinReason, WantedParam,
+    Drift, Empty, Foreign, Note, Obstacle, Plan, Policy, Removal, Step, UnpinReason, WantedParam,
+    note,
 };
-use crate::access::Mode;
-use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set};
+use crate::access::Meta;
+use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set, Wanted};
 use crate::ids::MapId;
 use crate::names::SetName;
 use crate::observed::{CgroupProblem, Kind, LinkParam, MapProblem, Node, Observed, ObservedPin};
@@ -60,7 +61,7 @@ fn plan_set(desired: &Desired, observed: &Observed, policy: Policy, unlisted: Un
     for (path, want, node) in wanted {
         planner.decide(&desired.set.name, path, want, node, &emptied);
     }
-    planner.make_directories();
+    planner.directories(desired);
     planner.finish()
 }
 
@@ -138,7 +139,7 @@ fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
 }
 
 /// The values of an entry that only the kernel knows.
-struct Resolved {
+struct KernelValues {
     param: WantedParam,
     maps: BTreeMap<String, MapId>,
 }
@@ -147,8 +148,12 @@ struct Planner<'a> {
     observed: &'a Observed,
     policy: Policy,
     plan: Plan,
+    /// The paths of all pins that are unpinned.
+    unpinned: BTreeSet<PinPath>,
     /// Steps that leave a pin in place: they come after the directories are made.
     changes: Vec<Step>,
+    /// Steps that change directories: they come last, when nothing has to be made in them any more.
+    of_directories: Vec<Step>,
     /// The pins that are already as desired, by path.
     unchanged: Vec<(PinPath, ObservedPin)>,
 }
@@ -156,7 +161,9 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(observed: &'a Observed, policy: Policy) -> Self {
         let plan = Plan::default();
-        Self { observed, policy, plan, changes: Vec::new(), unchanged: Vec::new() }
+        let (changes, of_directories, unchanged) = (Vec::new(), Vec::new(), Vec::new());
+        let unpinned = BTreeSet::new();
+        Self { observed, policy, plan, unpinned, changes, of_directories, unchanged }
     }
 
     fn obstacle(&mut self, obstacle: Obstacle) {
@@ -164,6 +171,7 @@ impl<'a> Planner<'a> {
     }
 
     fn unpin(&mut self, path: &PinPath, pin: &ObservedPin, reason: UnpinReason) {
+        self.unpinned.insert(path.clone());
         self.plan.steps.push(Step::Unpin { path: path.clone(), have: pin.clone(), reason });
     }
 
@@ -176,7 +184,7 @@ impl<'a> Planner<'a> {
         node: Option<&Node>,
         emptied: &BTreeSet<PinPath>,
     ) {
-        let Some(Resolved { param, maps }) = self.resolve(path, want) else { return };
+        let Some(KernelValues { param, maps }) = self.resolve(path, want) else { return };
         let to_path = || path.clone();
         match node {
             Some(Node::Directory(_)) if !emptied.contains(path) => {
@@ -221,7 +229,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The ids behind the names of an entry's maps and cgroup.
-    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<Resolved> {
+    fn resolve(&mut self, path: &PinPath, want: &DesiredPin) -> Option<KernelValues> {
         let given = want.program.maps.iter();
         let maps: Vec<Option<(String, MapId)>> = given
             .map(|(name, map)| Some((name.clone(), self.map(path, map, Some(name))?)))
@@ -237,11 +245,11 @@ impl<'a> Planner<'a> {
                 WantedParam::Link(LinkParam::Cgroup { id, order: order.number() })
             }
         };
-        Some(Resolved { param, maps: maps.into_iter().collect::<Option<_>>()? })
+        Some(KernelValues { param, maps: maps.into_iter().collect::<Option<_>>()? })
     }
 
-    /// The id of a map that is walked, or that replaces the object's own map `stands_for`.
-    fn map(&mut self, path: &PinPath, map: &MapRef, stands_for: Option<&String>) -> Option<MapId> {
+    /// The id of a map. The map is walked, or it replaces the object's own map `replaces`.
+    fn map(&mut self, path: &PinPath, map: &MapRef, replaces: Option<&String>) -> Option<MapId> {
         let found = self.observed.maps.get(map).cloned().unwrap_or(Err(MapProblem::Missing));
         match found {
             Ok(id) => {
@@ -255,8 +263,8 @@ impl<'a> Planner<'a> {
                 let is_same = |other: &Obstacle| matches!(other, Obstacle::Map { map: told, .. } if told == map);
                 if !told.any(is_same) {
                     let (path, map) = (path.clone(), map.clone());
-                    let stands_for = stands_for.cloned();
-                    self.obstacle(Obstacle::Map { path, map, stands_for, why });
+                    let replaces = replaces.cloned();
+                    self.obstacle(Obstacle::Map { path, map, replaces, why });
                 }
                 None
             }
@@ -289,17 +297,10 @@ impl<'a> Planner<'a> {
             let is_blocking = match node {
                 Node::Directory(_) => false,
                 Node::Other(_) => true,
-                Node::Iterator(_) => !self.unpins(&parent),
+                Node::Iterator(_) => !self.unpinned.contains(&parent),
             };
             is_blocking.then_some((parent, node))
         })
-    }
-
-    fn unpins(&self, path: &PinPath) -> bool {
-        self.plan
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
     }
 
     /// Removes the directories that the unpins leave empty, the deepest first. A directory that was empty
@@ -308,19 +309,26 @@ impl<'a> Planner<'a> {
         &mut self,
         listed: impl Iterator<Item = &'b PinPath>,
     ) -> BTreeSet<PinPath> {
-        let unpinned: BTreeSet<&PinPath> = self.plan.steps.iter().map(Step::path).collect();
-        let above: BTreeSet<PinPath> = unpinned.iter().flat_map(|path| path.ancestors()).collect();
-        if above.is_empty() {
-            return above;
+        let mut emptied: BTreeSet<PinPath> = BTreeSet::new();
+        for path in &self.unpinned {
+            // If a directory is known, so are those above it.
+            let mut above = path.ancestors();
+            while above.next().is_some_and(|directory| emptied.insert(directory)) {}
         }
-        let staying = self
-            .observed
-            .nodes
-            .keys()
-            .filter(|path| !unpinned.contains(path) && !above.contains(*path));
-        let staying = staying.flat_map(PinPath::ancestors);
-        let kept: BTreeSet<PinPath> = staying.chain(listed.flat_map(PinPath::ancestors)).collect();
-        let emptied: BTreeSet<PinPath> = above.difference(&kept).cloned().collect();
+        if emptied.is_empty() {
+            return emptied;
+        }
+        let is_staying = |path: &PinPath| !self.unpinned.contains(path) && !emptied.contains(path);
+        let staying = self.observed.nodes.keys().filter(|path| is_staying(path));
+        // Directories are nodes, too, so it is enough that each node keeps the directory that holds it.
+        let holding: Vec<PinPath> = staying.filter_map(PinPath::parent).collect();
+        for directory in holding {
+            let mut kept = std::iter::successors(Some(directory), PinPath::parent);
+            while kept.next().is_some_and(|directory| emptied.remove(&directory)) {}
+        }
+        for directory in listed.flat_map(PinPath::ancestors) {
+            emptied.remove(&directory);
+        }
         for path in emptied.iter().rev() {
             if let Some(Node::Directory(meta)) = self.observed.nodes.get(path) {
                 let (path, meta) = (path.clone(), *meta);
@@ -330,23 +338,84 @@ impl<'a> Planner<'a> {
         emptied
     }
 
-    /// Makes the directories that new pins need, parents first.
-    fn make_directories(&mut self) {
-        let mut missing: BTreeMap<PinPath, Mode> = BTreeMap::new();
-        for step in &self.changes {
-            let Step::Pin { path, want, .. } = step else { continue };
-            for parent in path.ancestors() {
-                if !matches!(self.observed.nodes.get(&parent), Some(Node::Directory(_))) {
-                    missing.entry(parent).or_insert(want.dir_mode);
+    /// Makes the directories that new pins need, parents first, and changes those that are not as stated.
+    fn directories(&mut self, desired: &Desired) {
+        let needed = self.directories_to_make();
+        let mut after = BTreeMap::new();
+        for (path, access) in desired.directories() {
+            let have = match self.observed.nodes.get(&path) {
+                Some(Node::Directory(have)) => *have,
+                None | Some(Node::Iterator(_) | Node::Other(_)) => {
+                    let meta = access.meta();
+                    if needed.contains(&path) {
+                        self.plan.steps.push(Step::MakeDirectory { path: path.clone(), meta });
+                    }
+                    after.insert(path, meta);
+                    continue;
+                }
+            };
+            let drift = Drift::of_directory(&access, have);
+            let other = if drift.is_empty() { None } else { self.foreign_in(desired, &path) };
+            let stated = |wanted: Wanted<u32>, have| wanted.stated().unwrap_or(have);
+            let want = Meta {
+                mode: access.mode.stated().unwrap_or(have.mode),
+                uid: stated(access.uid, have.uid),
+                gid: stated(access.gid, have.gid),
+            };
+            match other {
+                Some(other) => {
+                    let directory = path.clone();
+                    self.plan.notes.push(Note::SharedDirectory { directory, drift, other });
+                    after.insert(path, have);
+                }
+                None => {
+                    after.insert(path.clone(), want);
+                    if !drift.is_empty() {
+                        self.of_directories.push(Step::SetDirectoryMeta {
+                            path,
+                            want,
+                            have,
+                            drift,
+                        });
+                    }
                 }
             }
         }
-        let make = |(path, mode)| Step::MakeDirectory { path, mode };
-        self.plan.steps.extend(missing.into_iter().map(make));
+        self.plan.notes.extend(note::kept_out(desired, &after, self.observed.root));
+    }
+
+    /// Everything above new pins.
+    fn directories_to_make(&self) -> BTreeSet<PinPath> {
+        let new = self.changes.iter().filter_map(|step| match step {
+            Step::Pin { path, .. } => Some(path),
+            Step::Unpin { .. }
+            | Step::RemoveDirectory { .. }
+            | Step::MakeDirectory { .. }
+            | Step::SetDirectoryMeta { .. }
+            | Step::Replace { .. }
+            | Step::SetMeta { .. } => None,
+        });
+        new.flat_map(PinPath::ancestors).collect()
+    }
+
+    /// Something below the directory that belongs neither to the set nor to a listed path.
+    fn foreign_in(&self, desired: &Desired, directory: &PinPath) -> Option<PinPath> {
+        // In the order of the paths, everything below a path follows directly after it.
+        let below = self.observed.nodes.range(directory.clone()..).skip(1);
+        let mut below = below.take_while(|(path, _)| path.is_below(directory));
+        let foreign = below.find(|(path, node)| match node {
+            Node::Directory(_) => false,
+            Node::Iterator(pin) => {
+                pin.provenance.set() != Some(&desired.set.name) && !desired.pins.contains_key(*path)
+            }
+            Node::Other(_) => true,
+        });
+        foreign.map(|(path, _)| path.clone())
     }
 
     fn finish(mut self) -> Plan {
         self.plan.steps.append(&mut self.changes);
+        self.plan.steps.append(&mut self.of_directories);
         self.plan.unchanged = self.unchanged.into_iter().collect();
         if let Some(bpffs) = &self.observed.read_only
             && !self.plan.steps.is_empty()

@@ -27,7 +27,12 @@ fn follows_a_parameter(step: &Step) -> bool {
                 | Drift::MapNotHeld { .. }
                 | Drift::MaxEntries { .. } => Some(false),
                 // These do not need another link: if both have changed, the link decides.
-                Drift::Mode(..) | Drift::Owner(..) | Drift::Group(..) => None,
+                Drift::Mode(..)
+                | Drift::Owner(..)
+                | Drift::Group(..)
+                | Drift::DirectoryMode(..)
+                | Drift::DirectoryOwner(..)
+                | Drift::DirectoryGroup(..) => None,
             };
             drift.iter().filter_map(followed).all(|follows| follows)
         }
@@ -35,6 +40,7 @@ fn follows_a_parameter(step: &Step) -> bool {
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
         | Step::Pin { .. }
-        | Step::SetMeta { .. } => false,
+        | Step::SetMeta { .. }
+        | Step::SetDirectoryMeta { .. } => false,
     }
 }

@@ -6,12 +6,12 @@ mod given;
 use std::path::PathBuf;
 
 use case::{
-    Case, below, check, check_unpin, check_unpin_set, dir, from, mode, named, nobodys, of, other,
-    ours, ours_but, over, pinned, task, unstamped, walking, want,
+    Case, below, check, check_unpin, check_unpin_set, dir, dir_of, from, mode, named, other, ours,
+    ours_but, over, owned_by, pinned, task, unstamped, walking, want, without_owner,
 };
 
 use crate::access::Meta;
-use crate::desired::MapRef;
+use crate::desired::{DesiredPin, DirectoryAccess, MapRef, Wanted};
 use crate::ids::MapId;
 use crate::names::Sha256;
 use crate::observed::{Kind, LinkParam, MapProblem, Node, Provenance};
@@ -28,8 +28,12 @@ fn pins_that_are_as_desired_are_left_alone() {
 
 #[test]
 fn pins_of_entries_that_are_left_out_stay() {
-    let nodes =
-        [("a", dir()), ("a/b", ours()), ("a/c", ours()), ("d", nobodys(Provenance::Unstamped))];
+    let nodes = [
+        ("a", dir()),
+        ("a/b", ours()),
+        ("a/c", ours()),
+        ("d", without_owner(Provenance::Unstamped)),
+    ];
     let case = want(&[("a/b", task()), ("d", task())]).have(&nodes);
     check(case.left_out(&["a/b", "d"]), &["unpin a/c"]);
     check(want(&[("a/b", task())]).left_out(&["a/b"]), &[]);
@@ -73,6 +77,78 @@ fn other_programs_are_replaced() {
         over(LinkParam::Cgroup { id: 1, order: 2 }),
         "parameter changed: cgroup 1 descendants-pre -> none",
     );
+}
+
+#[test]
+fn directories_get_what_is_stated_and_nothing_else() {
+    let stated = || want(&[("d/a", below("2750"))]);
+    check(stated().have(&[("d", dir_of("2750", 5, 6)), ("d/a", ours())]), &["= d/a"]);
+    let drifted = &["set d/: dir-mode changed: 0700 -> 2750", "= d/a"];
+    check(stated().have(&[("d", dir_of("0700", 5, 6)), ("d/a", ours())]), drifted);
+    // What is not stated is a default for new directories.
+    check(
+        want(&[("d/a", task())]).have(&[("d", dir_of("0777", 5, 6)), ("d/a", ours())]),
+        &["= d/a"],
+    );
+    let owned = DesiredPin { meta: Meta { uid: 7, ..task().meta }, ..task() };
+    let owned = DesiredPin {
+        directory: DirectoryAccess { uid: Wanted::Default(7), ..owned.directory },
+        ..owned
+    };
+    check(want(&[("d/a", owned)]), &["mkdir d 0700 7:0", "pin d/a"]);
+}
+
+#[test]
+fn shared_directories_are_left_alone_and_noted() {
+    let stated = || want(&[("d/e/a", below("0750"))]);
+    let have = [
+        ("d", dir_of("0700", 0, 0)),
+        ("d/e", dir_of("0700", 0, 0)),
+        ("d/e/a", ours()),
+        ("d/f", owned_by("audit")),
+    ];
+    let note = "note: the directory `d` is left as it is (dir-mode changed: 0700 -> 0750), because `d/f` in it does not \
+                belong to the set";
+    check(stated().have(&have), &["set d/e/: dir-mode changed: 0700 -> 0750", "= d/e/a", note]);
+    // A pin that goes in the same plan was the set's.
+    let have = [("d", dir_of("0700", 0, 0)), ("d/a", ours()), ("d/b", ours())];
+    let steps = &["unpin d/b", "set d/: dir-mode changed: 0700 -> 0750", "= d/a"];
+    check(want(&[("d/a", below("0750"))]).have(&have), steps);
+}
+
+#[test]
+fn readers_whom_a_directory_keeps_out_are_noted() {
+    #[track_caller]
+    fn kept_out(text: &str, (uid, gid): (u32, u32), (root, directory): (Meta, &str), who: &[&str]) {
+        let meta = Meta { mode: mode(text), uid, gid };
+        let have = ours_but(|pin, _| pin.meta = meta);
+        let pin = || DesiredPin { meta, ..task() };
+        let case = want(&[("d/a", pin()), ("d/b", pin())]);
+        let have = [("d", dir_of(directory, 0, 4)), ("d/a", have.clone()), ("d/b", have)];
+        let place = format!("the directory `d` (mode {directory}, owner 0, group 4)");
+        let told = who.iter().map(|who| match who.strip_suffix(" at all") {
+            Some(who) => format!("note: {who} may read `d/a` and 1 other pin, but may not enter the bpffs /bpf (mode {}, owner {}, group {})", root.mode, root.uid, root.gid),
+            None => format!("note: {who} may read `d/a` and 1 other pin, but may not enter {place}"),
+        });
+        let lines: Vec<String> =
+            ["= d/a".to_owned(), "= d/b".to_owned()].into_iter().chain(told).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        check(case.have(&have).below_root(root), &lines);
+    }
+    let open = Meta { mode: mode("1777"), uid: 0, gid: 0 };
+    let closed = Meta { mode: mode("0700"), uid: 0, gid: 0 };
+    kept_out("0600", (0, 0), (closed, "0700"), &[]);
+    kept_out("0440", (0, 0), (closed, "0700"), &[]);
+    kept_out("0440", (0, 4), (open, "0750"), &[]);
+    kept_out("0440", (0, 4), (open, "0700"), &["the group 4"]);
+    kept_out("0440", (0, 5), (open, "0750"), &["the group 5"]);
+    kept_out("0440", (0, 5), (open, "0711"), &[]);
+    kept_out("0440", (0, 4), (closed, "0750"), &["the group 4 at all"]);
+    kept_out("0400", (7, 0), (open, "0700"), &["the user 7"]);
+    // The user may be a member of the group.
+    kept_out("0400", (7, 0), (open, "0750"), &[]);
+    kept_out("0444", (0, 4), (open, "0750"), &["every user"]);
+    kept_out("0444", (0, 0), (closed, "0755"), &["every user at all"]);
 }
 
 #[test]
@@ -176,7 +252,7 @@ fn directories_that_unpins_empty_are_removed() {
 
 #[test]
 fn directories_that_hold_anything_else_stay() {
-    for kept in [unstamped(), of("audit"), dir(), other(Kind::Map), other(Kind::Symlink)] {
+    for kept in [unstamped(), owned_by("audit"), dir(), other(Kind::Map), other(Kind::Symlink)] {
         let case = want(&[("x", task())]).have(&[("a", dir()), ("a/b", ours()), ("a/c", kept)]);
         check(case, &["unpin a/b", "pin x"]);
     }
@@ -194,15 +270,16 @@ fn foreign_pins_are_refused() {
         check(want(&[("a", task())]).have(&[("a", have)]), &["! a is foreign"]);
     }
     refused(unstamped());
-    refused(of("audit"));
-    refused(nobodys(Provenance::Illegible(InvalidStamp::Format(2))));
+    refused(owned_by("audit"));
+    refused(without_owner(Provenance::Illegible(InvalidStamp::Format(2))));
+    refused(without_owner(Provenance::OtherUser(990)));
 }
 
 #[test]
 fn foreign_pins_at_other_paths_are_left_alone() {
-    let illegible = nobodys(Provenance::Illegible(InvalidStamp::TooLong(9)));
+    let illegible = without_owner(Provenance::Illegible(InvalidStamp::TooLong(9)));
     let others =
-        [("b", unstamped()), ("c", of("audit")), ("d", illegible), ("e", other(Kind::Map))];
+        [("b", unstamped()), ("c", owned_by("audit")), ("d", illegible), ("e", other(Kind::Map))];
     check(want(&[("a", task())]).have(&others), &["pin a"]);
     check(want(&[("a", task())]).have(&others).adopt(), &["pin a"]);
     check(want(&[]).have(&others).adopt().allow_empty(), &[]);
@@ -215,9 +292,9 @@ fn adopted_pins_are_replaced_even_if_they_are_equal() {
         check(want(&[("a", task())]).have(&[("a", have)]).adopt(), &[line]);
     }
     adopted(unstamped(), "replace a: taken over from another tool");
-    adopted(of("audit"), "replace a: taken over from the set audit");
+    adopted(owned_by("audit"), "replace a: taken over from the set audit");
     adopted(
-        nobodys(Provenance::Illegible(InvalidStamp::Format(2))),
+        without_owner(Provenance::Illegible(InvalidStamp::Format(2))),
         "replace a: taken over from another tool",
     );
 }
@@ -259,11 +336,11 @@ fn nothing_changes_on_a_read_only_bpffs() {
 
 #[test]
 fn two_sets_never_touch_each_other() {
-    let both = [("a", dir()), ("a/x", ours()), ("a/y", of("audit"))];
+    let both = [("a", dir()), ("a/x", ours()), ("a/y", owned_by("audit"))];
     check(want(&[("a/x", task())]).have(&both), &["= a/x"]);
-    check(want(&[("a/y", task())]).of("audit").have(&both), &["= a/y"]);
+    check(want(&[("a/y", task())]).for_set("audit").have(&both), &["= a/y"]);
     check(want(&[]).allow_empty().have(&both), &["unpin a/x"]);
-    check(want(&[]).allow_empty().of("audit").have(&both), &["unpin a/y"]);
+    check(want(&[]).allow_empty().for_set("audit").have(&both), &["unpin a/y"]);
     check(want(&[("a/y", task())]).have(&both), &["unpin a/x", "! a/y is foreign"]);
 }
 
@@ -301,7 +378,7 @@ fn a_parent_that_stays_is_in_the_way() {
         check(case.adopt(), &["! a/b/c is below a"]);
     }
     blocked(unstamped());
-    blocked(of("audit"));
+    blocked(owned_by("audit"));
     blocked(other(Kind::Map));
     blocked(other(Kind::Symlink));
 }
@@ -352,9 +429,9 @@ fn a_written_set_name_may_come_from_any_source() {
 
 #[test]
 fn a_whole_set_is_unpinned_on_request() {
-    let tree = [("a", dir()), ("a/b", ours()), ("c", of("audit")), ("d", unstamped())];
+    let tree = [("a", dir()), ("a/b", ours()), ("c", owned_by("audit")), ("d", unstamped())];
     check_unpin_set(want(&[]).have(&tree), &["unpin a/b as asked", "rmdir a"]);
-    check_unpin_set(want(&[]).of("audit").have(&tree), &["unpin c as asked"]);
+    check_unpin_set(want(&[]).for_set("audit").have(&tree), &["unpin c as asked"]);
     check_unpin_set(want(&[]), &[]);
     let theirs = r#"! observe: ["/etc/iters.toml"], not ["/srv/iters.toml"]"#;
     check_unpin_set(want(&[]).taken().have(&[("a", from("/srv/iters.toml"))]), &[theirs]);
@@ -362,7 +439,7 @@ fn a_whole_set_is_unpinned_on_request() {
 
 #[test]
 fn unpin_by_path_removes_pins_of_any_set() {
-    let tree = [("a", dir()), ("a/b", ours()), ("a/c", of("audit"))];
+    let tree = [("a", dir()), ("a/b", ours()), ("a/c", owned_by("audit"))];
     check_unpin(want(&[]).have(&tree), &["a/b"], &["unpin a/b as asked"]);
     let lines = ["unpin a/b as asked", "unpin a/c as asked", "rmdir a"];
     check_unpin(want(&[]).have(&tree), &["a/b", "a/c"], &lines);
@@ -373,7 +450,7 @@ fn unpin_by_path_removes_pins_of_any_set() {
 fn unpin_by_path_refuses_pins_of_no_set() {
     check_unpin(want(&[]).have(&[("a", unstamped())]), &["a"], &["! a is foreign"]);
     check_unpin(want(&[]).have(&[("a", unstamped())]).adopt(), &["a"], &["unpin a as asked"]);
-    let illegible = nobodys(Provenance::Illegible(InvalidStamp::Format(2)));
+    let illegible = without_owner(Provenance::Illegible(InvalidStamp::Format(2)));
     check_unpin(want(&[]).have(&[("a", illegible)]), &["a"], &["! a is foreign"]);
     let lines = ["! a is a directory", "! b is a pinned map", "! c is not pinned"];
     let tree = [("a", dir()), ("b", other(Kind::Map))];

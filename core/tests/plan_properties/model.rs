@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iterctl_core::access::Meta;
-use iterctl_core::desired::{DesiredPin, MapRef, Param, Program, Set};
+use iterctl_core::desired::{Desired, DesiredPin, MapRef, Param, Program, Set};
 use iterctl_core::ids::{LinkId, MapId, ProgramId};
 use iterctl_core::observed::{Link, LinkParam, Node, ObservedPin, Provenance};
 use iterctl_core::pin_path::PinPath;
@@ -98,9 +97,13 @@ impl Model<'_> {
                 );
                 self.nodes.remove(&path);
             }
-            Step::MakeDirectory { mode, .. } => {
+            Step::MakeDirectory { meta, .. } => {
                 expect_free(&self.nodes, &path)?;
-                self.nodes.insert(path, Node::Directory(Meta { mode: *mode, uid: 0, gid: 0 }));
+                self.nodes.insert(path, Node::Directory(*meta));
+            }
+            Step::SetDirectoryMeta { want, have, .. } => {
+                prop_assert_eq!(self.nodes.get(&path), Some(&Node::Directory(*have)), "{}", path);
+                self.nodes.insert(path, Node::Directory(*want));
             }
             Step::Pin { want, param, .. } => {
                 expect_free(&self.nodes, &path)?;
@@ -189,7 +192,19 @@ pub(crate) fn check_directories(
     before: &Nodes,
     plan: &Plan,
     after: &Nodes,
+    desired: &Desired,
 ) -> Result<(), TestCaseError> {
+    let changed = |path: &PinPath| {
+        let mut steps = plan.steps.iter();
+        steps.any(|step| matches!(step, Step::SetDirectoryMeta { path: it, .. } if it == path))
+    };
+    let is_foreign = |path: &PinPath, node: &Node| match node {
+        Node::Directory(_) => false,
+        Node::Iterator(pin) => {
+            pin.provenance.set() != Some(&desired.set.name) && !desired.pins.contains_key(path)
+        }
+        Node::Other(_) => true,
+    };
     let unpinned = |path: &PinPath| {
         let mut steps = plan.steps.iter();
         steps.any(|step| matches!(step, Step::Unpin { path: gone, .. } if gone == path))
@@ -197,7 +212,9 @@ pub(crate) fn check_directories(
     for (path, node) in before.iter().filter(|(_, node)| matches!(node, Node::Directory(_))) {
         let mut below = before.iter().filter(|(other, _)| is_below(other, path)).peekable();
         let was_empty = below.peek().is_none();
-        if after.get(path) == Some(node) {
+        if changed(path) {
+            prop_assert!(!below.any(|(path, node)| is_foreign(path, node)), "{path} is shared");
+        } else if after.get(path) == Some(node) {
             let is_empty = !after.keys().any(|other| is_below(other, path));
             prop_assert!(was_empty || !is_empty, "{path} is left empty");
         } else {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::desired::{
-    CgroupRef, Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Order, Param, Program, Set,
+    CgroupRef, Desired, DesiredPin, DirectoryAccess, Globals, KeyPlaces, MapRef, Naming, Order,
+    Param, Program, Set, Wanted,
 };
 use iterctl_core::fault::Place;
 use iterctl_core::globals::Patch;
@@ -35,9 +36,10 @@ pub(crate) struct World {
 pub(crate) fn worlds() -> impl Strategy<Value = World> {
     let wanted = vec((paths(), pins()), 0..=8);
     let there = vec((paths(), found()), 0..=10);
-    (wanted, there, maps(), cgroups()).prop_map(|(wanted, there, maps, cgroups)| {
+    let root = prop_oneof![Just(None), metas().prop_map(Some)];
+    (wanted, there, root, maps(), cgroups()).prop_map(|(wanted, there, root, maps, cgroups)| {
         let desired = desired(wanted);
-        let named = Observed { nodes: Nodes::new(), maps, cgroups, read_only: None };
+        let named = Observed { root, maps, cgroups, ..Observed::default() };
         let nodes = nodes(there, &desired, &named);
         World { desired, observed: Observed { nodes, ..named } }
     })
@@ -80,7 +82,7 @@ fn set(name: &str) -> Set {
 
 fn pins() -> impl Strategy<Value = DesiredPin> {
     let given = (programs(), globals(), given_maps(), sizes());
-    (given, params(), metas(), modes()).prop_map(|(given, param, meta, dir_mode)| {
+    (given, params(), metas(), directories()).prop_map(|(given, param, meta, directory)| {
         let (program, globals, maps, mut max_entries) = given;
         // As `desired` guarantees, no map that is given has a size.
         max_entries.retain(|name, _| !maps.contains_key(name));
@@ -98,7 +100,12 @@ fn pins() -> impl Strategy<Value = DesiredPin> {
         };
         let place = || Place::new(0, 0..0);
         let keys = KeyPlaces { obj: place(), param: None, maps: BTreeMap::new() };
-        DesiredPin { program, param, meta, dir_mode, place: place(), keys }
+        let directory = DirectoryAccess {
+            uid: directory.uid.map_or(Wanted::Default(meta.uid), Wanted::Stated),
+            gid: directory.gid.map_or(Wanted::Default(meta.gid), Wanted::Stated),
+            mode: directory.mode,
+        };
+        DesiredPin { program, param, meta, directory, place: place(), keys }
     })
 }
 
@@ -231,15 +238,33 @@ fn metas() -> impl Strategy<Value = Meta> {
     })
 }
 
+/// Few pins state something about their directories.
+#[derive(Clone, Debug)]
+struct Directories {
+    mode: Wanted<Mode>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+fn directories() -> impl Strategy<Value = Directories> {
+    let modes = [0o700, 0o711, 0o2750].map(Mode::from_stat).to_vec();
+    let mode = prop_oneof![
+        3 => Just(Wanted::Default(Mode::from_stat(0o700))),
+        1 => select(modes).prop_map(Wanted::Stated),
+    ];
+    let id = || select(vec![None, None, None, Some(0), Some(9)]);
+    (mode, id(), id()).prop_map(|(mode, uid, gid)| Directories { mode, uid, gid })
+}
+
 fn modes() -> impl Strategy<Value = Mode> {
-    select(vec![Mode::of_stat(0o600), Mode::of_stat(0o755)])
+    select(vec![Mode::from_stat(0o600), Mode::from_stat(0o755)])
 }
 
 /// What exists at a path.
 #[derive(Clone, Debug)]
 enum Found {
     /// An unrelated pin, for everything that is not as desired.
-    Pin(Whose, What, DesiredPin, LinkParam),
+    Pin(Whose, What, Box<DesiredPin>, LinkParam),
     Directory(Meta),
     Other(Kind),
 }
@@ -248,7 +273,7 @@ enum Found {
 enum Whose {
     Ours,
     AnotherSets,
-    Nobodys(Provenance),
+    NoSets(Provenance),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -271,18 +296,19 @@ fn found() -> impl Strategy<Value = Found> {
     kinds.extend([Kind::Mount, Kind::Bpffs("/run/bpf".into())]);
     prop_oneof![
         8 => (whose(), what(), pins(), link_params())
-            .prop_map(|(whose, what, pin, param)| Found::Pin(whose, what, pin, param)),
+            .prop_map(|(whose, what, pin, param)| Found::Pin(whose, what, Box::new(pin), param)),
         1 => metas().prop_map(Found::Directory),
         1 => select(kinds).prop_map(Found::Other),
     ]
 }
 
 fn whose() -> impl Strategy<Value = Whose> {
-    let nobodys = vec![Provenance::Unstamped, Provenance::Illegible(InvalidStamp::Format(2))];
+    let illegible = Provenance::Illegible(InvalidStamp::Format(2));
+    let provenances = vec![Provenance::Unstamped, illegible, Provenance::OtherUser(990)];
     prop_oneof![
         6 => Just(Whose::Ours),
         1 => Just(Whose::AnotherSets),
-        1 => select(nobodys).prop_map(Whose::Nobodys),
+        1 => select(provenances).prop_map(Whose::NoSets),
     ]
 }
 
@@ -316,7 +342,7 @@ fn nodes(there: Vec<(PinPath, Found)>, desired: &Desired, named: &Observed) -> N
         }
         for parent in path.ancestors() {
             nodes.entry(parent).or_insert(Node::Directory(Meta {
-                mode: Mode::of_stat(0o711),
+                mode: Mode::from_stat(0o711),
                 uid: 5,
                 gid: 6,
             }));
@@ -328,12 +354,12 @@ fn nodes(there: Vec<(PinPath, Found)>, desired: &Desired, named: &Observed) -> N
 
 fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Observed) -> Node {
     let (whose, what, any, any_param) = match found {
-        Found::Pin(whose, what, pin, param) => (whose, what, pin, param),
+        Found::Pin(whose, what, pin, param) => (whose, what, *pin, param),
         Found::Directory(meta) => return Node::Directory(meta),
         Found::Other(kind) => return Node::Other(kind),
     };
     let of_set = match whose {
-        Whose::Ours | Whose::Nobodys(_) => desired.set.clone(),
+        Whose::Ours | Whose::NoSets(_) => desired.set.clone(),
         Whose::AnotherSets => set("audit"),
     };
     let want = desired.pins.get(path).cloned();
@@ -357,7 +383,7 @@ fn node(path: &PinPath, found: Found, number: u32, desired: &Desired, named: &Ob
     }
     Node::Iterator(match whose {
         Whose::Ours | Whose::AnotherSets => pin,
-        Whose::Nobodys(provenance) => ObservedPin { provenance, ..pin },
+        Whose::NoSets(provenance) => ObservedPin { provenance, ..pin },
     })
 }
 

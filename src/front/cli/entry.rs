@@ -1,4 +1,4 @@
-//! What `pin` and `read` take: an entry of a manifest, as arguments.
+//! The arguments of `pin` and `read`: one entry of a manifest.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::{LockArgs, TrustArgs};
 use iterctl_core::desired::DEFAULT_BPFFS;
 
-/// What an iterator is given, as flags.
+/// The settings of an iterator, as flags.
 #[derive(Debug, Default, Args)]
 pub struct GivenArgs {
     /// The program, if the object holds several iterators
@@ -49,7 +49,7 @@ pub struct GivenArgs {
 }
 
 impl GivenArgs {
-    /// Whether nothing is given.
+    /// Returns whether no flag is given.
     pub fn is_empty(&self) -> bool {
         let Self { program, cgroup, order, pid, tid, globals, reuse, max_entries, sha256 } = self;
         program.is_none()
@@ -80,7 +80,7 @@ pub struct PinArgs {
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 
-    /// What it is given.
+    /// The settings of the iterator.
     #[command(flatten)]
     pub given: GivenArgs,
 
@@ -96,9 +96,20 @@ pub struct PinArgs {
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
 
-    /// The mode of parent directories that have to be made; 0700 by default
+    /// The mode of the directories above the pin, with set-id and sticky bits; 0700 by default for those
+    /// that have to be made
     #[arg(long, value_name = "MODE")]
     pub dir_mode: Option<String>,
+
+    /// The owner of the directories above the pin; that of the pin by default for those that have to be
+    /// made
+    #[arg(long, value_name = "USER")]
+    pub dir_owner: Option<String>,
+
+    /// The group of the directories above the pin; that of the pin by default for those that have to be
+    /// made
+    #[arg(long, value_name = "GROUP")]
+    pub dir_group: Option<String>,
 
     /// The set that will own the pin. Its other pins are kept
     #[arg(long, value_name = "NAME", default_value = "adhoc")]
@@ -120,11 +131,11 @@ pub struct PinArgs {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 
-    /// How long to wait.
+    /// `--lock-timeout`.
     #[command(flatten)]
     pub lock: LockArgs,
 }
@@ -140,7 +151,7 @@ pub struct ReadArgs {
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 
-    /// What it is given.
+    /// The settings of the iterator.
     #[command(flatten)]
     pub given: GivenArgs,
 
@@ -152,7 +163,7 @@ pub struct ReadArgs {
     #[arg(long)]
     pub raw: bool,
 
-    /// Whose files may be used.
+    /// `--insecure`.
     #[command(flatten)]
     pub trust: TrustArgs,
 }

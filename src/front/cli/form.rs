@@ -1,9 +1,9 @@
-//! In which form an answer is printed: the one place that decides it.
+//! The output form (text or JSON) that a command line asks for. Only this module decides it.
 //!
-//! A good command line says it in its flags. A wrong one has to be answered in the form that it asks for, too: a
-//! program that reads JSON reads it also on a bad day. clap stops at the first error and tells nothing of the flags
-//! behind it, so they are looked for in its own definition of the command line, which knows what is a flag, what is
-//! an option's value, and what follows `--`.
+//! The flags of a valid command line say it. But also the error about an invalid command line must be printed in the
+//! form that it asks for, because a program may read it. clap stops at the first error and does not report the flags
+//! after it. So this module looks for them, with clap's own definition of the command line, which knows what is a
+//! flag, what is the value of an option, and what follows `--`.
 
 use std::ffi::OsString;
 
@@ -12,34 +12,34 @@ use clap_lex::RawArgs;
 
 use super::Cli;
 
-/// In which form an answer is printed.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Text, for people.
     Text,
     /// One JSON document in one line.
     Json,
-    /// The same, indented.
+    /// One indented JSON document.
     PrettyJson,
 }
 
 impl Form {
-    /// What a good command line asks for.
-    pub fn of(cli: &Cli) -> Self {
-        Self::of_flags(cli.json, cli.pretty)
+    /// The form that a valid command line asks for.
+    pub fn from_cli(cli: &Cli) -> Self {
+        Self::from_flags(cli.json, cli.pretty)
     }
 
-    /// What a wrong command line asks for; the first of the arguments is the program's name.
-    pub fn of_wrong(arguments: impl IntoIterator<Item = OsString>) -> Self {
+    /// The form that an invalid command line asks for. The first argument is the program's name.
+    pub fn from_invalid(arguments: impl IntoIterator<Item = OsString>) -> Self {
         let mut command = Cli::command();
         // Copies the global flags into the subcommands.
         command.build();
         let flags = flags(&command, &RawArgs::new(arguments));
         let has = |name: &str| flags.contains(&name);
-        Self::of_flags(has("json"), has("pretty"))
+        Self::from_flags(has("json"), has("pretty"))
     }
 
-    fn of_flags(json: bool, pretty: bool) -> Self {
+    fn from_flags(json: bool, pretty: bool) -> Self {
         match (json, pretty) {
             (_, true) => Self::PrettyJson,
             (true, false) => Self::Json,
@@ -48,10 +48,10 @@ impl Form {
     }
 }
 
-/// The flags of a command line, however wrong it is otherwise.
+/// The flags of a command line, which may have any errors.
 fn flags<'a>(command: &'a Command, arguments: &RawArgs) -> Vec<&'a str> {
     let (mut command, mut flags) = (command, Vec::new());
-    // Whether the option before has no value yet.
+    // Whether the previous argument is an option that still needs its value.
     let mut wants_value = false;
     let mut cursor = arguments.cursor();
     let _program = arguments.next(&mut cursor);
@@ -62,11 +62,11 @@ fn flags<'a>(command: &'a Command, arguments: &RawArgs) -> Vec<&'a str> {
             let known =
                 name.ok().and_then(|name| find(command, |one| one.get_long() == Some(name)));
             wants_value = known.is_some_and(|known| takes_value(known) && value.is_none());
-            // A flag with a value is an error, and none that is set.
+            // A flag with a value, such as `--json=yes`, is an error and does not set the flag.
             flags.extend(known.filter(|_| value.is_none()).map(|known| known.get_id().as_str()));
         } else if let Some(mut cluster) = argument.to_short() {
             wants_value = false;
-            // What is behind an unknown flag may be a value.
+            // The letters after an unknown flag may be its value.
             while let Some(Ok(name)) = cluster.next_flag()
                 && let Some(known) = find(command, |one| one.get_short() == Some(name))
             {
@@ -102,10 +102,10 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: Form) {
         let words = || ["iterctl"].into_iter().chain(line.split_whitespace()).map(OsString::from);
-        assert_eq!(Form::of_wrong(words()), expected, "{line}");
-        // Of a good one, clap says the same.
+        assert_eq!(Form::from_invalid(words()), expected, "{line}");
+        // If the command line is valid, clap must find the same flags.
         if let Ok(cli) = Cli::try_parse_from(words()) {
-            assert_eq!(Form::of(&cli), expected, "{line}");
+            assert_eq!(Form::from_cli(&cli), expected, "{line}");
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn short_flags_of_one_argument_are_told_apart() {
+    fn each_letter_of_a_group_of_short_flags_is_read() {
         check("apply -jf x.toml --bogus", Form::Json);
         check("apply -jfx.toml", Form::Json);
         check("apply -pj --bogus", Form::PrettyJson);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_no_flags() {
+    fn values_of_options_are_not_read_as_flags() {
         check("apply -fj --bogus", Form::Text);
         check("apply -f=j --bogus", Form::Text);
         check("apply -dfp --bogus", Form::Text);
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_no_values() {
+    fn flags_are_not_read_as_values_of_options() {
         check("apply -f -j", Form::Json);
         check("apply --set --pretty", Form::PrettyJson);
         check("apply -f - -j", Form::Json);
     }
 
     #[test]
-    fn nothing_behind_two_hyphens_is_a_flag() {
+    fn nothing_after_two_hyphens_is_a_flag() {
         check("unpin -- -j", Form::Text);
         check("unpin --bogus -- -j", Form::Text);
         check("unpin -j -- -p", Form::Json);

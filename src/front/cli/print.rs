@@ -1,4 +1,4 @@
-//! What the commands take that only print something: `schema`, `completions`, `man`.
+//! The arguments of the commands that only print something: `schema`, `completions`, `man`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub struct SchemaArgs {
     pub what: Schema,
 }
 
-/// What has a schema.
+/// The documents that have a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Schema {
     /// A manifest, for editors

@@ -1,20 +1,21 @@
-//! What `watch` takes.
+//! The arguments of `watch`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{ManifestArgs, PolicyArgs, duration};
+use super::duration::{DELAY, PERIOD};
+use super::{ManifestArgs, PolicyArgs};
 
 /// `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Which manifest.
+    /// `-f` and `--set`.
     #[command(flatten)]
     pub manifest: ManifestArgs,
 
-    /// What may be done.
+    /// `--adopt`, `--allow-empty` and `--insecure`.
     #[command(flatten)]
     pub policy: PolicyArgs,
 
@@ -22,16 +23,34 @@ pub struct WatchArgs {
     #[arg(long)]
     pub mount: bool,
 
-    /// How long to wait after the last change before a round begins
-    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    /// How long it must have been quiet.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "100ms",
+        value_parser = DELAY.parser(),
+        help = DELAY.help("How long to wait after the last change before a round begins")
+    )]
     pub debounce: Duration,
 
-    /// The longest time that continuing changes can delay a round
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    /// How long continuing changes can delay a round.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = DELAY.parser(),
+        help = DELAY.help("The longest time that continuing changes can delay a round")
+    )]
     pub max_delay: Duration,
 
-    /// How often to re-check what sends no events, such as the id behind a map's name
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = more_than_nothing)]
+    /// How often to look without an event.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = PERIOD.parser(),
+        help = PERIOD.help("How often to re-check what sends no events, such as the id behind a map's name")
+    )]
     pub interval: Duration,
 
     /// Only report pins that another process has removed, replaced or changed. Changes of the
@@ -46,11 +65,4 @@ pub struct WatchArgs {
     /// Write metrics to this file, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
-}
-
-fn more_than_nothing(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("expected more than nothing".to_owned()),
-        duration => Ok(duration),
-    }
 }

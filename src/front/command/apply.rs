@@ -8,26 +8,28 @@ use std::collections::BTreeSet;
 use self::keep_going::{Outcome, carry_out_others};
 use self::wait::Attempt;
 use super::observe::named_by;
-use super::resolve::{Entries, Resolved, policy, read_input, resolve_entries, trust};
-use super::transaction::{Aim, transaction};
+use super::resolve::{Resolved, Selection, policy, read_input, resolve_entries, trust};
+use super::transaction::{Aim, Mount, transaction};
 use super::{Answer, Ending, Say};
 use crate::front::cli::ApplyArgs;
 use crate::front::errors::{Origin, Result};
 use crate::front::report::Report;
 use crate::front::report::words::add_left_out;
+use crate::host::sys::signals::Signals;
 use iterctl_core::desired::Desired;
 use iterctl_core::manifest;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan;
 
-pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
+pub(super) fn apply(args: &ApplyArgs, signals: &Signals, say: Say<'_>) -> Result<Answer> {
     let policy = policy(&args.policy);
     let plan = |desired: &Desired, observed: &Observed| plan::plan(desired, observed, policy);
     let carry_out = |resolved: &Resolved| {
-        let aim = Aim::Pinned { resolved, plan: &plan, mount: args.mount };
-        transaction(&aim, args.lock.lock_timeout)
+        let mount = if args.wait.is_some() { Mount::ForGood } else { Mount::ForSuccess };
+        let mount = Mount::asked_for(args.mount, mount);
+        transaction(&Aim::Pinned { resolved, plan: &plan, mount }, args.lock.lock_timeout, signals)
     };
-    let entries = Entries::of(&args.keep_going);
+    let entries = Selection::from_args(&args.keep_going);
     let trust = trust(&args.policy.trust);
     // Read once, and not waited for.
     let input = read_input(&args.manifest, trust)?;
@@ -35,8 +37,8 @@ pub(super) fn apply(args: &ApplyArgs, say: Say<'_>) -> Result<Answer> {
     let origin = Origin::Manifest(input.sources);
     let resolve = || resolve_entries(origin.clone(), &manifest, trust, entries);
     let carry_out = |(resolved, left_out)| match entries {
-        Entries::All => carry_out(&resolved).map(|report| Outcome { report, left_out }),
-        Entries::Sound => carry_out_others(resolved, left_out, &carry_out),
+        Selection::All => carry_out(&resolved).map(|report| Outcome { report, left_out }),
+        Selection::Sound => carry_out_others(resolved, left_out, &carry_out),
     };
     let outcome = match args.wait {
         None => carry_out(resolve()?)?,

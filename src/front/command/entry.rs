@@ -52,7 +52,7 @@ pub(super) struct Here {
 ///
 /// # Errors
 /// If the words make no entry.
-pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry> {
+pub(super) fn from_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry> {
     let pin = match here.is_on_bpffs {
         true => here.folder.join(&args.path),
         false => args.path.clone(),
@@ -67,7 +67,12 @@ pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry>
     if let Some(mode) = &args.mode {
         entry.argument("mode", &quote(mode), format!("--mode {mode}"));
     }
-    let accounts = [("owner", &args.owner), ("group", &args.group)];
+    let accounts = [
+        ("owner", &args.owner),
+        ("group", &args.group),
+        ("dir-owner", &args.dir_owner),
+        ("dir-group", &args.dir_group),
+    ];
     for (key, name) in accounts {
         if let Some(name) = name {
             entry.key(key, &quote(name));
@@ -83,7 +88,7 @@ pub(super) fn of_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry>
 ///
 /// # Errors
 /// If the words make no entry.
-pub(super) fn of_read(args: &ReadArgs, here: &Here) -> Result<Entry, InvalidEntry> {
+pub(super) fn from_read(args: &ReadArgs, here: &Here) -> Result<Entry, InvalidEntry> {
     let mut entry = Entry::default();
     entry.key("set", "\"read\"");
     entry.key("bpffs", &quote(text(&here.bpffs)?));
@@ -263,7 +268,7 @@ mod tests {
         let words = std::iter::once("iterctl").chain(words.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let entry = of_pin(&args, &here(false));
+        let entry = from_pin(&args, &here(false));
         let entry = entry.map(|entry| entry.toml).map_err(|error| error.to_string());
         let head = "set = \"adhoc\"\nbpffs = \"/sys/fs/bpf\"\n\n[[iter]]\n";
         let expected = expected.map(|entry| format!("{head}{entry}")).map_err(str::to_owned);
@@ -323,7 +328,7 @@ mod tests {
         let words = ["iterctl", "pin", "a.o", "p"];
         let cli = Cli::try_parse_from(words).expect("clap takes the words");
         let Some(Command::Pin(args)) = cli.command else { panic!("this is `pin`") };
-        let toml = |on_bpffs| of_pin(&args, &here(on_bpffs)).expect("it is an entry").toml;
+        let toml = |on_bpffs| from_pin(&args, &here(on_bpffs)).expect("it is an entry").toml;
         assert!(toml(false).contains("path = \"p\""), "{}", toml(false));
         assert!(toml(true).contains("path = \"/here/p\""), "{}", toml(true));
     }
@@ -344,7 +349,7 @@ mod tests {
         let Some(Command::Pin(args)) = cli.expect("clap takes the words").command else {
             panic!("this is `pin`")
         };
-        let Entry { toml, words } = of_pin(&args, &here(false)).expect("it is an entry");
+        let Entry { toml, words } = from_pin(&args, &here(false)).expect("it is an entry");
         let parts: Vec<_> =
             words.iter().map(|words| (&toml[words.span.clone()], words.text.as_str())).collect();
         let expected = [

@@ -1,11 +1,14 @@
 //! `export`: bpffs and the kernel → observed → a manifest, for which `plan` finds nothing to do.
 
+mod directories;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use self::directories::Directories;
 use super::Answer;
-use super::observe::look;
+use super::observe::{look, too_deep};
 use crate::front::cli::ExportArgs;
 use crate::front::errors::{Error, Result};
 use crate::front::report::words::iterators;
@@ -26,11 +29,14 @@ pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     let sets: BTreeSet<&SetName> =
         observed.iterators().filter_map(|(_, pin)| pin.provenance.set()).collect();
     let set = choose(&sets, args.set.as_deref())?;
+    let directories = Directories::new(&observed, set);
     let mut entries = Vec::new();
     let mut left_out = Vec::new();
     for (path, pin) in observed.iterators() {
         match pin.provenance.stamp() {
-            Some(stamp) if Some(&stamp.set) == set => entries.push(entry(path, pin, stamp)),
+            Some(stamp) if Some(&stamp.set) == set => {
+                entries.push(entry(path, pin, stamp, directories.stated(path)));
+            }
             Some(_) => {}
             None => left_out.push(path.to_string()),
         }
@@ -38,6 +44,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     let mut report = Report::new(format!("{} exported", iterators(entries.len())));
     report.manifest = Some(manifest(set, bpffs.path(), &entries));
     report.shown = Shown::Manifest;
+    report.diagnostics.extend(too_deep(&observed));
     if !left_out.is_empty() {
         let note =
             format!("left out, because no stamp names their objects: {}", left_out.join(", "));
@@ -70,7 +77,7 @@ fn manifest(set: Option<&SetName>, bpffs: &Path, entries: &[String]) -> String {
     format!("{set}bpffs = {bpffs}\n{}", entries.concat())
 }
 
-fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
+fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp, directory: Option<Meta>) -> String {
     let mut toml = format!(
         "\n[[iter]]\nobj = {}\npath = {}\nprogram = {}\n",
         quote(&stamp.object.to_string_lossy()),
@@ -94,6 +101,9 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp) -> String {
     }
     let Meta { mode, uid, gid } = pin.meta;
     toml += &format!("mode = \"{mode}\"\nowner = \"{uid}\"\ngroup = \"{gid}\"\n");
+    if let Some(Meta { mode, uid, gid }) = directory {
+        toml += &format!("dir-mode = \"{mode}\"\ndir-owner = \"{uid}\"\ndir-group = \"{gid}\"\n");
+    }
     toml
 }
 
@@ -124,7 +134,7 @@ fn parameter(param: LinkParam, stamp: &Stamp) -> Option<String> {
         },
         LinkParam::Thread(tid) => format!("task = {{ tid = {tid} }}"),
         LinkParam::Process(pid) => format!("task = {{ pid = {pid} }}"),
-        LinkParam::Cgroup { id, order } => match Order::of_number(order) {
+        LinkParam::Cgroup { id, order } => match Order::from_number(order) {
             Some(order) => format!("cgroup = {{ id = {id}, order = \"{order}\" }}"),
             None => format!("# cgroup {id} in the order {order}, which this version does not know"),
         },

@@ -1,6 +1,6 @@
 //! `list`: bpffs and the kernel → observed → report.
 
-use super::observe::look_at_open;
+use super::observe::{look_at_open, too_deep};
 use super::{Answer, Ending};
 use crate::front::cli::ListArgs;
 use crate::front::errors::{Context as _, Error, NotShown, Result};
@@ -28,7 +28,8 @@ pub(super) fn list(args: &ListArgs) -> Result<Answer> {
     let (closed_pins, closed_directories) = (&visible.closed_pins, &visible.closed_directories);
     let closed = report::closed(closed_pins, closed_directories, bpffs.path());
     let not_shown = NotShown { pins: closed_pins.len(), directories: closed_directories.len() };
-    let mut report = Report { pins: Some(pins), closed, ..Report::new(comment) };
+    let diagnostics = too_deep(&visible.observed).into_iter().collect();
+    let mut report = Report { pins: Some(pins), closed, diagnostics, ..Report::new(comment) };
     if report.closed.is_empty() {
         return Ok(Answer::done(report));
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::host::bpffs::{Bpffs, Found, Mount, WalkError};
+use crate::front::report::{Diagnostic, error};
+use crate::host::bpffs::{Bpffs, Found, Mount, WalkError, Walked};
 use crate::host::cgroup::cgroup_id;
 use crate::host::closed;
 use crate::host::kernel::{FoundMaps, Scanner, find_maps};
@@ -12,15 +13,17 @@ use iterctl_core::access::Meta;
 use iterctl_core::desired::{Desired, MapRef};
 use iterctl_core::ids::MapId;
 use iterctl_core::observed::{Kind, Observed, Scan, ScannedNode, observe};
-use iterctl_core::pin_path::PinPath;
+use iterctl_core::pin_path::{DEEPEST, PinPath};
 
 /// bpffs and the kernel → observed. `desired` says which maps to look for.
 pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed, WalkError> {
     let scanner = Scanner::default();
-    let nodes = bpffs.walk(|found| scan(&scanner, found))?;
+    let Walked { found: nodes, too_deep, closed: _ } = bpffs.walk(|found| scan(&scanner, found))?;
+    let root = bpffs.meta().map_err(|error| WalkError::Read(bpffs.path().to_path_buf(), error))?;
     let read_only = bpffs.is_read_only().then(|| bpffs.path().to_path_buf());
     let programs = scanner.into_programs();
-    let mut scan = Scan { nodes, programs, read_only, ..Scan::default() };
+    let mut scan =
+        Scan { nodes, root: Some(root), programs, read_only, too_deep, ..Scan::default() };
     if let Some(desired) = desired {
         look_up(desired, &mut scan);
     }
@@ -52,7 +55,7 @@ pub(super) fn look_at_open(bpffs: &Bpffs) -> Result<Visible, WalkError> {
         }
     })?;
     let (mut nodes, mut closed_pins) = (Vec::new(), Vec::new());
-    for (path, kept) in walked.kept {
+    for (path, kept) in walked.found {
         match kept {
             Ok(node) => nodes.push((path, node)),
             Err(meta) => closed_pins.push((path, meta)),
@@ -63,7 +66,8 @@ pub(super) fn look_at_open(bpffs: &Bpffs) -> Result<Visible, WalkError> {
     let mut closed_directories: Vec<(PathBuf, Meta)> =
         walked.closed.into_iter().filter_map(directory).map(|(meta, path)| (path, meta)).collect();
     closed_directories.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let scan = Scan { nodes, programs: scanner.into_programs(), ..Scan::default() };
+    let (programs, too_deep) = (scanner.into_programs(), walked.too_deep);
+    let scan = Scan { nodes, programs, too_deep, ..Scan::default() };
     Ok(Visible { observed: observe(scan, None), closed_pins, closed_directories })
 }
 
@@ -84,6 +88,20 @@ pub(super) fn look_up(desired: &Desired, scan: &mut Scan) {
     scan.programs.extend(programs);
     scan.cgroups =
         desired.cgroups().into_iter().map(|path| (path.to_path_buf(), cgroup_id(path))).collect();
+}
+
+/// Says which directories were not looked into.
+pub(super) fn too_deep(observed: &Observed) -> Option<Diagnostic> {
+    let first = observed.too_deep.first()?;
+    let others = match observed.too_deep.len() {
+        0 | 1 => String::new(),
+        2 => " and in 1 other directory".to_owned(),
+        number => format!(" and in {} other directories", number - 1),
+    };
+    Some(error::note(format!(
+        "what is in `{first}`{others} was not looked at: a pin path has at most {DEEPEST} \
+         components and 4095 bytes"
+    )))
 }
 
 /// What a manifest names outside of itself, but for the objects.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use super::observe::look;
-use super::resolve::{Entries, policy, read_input, resolve_entries, trust};
+use super::observe::{look, too_deep};
+use super::resolve::{Selection, policy, read_input, resolve_entries, trust};
 use super::{Answer, Ending};
 use crate::front::cli::PlanArgs;
 use crate::front::errors::{Origin, Result};
@@ -15,7 +15,7 @@ use iterctl_core::manifest;
 use iterctl_core::plan::{self, Obstacle};
 
 pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
-    let (trust, entries) = (trust(&args.policy.trust), Entries::of(&args.keep_going));
+    let (trust, entries) = (trust(&args.policy.trust), Selection::from_args(&args.keep_going));
     let input = read_input(&args.manifest, trust)?;
     let manifest = manifest::parse(&input);
     let origin = Origin::Manifest(input.sources);
@@ -24,7 +24,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
     let bpffs = Bpffs::open(&desired.bpffs)?;
     let observed = look(&bpffs, Some(desired))?;
     let mut plan = plan::plan(desired, &observed, policy(&args.policy));
-    if entries == Entries::Sound && plan.obstacles.iter().all(|one| one.path().is_some()) {
+    if entries == Selection::Sound && plan.obstacles.iter().all(|one| one.path().is_some()) {
         left_out.obstacles = mem::take(&mut plan.obstacles);
     }
 
@@ -38,6 +38,8 @@ pub(super) fn plan(args: &PlanArgs) -> Result<Answer> {
         diagnostics: faults::warnings(&desired.warnings, sources),
         ..Report::new(comment(summary, &plan.obstacles))
     };
+    report.diagnostics.extend(error::notes(&plan.notes, bpffs.path()));
+    report.diagnostics.extend(too_deep(&observed));
     if !left_out.is_empty() {
         add_left_out(&mut report, &left_out);
         return Ok(Answer::new(report, Ending::Failed(left_out.into())));

@@ -111,7 +111,7 @@ fn not_opened(path: &Path, error: io::Error) -> Error {
 /// Loads, attaches and runs the iterator. Nothing is pinned, and everything is freed with the last descriptor.
 fn run_once(args: &ReadArgs) -> Result<Once> {
     let here = here(Some(&args.bpffs), &args.what)?;
-    let entry = entry::of_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
+    let entry = entry::from_read(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let resolved = resolve_entry(entry, trust(&args.trust))?;
     let mut scan = Scan::default();
     look_up(&resolved.desired, &mut scan);
@@ -143,6 +143,7 @@ fn only_pin(plan: &Plan) -> Option<(&DesiredPin, &WantedParam)> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::Replace { .. }
         | Step::SetMeta { .. } => None,
     })

@@ -76,15 +76,15 @@ pub(super) fn resolve_manifest(
 
 /// Which entries are carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entries {
+pub(super) enum Selection {
     /// All, or none.
     All,
     /// Those with which nothing is wrong.
     Sound,
 }
 
-impl Entries {
-    pub(super) fn of(args: &KeepGoingArgs) -> Self {
+impl Selection {
+    pub(super) fn from_args(args: &KeepGoingArgs) -> Self {
         if args.keep_going { Self::Sound } else { Self::All }
     }
 }
@@ -94,9 +94,9 @@ pub(super) fn resolve_entries(
     origin: Origin,
     manifest: &Manifest,
     trust: Trust,
-    entries: Entries,
+    entries: Selection,
 ) -> Result<(Resolved, LeftOut)> {
-    if entries == Entries::All {
+    if entries == Selection::All {
         let resolved = resolve_manifest(origin, manifest, trust)?;
         return Ok((resolved, LeftOut::default()));
     }
@@ -112,8 +112,7 @@ pub(super) fn resolve_entries(
 }
 
 fn find_facts(manifest: &Manifest, trust: Trust) -> Result<(Objects, Facts)> {
-    let objects = Objects::read(&manifest.objects(), trust)?;
-    let facts_of_objects = objects.facts();
+    let (objects, facts_of_objects) = Objects::read(&manifest.objects(), trust)?;
     let walks_cgroups =
         |one: &Candidate| one.target.known().is_some_and(|known| known.takes == Takes::Cgroup);
     let has_to_do_with_cgroups = manifest.entries().any(|(_, _, entry)| entry.cgroup.is_some())

@@ -11,6 +11,7 @@ use crate::front::cli::UnpinArgs;
 use crate::front::errors::{Error, Faulty, Origin, Result};
 use crate::host::bpffs::bpffs_of;
 use crate::host::sources;
+use crate::host::sys::signals::Signals;
 use iterctl_core::desired::{self, DEFAULT_BPFFS, Desired, Set};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::{self, Manifest};
@@ -26,7 +27,7 @@ enum What {
     Paths(BTreeSet<PinPath>),
 }
 
-pub(super) fn unpin(args: &UnpinArgs) -> Result<Answer> {
+pub(super) fn unpin(args: &UnpinArgs, signals: &Signals) -> Result<Answer> {
     let (what, bpffs) = what(args)?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let plan = |observed: &Observed| match &what {
@@ -34,7 +35,7 @@ pub(super) fn unpin(args: &UnpinArgs) -> Result<Answer> {
         What::Paths(paths) => plan::unpin(paths, observed, foreign),
     };
     let aim = Aim::Unpinned { bpffs: &bpffs, plan: &plan };
-    Ok(Answer::done(transaction(&aim, args.lock.lock_timeout)?))
+    Ok(Answer::done(transaction(&aim, args.lock.lock_timeout, signals)?))
 }
 
 fn what(args: &UnpinArgs) -> Result<(What, PathBuf)> {

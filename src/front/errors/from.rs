@@ -10,8 +10,9 @@ use crate::host::execute;
 use crate::host::kernel::AttachError;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
+use crate::host::sys::signals::Stopped;
 use crate::host::trust::Untrusted;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 
 macro_rules! from {
     ($($error:ty => $case:path,)*) => {
@@ -36,11 +37,12 @@ from! {
     OpenError => Error::Open,
     MountError => Error::Mount,
     LockError => Error::Lock,
+    Stopped => Error::Execute,
     WalkError => Error::Walk,
     execute::Error => Error::Execute,
     AttachError => Error::Execute,
     ReadError => Error::Read,
-    WatchError => Error::Watch,
+    WakeError => Error::Wake,
     Unwritten => Error::Unwritten,
     io::Error => Error::Io,
 }

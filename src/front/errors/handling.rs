@@ -12,7 +12,7 @@ use crate::host::kernel::{self, AttachError, LoadError, MapRefusal};
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
 use crate::host::sys::call::Refused;
-use crate::host::watch::WatchError;
+use crate::host::wake::WakeError;
 use iterctl_core::feature::Feature;
 use iterctl_core::plan::WRITABLE;
 
@@ -59,6 +59,7 @@ impl Handled for Error {
             Self::Mount(error) => Handling::from_mount(error),
             Self::Lock(LockError::Locked(_)) => Handling::new(None, Exit::Locked),
             Self::Lock(LockError::Gone(error)) => Handling::from_open(error),
+            Self::Lock(LockError::Stopped(stopped)) => Handling::new(None, stopped.0.into()),
             Self::Lock(LockError::Failed(_, error)) => Handling::from_io(error, Exit::Failed),
             Self::Walk(error) => Handling::from_walk(error),
             Self::Execute(error) => error.handling(),
@@ -66,14 +67,11 @@ impl Handled for Error {
                 Handling::new(Some(error.hint()), Exit::Failed)
             }
             Self::Read(ReadError::Io(error)) => Handling::from_reading(error),
-            Self::Watch(WatchError::Files(_)) => Handling::new(None, Exit::Failed),
-            Self::Watch(WatchError::Mounts(error) | WatchError::Signals(error)) => {
-                Handling::from_io(error, Exit::Failed)
-            }
+            Self::Wake(WakeError::Signals(error)) => Handling::from_io(error, Exit::Failed),
             Self::Unwritten(_) => Handling::new(None, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Other(_) => Handling::new(None, Exit::Failed),
-            Self::Context(_, error) => error.handling(),
+            Self::Context(_, error) | Self::Mounted(_, error) => error.handling(),
         }
     }
 }
@@ -85,6 +83,7 @@ impl Handled for execute::Error {
             Self::Attach(error) => Handling::from_attach(error),
             Self::Open(error) => Handling::from_open(error),
             Self::Walk(error) => Handling::from_walk(error),
+            Self::Stopped(stopped) => Handling::new(None, stopped.0.into()),
             Self::Unexpected(_) => Handling::new(None, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Context(_, error) => error.handling(),
@@ -137,9 +136,10 @@ impl Handling {
 
     fn from_open(error: &OpenError) -> Self {
         match error {
-            OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => {
-                Self::new(error.hint(), Exit::Unavailable)
-            }
+            OpenError::Missing(_)
+            | OpenError::NotBpffs(_)
+            | OpenError::Gone(_)
+            | OpenError::NoProc => Self::new(error.hint(), Exit::Unavailable),
             OpenError::Unusable(_, error) => Self::from_io(error, Exit::Failed),
         }
     }

@@ -26,7 +26,7 @@ pub fn changes(
     let rows = Rows { set, bpffs, lines: Lines::of(sources), now };
     let mut summary = Summary { unchanged: plan.unchanged.len(), ..Summary::default() };
     let mut changes: Vec<Change> =
-        plan.steps.iter().filter_map(|step| rows.of_step(step)).collect();
+        plan.steps.iter().filter_map(|step| rows.step_change(step)).collect();
     for change in &changes {
         *summary.count(change.action) += 1;
     }
@@ -40,7 +40,7 @@ pub fn changes(
 /// Every pin that is blocked by an obstacle, by path.
 pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
     let mut rows: Vec<Change> =
-        obstacles.iter().filter_map(|obstacle| of_obstacle(obstacle, bpffs)).collect();
+        obstacles.iter().filter_map(|obstacle| from_obstacle(obstacle, bpffs)).collect();
     rows.sort_by(Change::by_path);
     rows
 }
@@ -51,7 +51,7 @@ pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
         .iterators()
         .map(|(path, pin)| ListedPin {
             path: absolute(bpffs, path),
-            state: of_observed(pin),
+            state: from_observed(pin),
             relative: path.clone(),
         })
         .collect()
@@ -88,9 +88,19 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn of_step(&self, step: &Step) -> Option<Change> {
+    fn step_change(&self, step: &Step) -> Option<Change> {
         match step {
             Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+            // A directory has no link that `before` and `after` could tell of.
+            Step::SetDirectoryMeta { path, drift, .. } => Some(Change {
+                path: absolute(self.bpffs, path),
+                action: Action::Update,
+                reasons: drift.iter().map(from_drift).collect(),
+                before: None,
+                after: None,
+                source: None,
+                relative: path.clone(),
+            }),
             Step::Unpin { path, have, reason } => {
                 let reason = match reason {
                     UnpinReason::NoLongerListed => {
@@ -102,14 +112,14 @@ impl Rows<'_> {
                     path: absolute(self.bpffs, path),
                     action: Action::Unpin,
                     reasons: vec![reason],
-                    before: Some(of_observed(have)),
+                    before: Some(from_observed(have)),
                     after: None,
                     source: None,
                     relative: path.clone(),
                 })
             }
             Step::Pin { path, want, param } => {
-                let after = self.of_desired(path, want, param);
+                let after = self.desired_state(path, want, param);
                 let what = match &after.parameter {
                     Some(parameter) => format!("{} {parameter}", after.target),
                     None => after.target.clone(),
@@ -118,8 +128,8 @@ impl Rows<'_> {
                 Some(self.wanted(Action::Pin, path, want, reasons, None, after))
             }
             Step::Replace { path, want, param, have, drift } => {
-                let after = self.of_desired(path, want, param);
-                let reasons = drift.iter().map(of_drift).collect();
+                let after = self.desired_state(path, want, param);
+                let reasons = drift.iter().map(from_drift).collect();
                 Some(self.wanted(Action::Replace, path, want, reasons, Some(have), after))
             }
             Step::SetMeta { path, want, have, drift } => {
@@ -127,9 +137,9 @@ impl Rows<'_> {
                     mode: want.meta.mode.to_string(),
                     uid: want.meta.uid,
                     gid: want.meta.gid,
-                    ..of_observed(have)
+                    ..from_observed(have)
                 };
-                let reasons = drift.iter().map(of_drift).collect();
+                let reasons = drift.iter().map(from_drift).collect();
                 Some(self.wanted(Action::Update, path, want, reasons, Some(have), after))
             }
         }
@@ -149,14 +159,14 @@ impl Rows<'_> {
             path: absolute(self.bpffs, path),
             action,
             reasons,
-            before: have.map(of_observed),
+            before: have.map(from_observed),
             after: Some(after),
             source: self.lines.line_of(&want.place),
             relative: path.clone(),
         }
     }
 
-    fn of_desired(&self, path: &PinPath, want: &DesiredPin, param: &WantedParam) -> PinState {
+    fn desired_state(&self, path: &PinPath, want: &DesiredPin, param: &WantedParam) -> PinState {
         let made = self.now.get(path).map(|pin| &pin.link);
         PinState {
             target: want.program.target.as_str().to_owned(),
@@ -181,7 +191,7 @@ pub(super) fn reason_of(kind: &'static str, message: impl Into<String>) -> Reaso
     Reason { kind, message: message.into() }
 }
 
-fn of_drift(drift: &Drift) -> Reason {
+fn from_drift(drift: &Drift) -> Reason {
     let kind = match drift {
         Drift::Foreign(_) => "foreign",
         Drift::Object(..) => "object-changed",
@@ -196,14 +206,17 @@ fn of_drift(drift: &Drift) -> Reason {
         Drift::Mode(..) => "mode-changed",
         Drift::Owner(..) => "owner-changed",
         Drift::Group(..) => "group-changed",
+        Drift::DirectoryMode(..) => "dir-mode-changed",
+        Drift::DirectoryOwner(..) => "dir-owner-changed",
+        Drift::DirectoryGroup(..) => "dir-group-changed",
     };
     reason_of(kind, drift.to_string())
 }
 
 /// The row of an obstacle at one path. Obstacles of the whole set have no row: they are errors of the command.
-pub(super) fn of_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
+pub(super) fn from_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
     let (path, kind, before) = match obstacle {
-        Obstacle::Foreign { path, have } => (path, "foreign", Some(of_observed(have))),
+        Obstacle::Foreign { path, have } => (path, "foreign", Some(from_observed(have))),
         Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),
         Obstacle::Directory { path } => (path, "directory", None),
         Obstacle::ParentNotADirectory { path, .. } => (path, "parent-not-a-directory", None),
@@ -232,7 +245,7 @@ pub(super) fn nothing_done(bpffs: &Path, path: &PinPath, reasons: Vec<Reason>) -
     }
 }
 
-fn of_observed(pin: &ObservedPin) -> PinState {
+fn from_observed(pin: &ObservedPin) -> PinState {
     let stamp = pin.provenance.stamp();
     PinState {
         target: pin.link.target.as_str().to_owned(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::iter::successors;
+use std::path::Path;
 
 use annotate_snippets::Renderer;
 use anstyle::{AnsiColor, Style};
@@ -14,7 +15,7 @@ use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Or
 use crate::host::execute::{Failed, Failure};
 use iterctl_core::escaped::{Escaped, escape_lines};
 use iterctl_core::manifest::Source;
-use iterctl_core::plan::Obstacle;
+use iterctl_core::plan::{Note, Obstacle};
 
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -24,11 +25,14 @@ const HINT: Style = AnsiColor::BrightCyan.on_default();
 
 /// All messages of an error, for people; styled, and without a newline at the end.
 pub fn render(error: &Error) -> String {
+    if let Error::Mounted(path, error) = error {
+        return join([render(error), render_one(&still_mounted(path))].into_iter());
+    }
     match error.without_context() {
         Error::Faulty(faulty) => render_faulty(faulty),
         Error::LeftOut(left_out) => {
             let faults = left_out.faulty().as_ref().map(render_faulty);
-            let obstacles = left_out.obstacles.iter().map(|one| render_one(&of_obstacle(one)));
+            let obstacles = left_out.obstacles.iter().map(|one| render_one(&from_obstacle(one)));
             let errors = render_failed(&left_out.errors, &left_out.sources);
             join(faults.into_iter().chain(obstacles).chain(errors))
         }
@@ -52,11 +56,12 @@ pub fn render(error: &Error) -> String {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
-        | Error::Context(..) => join(diagnostics(error).iter().map(render_one)),
+        | Error::Context(..)
+        | Error::Mounted(..) => join(diagnostics(error).iter().map(render_one)),
     }
 }
 
@@ -75,7 +80,7 @@ fn render_faulty(faulty: &Faulty) -> String {
 fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
     let lines = Lines::of(sources);
     let render = |failed| {
-        let diagnostic = of_failed(failed, &lines);
+        let diagnostic = from_failed(failed, &lines);
         let place = failed.place.as_ref();
         let head = place.and_then(|place| {
             faults::render_at(&diagnostic.message, place, &lines, &Renderer::styled())
@@ -118,20 +123,25 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
 
 /// The messages of an error as values. A failed transaction, a blocked plan and a faulty manifest have several.
 pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
+    if let Error::Mounted(path, error) = error {
+        let mut all = diagnostics(error);
+        all.push(still_mounted(path));
+        return all;
+    }
     match error.without_context() {
         Error::Faulty(faulty) => faults::diagnostics(faulty),
         Error::Blocked(Blocked { obstacles, .. }) => {
-            let mut all: Vec<Diagnostic> = obstacles.iter().map(of_obstacle).collect();
+            let mut all: Vec<Diagnostic> = obstacles.iter().map(from_obstacle).collect();
             all.push(plain(Severity::Note, "nothing was changed".to_owned()));
             all
         }
         Error::NotDone(not_done) => {
             let NotDone { failure, sources } = &**not_done;
             let lines = Lines::of(sources);
-            let errors = failure.errors.iter().map(|failed| of_failed(failed, &lines));
+            let errors = failure.errors.iter().map(|failed| from_failed(failed, &lines));
             errors.chain(beside_errors(failure)).collect()
         }
-        Error::LeftOut(left_out) => of_left_out(left_out),
+        Error::LeftOut(left_out) => from_left_out(left_out),
         Error::MissingNeeds(obstacles) => {
             let diagnostic = |obstacle: &Obstacle| Diagnostic {
                 hint: obstacle.hint(),
@@ -152,17 +162,23 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
-        | Error::Context(..) => vec![of_chain(error)],
+        | Error::Context(..)
+        | Error::Mounted(..) => vec![from_chain(error)],
     }
+}
+
+/// A command that failed has changed this.
+fn still_mounted(path: &Path) -> Diagnostic {
+    note(format!("the bpffs that was mounted on {} stays there", Escaped::new(path)))
 }
 
 /// What a failed plan has left behind, without the reasons why it failed.
 fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
-    let left = failure.left.iter().map(of_chain);
+    let left = failure.left.iter().map(from_chain);
     let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
     let severity = if failure.left.is_empty() { Severity::Note } else { Severity::Error };
     all.push(plain(severity, failure.to_string()));
@@ -170,23 +186,23 @@ fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
 }
 
 /// What is wrong with the entries that were left out.
-pub fn of_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
+pub fn from_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
     let faulty = left_out.faulty();
     let faults = faulty.iter().flat_map(faults::diagnostics);
-    let obstacles = left_out.obstacles.iter().map(of_obstacle);
+    let obstacles = left_out.obstacles.iter().map(from_obstacle);
     let lines = Lines::of(&left_out.sources);
-    let errors = left_out.errors.iter().map(|failed| of_failed(failed, &lines));
+    let errors = left_out.errors.iter().map(|failed| from_failed(failed, &lines));
     faults.chain(obstacles).chain(errors).collect()
 }
 
-fn of_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
+fn from_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
     let place = failed.place.as_ref().and_then(|place| lines.line_of(place));
-    Diagnostic { place, ..of_chain(&failed.error) }
+    Diagnostic { place, ..from_chain(&failed.error) }
 }
 
 /// Something that a command left untidy although it did its work.
 pub fn warning(error: &impl Handled) -> Diagnostic {
-    Diagnostic { severity: Severity::Warning, ..of_chain(error) }
+    Diagnostic { severity: Severity::Warning, ..from_chain(error) }
 }
 
 /// Information.
@@ -194,12 +210,21 @@ pub fn note(message: impl Into<String>) -> Diagnostic {
     plain(Severity::Note, message.into())
 }
 
+/// What a plan notes.
+pub fn notes(notes: &[Note], bpffs: &Path) -> Vec<Diagnostic> {
+    let diagnostic = |note: &Note| Diagnostic {
+        hint: note.hint(bpffs),
+        ..plain(Severity::Note, note.message(bpffs))
+    };
+    notes.iter().map(diagnostic).collect()
+}
+
 /// What the rows of a plan do not say about its obstacles: those of the whole set, and the hints.
 pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
     obstacles
         .iter()
         .filter_map(|obstacle| match (obstacle.path(), obstacle.hint()) {
-            (None, _) => Some(of_obstacle(obstacle)),
+            (None, _) => Some(from_obstacle(obstacle)),
             (Some(path), Some(hint)) => Some(note(format!("`{path}`: {hint}"))),
             (Some(_), None) => None,
         })
@@ -246,14 +271,14 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
 
 /// What is in the way, in one line; `None` if nothing is.
 pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
-    let first = in_one_line(&of_obstacle(obstacles.first()?));
+    let first = in_one_line(&from_obstacle(obstacles.first()?));
     Some(match obstacles.len() {
         1 => first,
         number => format!("{number} things are in the way; the first: {first}"),
     })
 }
 
-fn of_chain(error: &impl Handled) -> Diagnostic {
+fn from_chain(error: &impl Handled) -> Diagnostic {
     let causes = successors(error.source(), |cause| cause.source());
     Diagnostic {
         severity: Severity::Error,
@@ -269,7 +294,7 @@ pub(super) fn plain(severity: Severity, message: String) -> Diagnostic {
     Diagnostic { severity, message, causes: Vec::new(), hint: None, place: None, also: None }
 }
 
-fn of_obstacle(obstacle: &Obstacle) -> Diagnostic {
+fn from_obstacle(obstacle: &Obstacle) -> Diagnostic {
     let message = match obstacle.path() {
         Some(path) => format!("`{path}`: {obstacle}"),
         None => obstacle.to_string(),

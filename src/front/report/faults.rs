@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::{AlsoSee, Diagnostic, Severity, SourceLine};
+use super::{AlsoSee, Diagnostic, Severity, SourceLine, error};
 use crate::front::errors::{Faulty, Origin};
 use iterctl_core::escaped::{Escaped, escape_lines, is_shown};
 use iterctl_core::fault::{Fault, Faults, Place, Warning};
@@ -16,12 +16,25 @@ use iterctl_core::manifest::Source;
 /// How many lines apart two places of one file are shown together, with `...` between them.
 const NEAR: usize = 100;
 
-/// Every fault with its place, one after the other.
+/// So many faults are told, the first ones of the manifest. A short file can have a million of them.
+const MOST: usize = 100;
+
+/// The first faults with their places, one after the other, and how many more there are.
 pub fn render(faults: &Faults, sources: &[Source], renderer: &Renderer) -> String {
     let lines = Lines::of(sources);
-    let rendered: Vec<String> =
-        faults.iter().map(|fault| render_one(fault, &lines, renderer)).collect();
-    rendered.join("\n\n")
+    let told = faults.iter().take(MOST).map(|fault| render_one(fault, &lines, renderer));
+    let more = more(faults)
+        .map(|more| renderer.render(&[Group::with_title(Level::NOTE.primary_title(more))]));
+    told.chain(more).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Says how many faults are not told.
+fn more(faults: &Faults) -> Option<String> {
+    match faults.iter().count().saturating_sub(MOST) {
+        0 => None,
+        1 => Some("there is 1 more fault".to_owned()),
+        number => Some(format!("there are {number} more faults")),
+    }
 }
 
 /// A message with its place, in the same form; `None` if the place is in no source.
@@ -85,19 +98,18 @@ fn see_also<'a>(fault: &Fault, lines: &Lines<'a>) -> Option<Snippet<'a, Annotati
 pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
     let Faulty { faults, origin } = faulty;
     let lines = Lines::of(origin.sources());
-    faults
-        .iter()
-        .map(|fault| Diagnostic {
-            severity: Severity::Error,
-            message: message(fault, origin),
-            causes: Vec::new(),
-            hint: fault.problem.help(origin.language()),
-            place: fault.place.as_ref().and_then(|place| lines.line_of(place)),
-            also: fault.problem.see_also().and_then(|(place, message)| {
-                Some(AlsoSee { place: lines.line_of(place)?, message })
-            }),
-        })
-        .collect()
+    let told = faults.iter().take(MOST).map(|fault| Diagnostic {
+        severity: Severity::Error,
+        message: message(fault, origin),
+        causes: Vec::new(),
+        hint: fault.problem.help(origin.language()),
+        place: fault.place.as_ref().and_then(|place| lines.line_of(place)),
+        also: fault
+            .problem
+            .see_also()
+            .and_then(|(place, message)| Some(AlsoSee { place: lines.line_of(place)?, message })),
+    });
+    told.chain(more(faults).map(error::note)).collect()
 }
 
 /// The warnings as values.

@@ -49,7 +49,7 @@ impl KernelReport {
     /// The rows, sorted by group.
     pub fn new(features: &Features) -> Self {
         let mut rows: Vec<FeatureRow> =
-            features.states.iter().map(|(feature, state)| of_feature(*feature, state)).collect();
+            features.states.iter().map(|(feature, state)| from_feature(*feature, state)).collect();
         let others = features.others.iter().map(|target| FeatureRow {
             name: target.as_str().to_owned(),
             group: Group::Targets.name(),
@@ -82,7 +82,7 @@ impl KernelReport {
     }
 }
 
-fn of_feature(feature: Feature, state: &State) -> FeatureRow {
+fn from_feature(feature: Feature, state: &State) -> FeatureRow {
     let words = feature.words().into_owned();
     let (state, message) = match (state, feature.without()) {
         (State::Present, _) => (FeatureState::Present, what(feature)),

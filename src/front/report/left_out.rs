@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 
 use super::Change;
-use super::build::{nothing_done, of_obstacle, reason_of};
+use super::build::{from_obstacle, nothing_done, reason_of};
 use super::faults::Lines;
 use crate::front::errors::LeftOut;
 use crate::host::execute::Failed;
@@ -22,7 +22,8 @@ pub(super) fn rows(left_out: &LeftOut) -> Vec<Change> {
         let reasons = faults.iter().map(reason).collect();
         Change { source, ..nothing_done(&left_out.bpffs, path, reasons) }
     });
-    let in_the_way = left_out.obstacles.iter().filter_map(|one| of_obstacle(one, &left_out.bpffs));
+    let in_the_way =
+        left_out.obstacles.iter().filter_map(|one| from_obstacle(one, &left_out.bpffs));
     let failed = left_out.errors.iter().flat_map(|Failed { paths, place, error }| {
         // The first message says what was tried, which the row does not need. A row has one line.
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);

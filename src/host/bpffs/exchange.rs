@@ -1,4 +1,4 @@
-//! Whether two pins can be exchanged on this kernel: tried where nobody sees it.
+//! Tries whether two pins can be exchanged on this kernel, on a bpffs that no other process sees.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 /// descriptor.
 ///
 /// # Errors
-/// `EINVAL` where the kernel exchanges nothing on bpffs; `EPERM` to whom it lets mount none.
+/// `EINVAL` if the kernel cannot exchange names on bpffs; `EPERM` if this process may not mount one.
 pub fn try_exchange() -> io::Result<()> {
     let context = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;

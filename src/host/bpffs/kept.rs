@@ -2,6 +2,9 @@
 //!
 //! The kernel empties a map of programs (`PROG_ARRAY`) when the last descriptor and the last pin of it go, also
 //! while programs use it (`prog_array_map_clear()` in kernel/bpf/arraymap.c): then tail calls lead nowhere.
+//!
+//! Unlike a staging directory, it is in the directory in which the manifest starts: which maps are still needed
+//! is known of the pins below that, and of no others.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,25 +1,41 @@
-//! One apply at a time: `flock(2)` on the bpffs root. It ends with the process, however that ends.
+//! One apply at a time: the lock of a bpffs. It ends with the process, however the process ends.
+//!
+//! The lock is in the highest directory of the file system that this process can write to, wherever below it a
+//! manifest starts. What is locked, and why no other user can hold it, is said in [`directory`].
+
+mod directory;
 
 use std::fmt;
 use std::fs as std_fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{self, FlockOperation};
-use rustix::io::Errno;
+use rustix::fs::{self, FlockOperation, Stat};
 
+use self::directory::{Attempt, Doorway};
 use super::{Bpffs, OpenError};
+use crate::host::sys::signals::{Signals, Stopped};
+use iterctl_core::escaped::Escaped;
 
 /// How long to wait before trying again. flock(2) has no timeout of its own.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock, held as long as this lives.
+/// How many times in a row another user may change what is at the lock's name, even if there is no time to
+/// wait.
+const TRIES: usize = 1000;
+
+/// A bpffs, locked as long as this lives.
 #[derive(Debug)]
 #[must_use = "the lock is given back at once"]
-pub struct Lock<'a> {
-    bpffs: &'a Bpffs,
+pub struct Lock {
+    bpffs: Bpffs,
+    /// None if this process cannot write to any directory of it: then it can change nothing, either.
+    directory: Option<OwnedFd>,
+    /// How many steps up iterctl's own directories are, at most.
+    pub(super) height: usize,
 }
 
 /// The lock could not be taken.
@@ -29,6 +45,8 @@ pub enum LockError {
     Locked(Locked),
     /// The bpffs is no longer at its path.
     Gone(OpenError),
+    /// A signal came while the lock was waited for.
+    Stopped(Stopped),
     /// The lock of the bpffs at this path cannot be asked for.
     Failed(PathBuf, io::Error),
 }
@@ -40,7 +58,7 @@ pub struct Locked {
     pub bpffs: PathBuf,
     /// How long has been waited.
     pub waited: Duration,
-    /// Process id and command of the holder, where they can be seen from here.
+    /// Process id and command of the holder, if they can be seen from here.
     pub holder: Option<(u32, String)>,
 }
 
@@ -48,37 +66,85 @@ impl Bpffs {
     /// Takes the lock, waiting up to `timeout` for it.
     ///
     /// # Errors
-    /// [`LockError::Locked`] if the time is up; [`LockError::Gone`] if it was taken on a bpffs that is hidden by now.
-    pub fn lock(&self, timeout: Duration) -> Result<Lock<'_>, LockError> {
-        let start = Instant::now();
-        loop {
-            match fs::flock(&self.root, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {
-                    let lock = Lock { bpffs: self };
-                    self.check_in_place().map_err(LockError::Gone)?;
-                    return Ok(lock);
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) if start.elapsed() < timeout => {
-                    thread::sleep(PAUSE.min(timeout.saturating_sub(start.elapsed())));
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    let (bpffs, holder) = (self.path.clone(), self.holder());
-                    return Err(LockError::Locked(Locked { bpffs, waited: timeout, holder }));
-                }
-                Err(error) => return Err(LockError::Failed(self.path.clone(), error.into())),
-            }
+    /// [`LockError::Locked`] if the time is up; [`LockError::Gone`] if it was taken on a bpffs that is hidden
+    /// by now.
+    pub fn lock(self, timeout: Duration, signals: &Signals) -> Result<Lock, LockError> {
+        let lock = self.lock_unseen(timeout, signals)?;
+        lock.bpffs.check_in_place().map_err(LockError::Gone)?;
+        Ok(lock)
+    }
+
+    /// The same for a bpffs that is not mounted yet.
+    pub(super) fn lock_unseen(
+        self,
+        timeout: Duration,
+        signals: &Signals,
+    ) -> Result<Lock, LockError> {
+        match self.find_lock(timeout, signals) {
+            Ok((directory, height)) => Ok(Lock { bpffs: self, directory, height }),
+            Err(error) => Err(error),
         }
     }
 
-    /// Who holds the lock, as far as `/proc/locks` tells.
-    fn holder(&self) -> Option<(u32, String)> {
-        let stat = fs::fstat(&self.root).ok()?;
-        let (major, minor) = (fs::major(stat.st_dev), fs::minor(stat.st_dev));
-        let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
-        let pid = holder_of(&std_fs::read_to_string("/proc/locks").ok()?, &file)?;
-        let command = std_fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        Some((pid, command.trim_end().to_owned()))
+    /// The lock's directory, and how many steps up iterctl's own directories are, at most.
+    fn find_lock(
+        &self,
+        timeout: Duration,
+        signals: &Signals,
+    ) -> Result<(Option<OwnedFd>, usize), LockError> {
+        let start = Instant::now();
+        let failed = |error| self.failed_to_lock(error);
+        let heights = self.heights().map_err(failed)?;
+        for height in (0..=heights.of_file_system).rev() {
+            let place = self.place(height).map_err(failed)?;
+            let doorway = Doorway::new(&place).map_err(failed)?;
+            let mut tries = 0;
+            loop {
+                signals.check().map_err(LockError::Stopped)?;
+                match doorway.attempt().map_err(failed)? {
+                    Attempt::Taken(lock) => return Ok((Some(lock), height.min(heights.of_mount))),
+                    Attempt::NotPermitted => break,
+                    Attempt::Again if tries < TRIES || start.elapsed() < timeout => tries += 1,
+                    Attempt::Again => {
+                        let why = "another user changes the lock all the time";
+                        return Err(failed(io::Error::other(why)));
+                    }
+                    Attempt::Busy(_) if start.elapsed() < timeout => {
+                        thread::sleep(PAUSE.min(timeout.saturating_sub(start.elapsed())));
+                    }
+                    Attempt::Busy(lock) => {
+                        let (bpffs, holder) = (self.path.clone(), holder(&lock));
+                        return Err(LockError::Locked(Locked { bpffs, waited: timeout, holder }));
+                    }
+                }
+            }
+        }
+        Ok((None, heights.of_mount))
+    }
+
+    /// If the bpffs is gone, that is why.
+    fn failed_to_lock(&self, error: io::Error) -> LockError {
+        match self.check_in_place() {
+            Err(gone) => LockError::Gone(gone),
+            Ok(()) => LockError::Failed(self.path.clone(), error),
+        }
+    }
+}
+
+/// Who holds the flock, as far as `/proc/locks` tells.
+fn holder(lock: &Stat) -> Option<(u32, String)> {
+    let (major, minor) = (fs::major(lock.st_dev), fs::minor(lock.st_dev));
+    let file = format!("{major:02x}:{minor:02x}:{}", lock.st_ino);
+    let pid = holder_of(&std_fs::read_to_string("/proc/locks").ok()?, &file)?;
+    // Processes choose their names, which need not be UTF-8.
+    let command = std_fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some((pid, String::from_utf8_lossy(&command).trim_end_matches('\n').to_owned()))
+}
+
+impl Lock {
+    /// What is locked.
+    pub fn bpffs(&self) -> &Bpffs {
+        &self.bpffs
     }
 }
 
@@ -96,10 +162,13 @@ fn holder_of(locks: &str, file: &str) -> Option<u32> {
     })
 }
 
-impl Drop for Lock<'_> {
+impl Drop for Lock {
     fn drop(&mut self) {
-        // Where this fails, the end of the process gives the lock back.
-        let _ = fs::flock(&self.bpffs.root, FlockOperation::Unlock);
+        // Closing it is not enough if a child has a copy of the descriptor. If this fails, the end of the
+        // process gives the lock back.
+        if let Some(directory) = &self.directory {
+            let _ = fs::flock(directory, FlockOperation::Unlock);
+        }
     }
 }
 
@@ -108,7 +177,8 @@ impl fmt::Display for LockError {
         match self {
             Self::Locked(error) => write!(f, "{error}"),
             Self::Gone(error) => write!(f, "{error}"),
-            Self::Failed(path, _) => write!(f, "failed to lock {}", path.display()),
+            Self::Stopped(error) => write!(f, "{error}"),
+            Self::Failed(path, _) => write!(f, "failed to lock {}", Escaped::new(path)),
         }
     }
 }
@@ -118,6 +188,7 @@ impl std::error::Error for LockError {
         match self {
             Self::Locked(error) => error.source(),
             Self::Gone(error) => error.source(),
+            Self::Stopped(_) => None,
             Self::Failed(_, error) => Some(error),
         }
     }
@@ -127,9 +198,11 @@ impl fmt::Display for Locked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bpffs, waited, holder } = self;
         let seconds = waited.as_secs_f64();
-        write!(f, "{} is locked, and still was after {seconds} s: ", bpffs.display())?;
+        write!(f, "{} is locked, and still was after {seconds} s: ", Escaped::new(bpffs))?;
         match holder {
-            Some((pid, command)) => write!(f, "process {pid} ({command}) holds the lock"),
+            Some((pid, command)) => {
+                write!(f, "process {pid} ({}) holds the lock", Escaped::new(command))
+            }
             None => write!(f, "a process that cannot be seen from here holds the lock"),
         }
     }
@@ -140,6 +213,14 @@ impl std::error::Error for Locked {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_holders_name_is_escaped() {
+        let holder = Some((7, "a\u{1b}[31mb\nerror: c".to_owned()));
+        let locked = Locked { bpffs: PathBuf::from("/b"), waited: Duration::ZERO, holder };
+        let text = locked.to_string();
+        assert!(text.contains("process 7 (a\\u{1b}[31mb\\nerror: c) holds the lock"), "{text}");
+    }
 
     #[test]
     fn the_holder_is_found() {

@@ -1,4 +1,4 @@
-//! Every path of a bpffs.
+//! A bpffs → every path of it, and what is there.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -16,9 +16,9 @@ use super::{Bpffs, File, is_on_bpffs, names_in, open_directory};
 use crate::host::sys::threads;
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
-use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
+use iterctl_core::pin_path::{InvalidPinPath, KEPT_PREFIX, LOCK_PREFIX, PinPath, STAGING_PREFIX};
 
-/// What stands at a path.
+/// The kind of thing at a path.
 #[derive(Debug)]
 pub enum Found<'a> {
     /// A directory.
@@ -40,14 +40,14 @@ pub enum Mount {
     Other,
 }
 
-/// A file, and from where it is opened.
+/// A file, and the directory from which it is opened.
 #[derive(Debug)]
 pub struct PinFile<'a> {
     /// Mode, owner and group.
     pub meta: Meta,
     directory: BorrowedFd<'a>,
     name: Cow<'a, CStr>,
-    /// Keeps what `name` says, where that is a descriptor.
+    /// Keeps the descriptor open, if `name` is the path of one.
     _file: Option<File>,
 }
 
@@ -72,13 +72,15 @@ pub enum WalkError {
     Look(PinPath, io::Error),
 }
 
-/// What a walk has found.
+/// The findings of a walk.
 #[derive(Debug)]
 pub struct Walked<T> {
-    /// What was kept of each path.
-    pub kept: Vec<(PinPath, T)>,
+    /// Each path with the result of `look`.
+    pub found: Vec<(PinPath, T)>,
     /// The directories that this user may not look into.
     pub closed: Vec<PathBuf>,
+    /// Every directory with something in it whose path is too long or too deep for a pin.
+    pub too_deep: Vec<PinPath>,
 }
 
 /// So many entries of a directory are looked at one after the other.
@@ -93,21 +95,22 @@ struct Directory<'a> {
     /// `None` is the bpffs root.
     path: Option<&'a PinPath>,
     fd: OwnedFd,
-    /// Whether nobody else can change what its names stand for.
+    /// Whether no other user can change which files its names stand for.
     is_own: bool,
     /// In their order, so that the paths nearly are in theirs.
     names: Vec<CString>,
 }
 
-/// What has become of an entry of a directory.
-struct Visited<T> {
-    path: PinPath,
-    is_directory: bool,
-    kept: Option<T>,
+/// The result for an entry of a directory.
+enum Visited<T> {
+    /// It was looked at.
+    Seen { path: PinPath, is_directory: bool, kept: Option<T> },
+    /// Its path is too long or too deep for a pin; this is the directory.
+    TooDeep(PinPath),
 }
 
 /// Whether what was found is not there any more: it has gone, or a directory has become something else.
-/// Whoever may write to the bpffs can do that all the time.
+/// Any user who may write to the bpffs can do that all the time.
 fn has_gone(error: &io::Error) -> bool {
     [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
         .iter()
@@ -120,19 +123,23 @@ fn is_trusted(uid: u32) -> bool {
 }
 
 impl Bpffs {
-    /// Looks at everything below the root: directories before what they hold, in no other order. Gives
-    /// what `look` keeps of it. Where there is much, it is looked at side by side. Each thread has one
+    /// Looks at everything below the root: directories before what they hold, in no other order. Returns the
+    /// results of `look`. If there is much, several threads share the work. Each thread has one
     /// directory open, however many there are, and however deep they are nested.
     ///
-    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging
-    /// directories of root's and of this user's, what is too deep to have a path, and what goes away meanwhile.
+    /// Left out are names with a dot, which only bpffs itself makes (`maps.debug`), staging directories of root's and
+    /// of this user's, and what goes away meanwhile.
+    ///
+    /// Directories of other users are walked, too: the owner of a directory may have moved pins of a set there. But no
+    /// directory is walked that is deeper than a pin can be. Other users can nest directories 2,000 deep, and each
+    /// would cost as many lookups as it is deep.
     ///
     /// # Errors
     /// If a directory cannot be read, or if `look` fails.
     pub fn walk<T: Send>(
         &self,
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
-    ) -> Result<Vec<(PinPath, T)>, WalkError> {
+    ) -> Result<Walked<T>, WalkError> {
         self.walk_if(look, Err)
     }
 
@@ -145,14 +152,14 @@ impl Bpffs {
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
     ) -> Result<Walked<T>, WalkError> {
         let mut closed = Vec::new();
-        let kept = self.walk_if(look, |error| match error {
+        let walked = self.walk_if(look, |error| match error {
             WalkError::Read(path, why) if why.kind() == io::ErrorKind::PermissionDenied => {
                 closed.push(path);
                 Ok(())
             }
             error @ (WalkError::Read(..) | WalkError::Look(..)) => Err(error),
         })?;
-        Ok(Walked { kept, closed })
+        Ok(Walked { closed, ..walked })
     }
 
     /// The same, but goes on after an error if `goes_on` says so.
@@ -160,8 +167,8 @@ impl Bpffs {
         &self,
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
         mut goes_on: impl FnMut(WalkError) -> Result<(), WalkError>,
-    ) -> Result<Vec<(PinPath, T)>, WalkError> {
-        let mut all = Vec::new();
+    ) -> Result<Walked<T>, WalkError> {
+        let (mut found, mut too_deep) = (Vec::new(), Vec::new());
         let mut level: Vec<Option<PinPath>> = vec![None];
         while !level.is_empty() {
             // Those of many directories are not looked at side by side as well.
@@ -176,16 +183,23 @@ impl Bpffs {
                         continue;
                     }
                 };
-                for Visited { path, is_directory, kept } in visited {
-                    if is_directory {
-                        below.push(Some(path.clone()));
+                for visited in visited {
+                    match visited {
+                        Visited::Seen { path, is_directory, kept } => {
+                            if is_directory {
+                                below.push(Some(path.clone()));
+                            }
+                            found.extend(kept.map(|kept| (path, kept)));
+                        }
+                        Visited::TooDeep(directory) => too_deep.push(directory),
                     }
-                    all.extend(kept.map(|kept| (path, kept)));
                 }
             }
             level = below;
         }
-        Ok(all)
+        // Each entry of a directory names it.
+        too_deep.dedup();
+        Ok(Walked { found, closed: Vec::new(), too_deep })
     }
 
     /// Looks at every entry of a directory; more than `few` are looked at side by side.
@@ -203,7 +217,7 @@ impl Bpffs {
             .collect()
     }
 
-    /// Opens a directory and reads the names in it; `None` where it has gone.
+    /// Opens a directory and reads the names in it. Returns `None` if the directory is gone.
     fn read<'a>(&self, path: Option<&'a PinPath>) -> Result<Option<Directory<'a>>, WalkError> {
         let below_root = path.map_or(Path::new("."), |path| path.as_path());
         let open = || {
@@ -229,8 +243,20 @@ impl Bpffs {
         look: impl Fn(Found<'_>) -> io::Result<Option<T>>,
     ) -> Result<Option<Visited<T>>, WalkError> {
         let parent = directory.path;
-        let Ok(path) = PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) else {
-            return Ok(None);
+        let path = match PinPath::below(parent, OsStr::from_bytes(name.to_bytes())) {
+            Ok(path) => path,
+            Err(InvalidPinPath::TooLong(_) | InvalidPinPath::TooDeep(_)) => {
+                return Ok(parent.cloned().map(Visited::TooDeep));
+            }
+            Err(
+                InvalidPinPath::Dot(_)
+                | InvalidPinPath::NotNormal(_)
+                | InvalidPinPath::Empty
+                | InvalidPinPath::EmptyComponent
+                | InvalidPinPath::ComponentTooLong(_)
+                | InvalidPinPath::Control
+                | InvalidPinPath::Reserved(_),
+            ) => return Ok(None),
         };
         let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
         let Some(found) = found else { return Ok(None) };
@@ -243,7 +269,7 @@ impl Bpffs {
             return Ok(None);
         }
         let kept = look(found).map_err(|error| WalkError::Look(path.clone(), error))?;
-        Ok(Some(Visited { path, is_directory, kept }))
+        Ok(Some(Visited::Seen { path, is_directory, kept }))
     }
 
     /// What is mounted at that path, as the user would find it.
@@ -258,16 +284,16 @@ impl Bpffs {
     }
 }
 
-/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could hide there
-/// what it takes from a directory of its own.
+/// Whether it is a directory that apply uses itself. Another user may give that name to anything, and could
+/// hide there what it takes from a directory of its own.
 fn is_of_an_apply(name: &CStr, found: &Found<'_>) -> bool {
     let is_trusted = matches!(found, Found::Directory(meta) if is_trusted(meta.uid));
-    let prefixes = [STAGING_PREFIX, KEPT_PREFIX];
+    let prefixes = [STAGING_PREFIX, KEPT_PREFIX, LOCK_PREFIX];
     is_trusted && prefixes.iter().any(|prefix| name.to_bytes().starts_with(prefix.as_bytes()))
 }
 
 impl Directory<'_> {
-    /// What has that name; `None` where it has gone.
+    /// Looks at what has that name. Returns `None` if it is gone.
     fn find<'a>(&'a self, name: &'a CStr) -> io::Result<Option<Found<'a>>> {
         let found = if self.is_own { self.find_by_name(name) } else { self.find_held(name) };
         match found {
@@ -276,8 +302,7 @@ impl Directory<'_> {
         }
     }
 
-    /// Where nobody else can put anything in its place, a name is as good as a descriptor, and takes half
-    /// as long.
+    /// If no other user can put anything in its place, a name is as good as a descriptor, and takes half as long.
     fn find_by_name<'a>(&'a self, name: &'a CStr) -> io::Result<Found<'a>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
@@ -286,13 +311,13 @@ impl Directory<'_> {
             return Ok(Found::Mount(Mount::Other));
         }
         let mode = u32::from(found.stx_mode);
-        let meta = Meta { mode: Mode::of_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
+        let meta = Meta { mode: Mode::from_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
         Found::new(FileType::from_raw_mode(mode), meta, |meta| {
             Ok(PinFile { meta, directory: self.fd.as_fd(), name: name.into(), _file: None })
         })
     }
 
-    /// What is looked at is what is opened, whatever happens to the name meanwhile.
+    /// Opens the file first, so that it stays the same one whatever happens to the name meanwhile.
     fn find_held(&self, name: &CStr) -> io::Result<Found<'_>> {
         let file = match File::open(&self.fd, Path::new(OsStr::from_bytes(name.to_bytes()))) {
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {

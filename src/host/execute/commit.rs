@@ -1,4 +1,4 @@
-//! Puts what is staged in place, by renames, and puts everything back where one fails.
+//! Puts what is staged in place, by renames, and puts everything back if one fails.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,12 +24,14 @@ enum Undo {
     /// Another pin of the old link is in staging, and the new one, of this link, at its path: this
     /// kernel cannot exchange them.
     PutOver(PinPath, Staged, LinkId),
-    /// The new pin, of this link, is at its path, where nothing was.
+    /// The new pin, of this link, is at its path, at which nothing was before.
     TakeAway(PinPath, Staged, LinkId),
     /// The directory was removed.
     MakeDirectory(PinPath, Meta),
     /// The directory was made.
     RemoveDirectory(PinPath),
+    /// The directory had this mode, owner and group.
+    SetDirectoryMeta(PinPath, Meta),
     /// The pin of this link had this mode, owner and group.
     SetMeta(PinPath, LinkId, Meta),
 }
@@ -43,6 +45,7 @@ impl Undo {
             | Self::TakeAway(path, _, _)
             | Self::MakeDirectory(path, _)
             | Self::RemoveDirectory(path)
+            | Self::SetDirectoryMeta(path, _)
             | Self::SetMeta(path, _, _) => path,
         }
     }
@@ -85,7 +88,10 @@ fn wanted_by(step: &Step) -> Option<(PinPath, Place)> {
         Step::Pin { path, want, .. }
         | Step::Replace { path, want, .. }
         | Step::SetMeta { path, want, .. } => Some((path.clone(), want.place.clone())),
-        Step::Unpin { .. } | Step::RemoveDirectory { .. } | Step::MakeDirectory { .. } => None,
+        Step::Unpin { .. }
+        | Step::RemoveDirectory { .. }
+        | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. } => None,
     }
 }
 
@@ -97,10 +103,11 @@ fn verb(step: &Step) -> &'static str {
         Step::Pin { .. } => "pin",
         Step::Replace { .. } => "replace",
         Step::SetMeta { .. } => "set the mode and owner of",
+        Step::SetDirectoryMeta { .. } => "set the mode and owner of the directory",
     }
 }
 
-/// Takes one step. What it did, even where it fails after that, is added to `done`.
+/// Takes one step. What it has done is added to `done`, even if it fails after that.
 fn take(
     step: &Step,
     staged: &mut StagedPins,
@@ -111,26 +118,41 @@ fn take(
     match step {
         Step::Unpin { path, have, .. } => {
             let old = staging.fresh();
-            staging.withdraw(path, &old).map_err(|error| changed_since(error, path))?;
-            done.push(Undo::PutBack(path.clone(), old.clone()));
-            expect_staged(staging, &old, have.link.id)
-        }
-        Step::RemoveDirectory { path, meta } => match bpffs.remove_directory(path) {
-            Ok(()) => {
-                done.push(Undo::MakeDirectory(path.clone(), *meta));
-                Ok(())
+            match staging.withdraw(path, &old) {
+                // Another process has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
             }
-            // Somebody has put something there meanwhile, or has removed it: then it is theirs.
-            Err(error) if is_not_empty_or_gone(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        },
-        Step::MakeDirectory { path, mode } => {
-            match make_directory(path, staging, |meta| Meta { mode: *mode, ..meta }) {
+            done.push(Undo::PutBack(path.clone(), old.clone()));
+            expect_staged(staging, &old, have.link.id).or_else(|why| {
+                // Another process has put something else there: it goes back. If that belongs to the set, the look
+                // afterwards finds it.
+                staging.publish(&old, path).map_err(|_| why)?;
+                done.pop();
+                Ok(())
+            })
+        }
+        Step::RemoveDirectory { path, .. } => {
+            match bpffs.file(path).and_then(|file| {
+                bpffs.remove_directory(path)?;
+                Ok(file.meta)
+            }) {
+                Ok(meta) => {
+                    done.push(Undo::MakeDirectory(path.clone(), meta));
+                    Ok(())
+                }
+                // Another process has put something there meanwhile, or has removed it: then it is theirs.
+                Err(error) if is_not_empty_or_gone(&error) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Step::MakeDirectory { path, meta } => {
+            match make_directory(path, staging, *meta) {
                 Ok(()) => {
                     done.push(Undo::RemoveDirectory(path.clone()));
                     Ok(())
                 }
-                // Somebody else has made it meanwhile. If it is no directory, the pin in it will fail.
+                // Another process has made it meanwhile. If it is not a directory, the pin in it will fail.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -156,6 +178,14 @@ fn take(
                 Err(error) => Err(changed_since(error, path)),
             }
         }
+        Step::SetDirectoryMeta { path, want, .. } => {
+            let mut directory = bpffs.file(path).map_err(|error| changed_since(error, path))?;
+            if !directory.is_directory() {
+                return Err(Error::unexpected("it is not a directory any more"));
+            }
+            done.push(Undo::SetDirectoryMeta(path.clone(), directory.meta));
+            Ok(directory.set_meta(*want)?)
+        }
         Step::SetMeta { path, want, have, .. } => {
             let mut file = bpffs.file(path).map_err(|error| changed_since(error, path))?;
             open_link(&file, have.link.id)?;
@@ -163,7 +193,7 @@ fn take(
             done.push(Undo::SetMeta(path.clone(), have.link.id, before));
             file.set_meta(want.meta)?;
             open_link(&file, have.link.id).map(|_| ()).or_else(|why| {
-                // Nor could it be opened to take it back, later.
+                // It could not be opened for a later undo, either.
                 file.set_meta(before)?;
                 done.pop();
                 let mode = want.meta.mode;
@@ -173,18 +203,14 @@ fn take(
     }
 }
 
-/// Makes a directory in staging, for mkdir(2) takes the umask off the mode, and moves it to its path
-/// when it is as `meta` makes of what it is like at first: whenever this is killed, nobody sees a
-/// directory of another mode, which no later apply would mend.
-fn make_directory(
-    path: &PinPath,
-    staging: &mut Staging<'_>,
-    meta: impl FnOnce(Meta) -> Meta,
-) -> io::Result<()> {
+/// Makes a directory in staging, because mkdir(2) applies the umask to the mode, and moves it to its path when
+/// it has its mode, owner and group. Even if the process is killed, no directory of another mode is ever visible; no
+/// later apply would correct it.
+fn make_directory(path: &PinPath, staging: &mut Staging<'_>, meta: Meta) -> io::Result<()> {
     let new = staging.fresh();
     staging.make_directory(&new)?;
     let mut file = staging.file(&new)?;
-    file.set_meta(meta(file.meta))?;
+    file.set_meta(meta)?;
     staging.publish(&new, path)
 }
 
@@ -193,10 +219,9 @@ fn take_new(path: &PinPath, staged: &mut StagedPins) -> Result<(Staged, LinkId),
     staged.remove(path).ok_or_else(|| Error::unexpected("its new pin is not staged"))
 }
 
-/// Replaces a pin where names cannot be exchanged: on bpffs, that is since Linux 5.16
-/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is
-/// renamed over the old one, in one step as well. Only, what somebody else puts there between the
-/// look and the rename is lost.
+/// Replaces a pin if names cannot be exchanged: on bpffs, they can since Linux 5.16
+/// (`simple_rename_exchange()`). The old link gets another pin, for an undo; then the new pin is renamed over
+/// the old one, also in one step. But what another process puts there between the look and the rename is lost.
 fn put_over(
     path: &PinPath,
     new: &Staged,
@@ -248,7 +273,7 @@ fn is_not_empty_or_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::DirectoryNotEmpty || error.kind() == io::ErrorKind::NotFound
 }
 
-/// Takes everything back, the last first. Gives what could not be.
+/// Undoes everything, the last change first. Returns what could not be undone.
 fn take_all_back(done: &[Undo], bpffs: &Bpffs, staging: &mut Staging<'_>) -> Vec<Error> {
     let (mut left, mut in_use) = (Vec::new(), BTreeSet::new());
     for undo in done.iter().rev() {
@@ -277,13 +302,23 @@ fn take_back(
             .with_context(|| format!("failed to put the old `{path}` back")),
         Undo::TakeAway(path, staged, new) => take_away(path, staged, *new, staging)
             .with_context(|| format!("failed to take the new `{path}` away")),
-        Undo::MakeDirectory(path, meta) => make_directory(path, staging, |_| *meta)
+        Undo::MakeDirectory(path, meta) => make_directory(path, staging, *meta)
             .with_context(|| format!("failed to make the directory `{path}` again")),
         Undo::RemoveDirectory(path) => match bpffs.remove_directory(path) {
-            // Somebody else is using it by now.
+            // Another process is using it by now.
             Err(error) if is_not_empty_or_gone(&error) && !in_use.contains(path) => Ok(()),
             other => other.with_context(|| format!("failed to remove the directory `{path}`")),
         },
+        Undo::SetDirectoryMeta(path, meta) => bpffs
+            .file(path)
+            .and_then(|mut directory| match directory.is_directory() {
+                true => directory.set_meta(*meta),
+                // What has come in its place is not ours.
+                false => Ok(()),
+            })
+            .with_context(|| {
+                format!("failed to set the mode and owner of the directory `{path}` back")
+            }),
         Undo::SetMeta(path, link, meta) => bpffs
             .file(path)
             .map_err(Error::from)
@@ -295,8 +330,8 @@ fn take_back(
     }
 }
 
-/// Exchanges the old pin with the new one again. What somebody else has put in the new one's place
-/// stays there.
+/// Exchanges the old pin with the new one again. What another process has put in the new one's place stays
+/// there.
 fn exchange_back(
     path: &PinPath,
     staged: &Staged,
@@ -304,7 +339,7 @@ fn exchange_back(
     staging: &Staging<'_>,
 ) -> Result<(), Error> {
     match staging.exchange(staged, path) {
-        // Somebody has removed the new one.
+        // Another process has removed the new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(staging.publish(staged, path)?);
         }
@@ -316,7 +351,7 @@ fn exchange_back(
     })
 }
 
-/// Renames the kept pin of the old link over the new one, unless somebody else has replaced that.
+/// Renames the kept pin of the old link over the new one, unless another process has replaced the new one.
 fn put_back_over(
     path: &PinPath,
     staged: &Staged,
@@ -329,13 +364,13 @@ fn put_back_over(
             open_link(&file, new)?;
             Ok(staging.replace(staged, path)?)
         }
-        // Somebody has removed the new one.
+        // Another process has removed the new one.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(staging.publish(staged, path)?),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Moves the new pin back into staging. What somebody else has put in its place stays there.
+/// Moves the new pin back into staging. What another process has put in its place stays there.
 fn take_away(
     path: &PinPath,
     staged: &Staged,
@@ -343,7 +378,7 @@ fn take_away(
     staging: &Staging<'_>,
 ) -> Result<(), Error> {
     match staging.withdraw(path, staged) {
-        // Somebody has removed it.
+        // Another process has removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     }

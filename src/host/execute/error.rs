@@ -1,4 +1,4 @@
-//! What can fail in a transaction: its own steps, and what its caller does for it, which is to load and to look.
+//! The errors of a transaction: of its own steps, and of what its caller does for it, which is to load and to look.
 //!
 //! In: the errors of bpffs and of the kernel. Out: one closed enum, with what was tried.
 
@@ -8,6 +8,7 @@ use std::io;
 
 use crate::host::bpffs::{OpenError, WalkError};
 use crate::host::kernel::{AttachError, LoadError};
+use crate::host::sys::signals::Stopped;
 
 /// A step of a transaction failed.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Error {
     Open(OpenError),
     /// The bpffs cannot be looked at.
     Walk(WalkError),
+    /// A signal came before anything was changed.
+    Stopped(Stopped),
     /// Something has changed since it was looked at, or is not as it must be.
     Unexpected(String),
     /// A system call failed.
@@ -65,6 +68,7 @@ impl fmt::Display for Error {
             Self::Attach(error) => write!(f, "{error}"),
             Self::Open(error) => write!(f, "{error}"),
             Self::Walk(error) => write!(f, "{error}"),
+            Self::Stopped(error) => write!(f, "{error}"),
             Self::Unexpected(words) | Self::Context(words, _) => f.write_str(words),
             Self::Io(error) => write!(f, "{error}"),
         }
@@ -78,7 +82,7 @@ impl StdError for Error {
             Self::Attach(error) => error.source(),
             Self::Open(error) => error.source(),
             Self::Walk(error) => error.source(),
-            Self::Unexpected(_) => None,
+            Self::Stopped(_) | Self::Unexpected(_) => None,
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
         }
@@ -106,6 +110,12 @@ impl From<OpenError> for Error {
 impl From<WalkError> for Error {
     fn from(error: WalkError) -> Self {
         Self::Walk(error)
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(error: Stopped) -> Self {
+        Self::Stopped(error)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Loads, attaches and pins everything that a plan needs, where nobody sees it.
+//! Loads, attaches and pins everything that a plan needs, in the staging directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rustix::process::geteuid;
 
@@ -8,6 +8,7 @@ use super::error::{Context as _, Error};
 use super::{Failed, Load, parameter};
 use crate::host::bpffs::{Bpffs, Kept, Staged, Staging};
 use crate::host::kernel::{IteratorLink, LoadError, Loaded, pin_map};
+use crate::host::sys::signals::Signals;
 use crate::host::sys::threads;
 use iterctl_core::access::Meta;
 use iterctl_core::desired::{DesiredPin, Program};
@@ -17,10 +18,10 @@ use iterctl_core::ids::LinkId;
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Step, WantedParam};
 
-/// The new pins and their links, each under the path where it is to be.
-pub(super) type StagedPins = HashMap<PinPath, (Staged, LinkId)>;
+/// The new pins and their links, by the paths at which they will be.
+pub(super) type StagedPins = BTreeMap<PinPath, (Staged, LinkId)>;
 
-/// What a plan's new pins need, made.
+/// Everything that a plan's new pins need.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub(super) staged: StagedPins,
@@ -49,7 +50,7 @@ impl Wanted<'_> {
 /// A program, and the pins that are to be made of it.
 type Work<'a> = (&'a Program, Vec<Wanted<'a>>);
 
-/// What was made of a program.
+/// Everything that was made from a program.
 #[derive(Default)]
 struct Made {
     kept: Vec<Kept>,
@@ -60,10 +61,11 @@ struct Made {
 /// Makes every new pin of the plan in `staging`, with its final mode and owner.
 ///
 /// # Errors
-/// Of every program that does not load and every link that cannot be made, not only the first.
+/// Those of every program that does not load and every link that cannot be made, not only the first.
 pub(super) fn prepare(
     plan: &Plan,
     load: Load<'_>,
+    signals: &Signals,
     staging: &mut Staging<'_>,
 ) -> Result<Prepared, Vec<Failed>> {
     let mut by_program: BTreeMap<&Program, Vec<Wanted<'_>>> = BTreeMap::new();
@@ -71,7 +73,11 @@ pub(super) fn prepare(
         by_program.entry(&wanted.pin.program).or_default().push(wanted);
     }
     let work: Vec<Work<'_>> = by_program.into_iter().collect();
-    let make = |work: &Work<'_>| make(work, load, staging);
+    let make = |work: &Work<'_>| match signals.check() {
+        Ok(()) => make(work, load, staging),
+        // The whole transaction ends: nothing more is made.
+        Err(_) => Made::default(),
+    };
     // Each thread has one program open, so that descriptors do not grow with their number.
     let made = threads::map(&work, 1, make);
     let (mut prepared, mut errors) = (Prepared::default(), Vec::new());
@@ -87,7 +93,8 @@ pub(super) fn prepare(
     Err(errors)
 }
 
-/// Lets maps go that were kept for pins which are not made. What cannot be released now, the next apply will.
+/// Releases maps that were kept for pins which are not made. What cannot be released now, the next apply will
+/// release.
 pub(super) fn release(kept: &[Kept], bpffs: &Bpffs) {
     for kept in kept {
         let _ = bpffs.release(kept);
@@ -141,6 +148,7 @@ fn wanted<'a>(step: &'a Step, staging: &mut Staging<'_>) -> Option<Wanted<'a>> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::SetMeta { .. } => None,
     }
 }
@@ -200,7 +208,7 @@ fn pin(link: &IteratorLink, wanted: &Wanted<'_>, staging: &Staging<'_>) -> Resul
     }
     let mut file = staging.file(name).context("failed to open its pin")?;
     file.set_meta(wanted.pin.meta).context("failed to set its mode and owner")?;
-    // Whoever cannot open it any more could neither verify it nor take it back.
+    // If this process could not open it again, it could neither verify it nor undo it.
     if !is_open_to_its_maker {
         IteratorLink::open(&file.proc_path())
             .with_context(|| format!("a pin of mode {mode} cannot be opened again"))?

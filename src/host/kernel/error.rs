@@ -140,9 +140,9 @@ impl LoadError {
             if log.iter().any(|line| line.contains("programs can be sleepable")) {
                 return Self::Lacks(Feature::Sleepable);
             }
-            return Unmet::of_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
+            return Unmet::from_log(&log).map_or(Self::Rejected { log }, Self::Unmet);
         }
-        if let Some(unmet) = messages.iter().find_map(|message| Unmet::of_message(message)) {
+        if let Some(unmet) = messages.iter().find_map(|message| Unmet::from_message(message)) {
             return Self::Unmet(unmet);
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
@@ -170,12 +170,12 @@ impl LoadError {
                 }
             }
             Some(ENOSYS) => Self::Lacks(Feature::Bpf),
-            _ => Self::of_maps(error, messages, declared),
+            _ => Self::from_map_messages(error, messages, declared),
         }
     }
 
     /// The reason, if the maps may be what failed.
-    fn of_maps(error: io::Error, messages: &[String], declared: &[Declared]) -> Self {
+    fn from_map_messages(error: io::Error, messages: &[String], declared: &[Declared]) -> Self {
         if let Some(map) = said::refused_map(messages) {
             let why = MapRefusal::new(map, declared, error, map::kernel_has);
             return Self::MapRefused { map: map.to_owned(), why };

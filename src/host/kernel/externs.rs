@@ -1,7 +1,7 @@
-//! What programs take from the kernel by name → what this kernel lacks of it, as libbpf finds it when it loads
-//! (`bpf_object__resolve_externs()`, libbpf 1.7).
+//! The names of what programs use from the kernel → those that this kernel lacks. The rules are those by which libbpf
+//! resolves them when it loads an object (`bpf_object__resolve_externs()`, libbpf 1.7).
 //!
-//! What this process may not ask is not said to be lacking.
+//! If this process may not read a list of the kernel's names, nothing in it is reported as lacking.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,18 +15,18 @@ use super::log;
 use iterctl_core::anatomy::Extern;
 use iterctl_core::feature::Unmet;
 
-/// The values that libbpf itself has.
+/// The values that libbpf itself provides.
 const VIRTUAL: [&str; 3] =
     ["LINUX_KERNEL_VERSION", "LINUX_HAS_BPF_COOKIE", "LINUX_HAS_SYSCALL_WRAPPER"];
 
-/// The kernel's configuration is no longer, in bytes: it has about 250,000.
+/// Most bytes that are read of the kernel's configuration, which has about 250,000.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
-/// Where the types of the kernel and of its modules are.
+/// The directory with the types of the kernel and of its modules.
 const BTF: &str = "/sys/kernel/btf";
 
-/// What this kernel lacks of these.
-pub fn unmet(externs: &BTreeSet<&Extern>) -> BTreeMap<Extern, Unmet> {
+/// Returns those of the externs that this kernel lacks, each with the reason.
+pub(crate) fn unmet(externs: &BTreeSet<&Extern>) -> BTreeMap<Extern, Unmet> {
     let (mut functions, mut symbols, mut options) = (Vec::new(), Vec::new(), Vec::new());
     for one in externs.iter().copied() {
         match one {
@@ -58,7 +58,7 @@ fn retain_unmet_symbols(symbols: &mut Named<'_>) {
     symbols.retain(|(_, name)| !listed.contains(name));
 }
 
-/// Keeps those that neither the kernel nor a module that is loaded has in its BTF; none where that is not known.
+/// Keeps the externs that neither the kernel nor a loaded module has in its BTF. Keeps none if the BTF cannot be read.
 fn retain_without_type(externs: &mut Named<'_>, kind: BtfKind) {
     if externs.is_empty() {
         return;
@@ -76,7 +76,7 @@ fn retain_without_type(externs: &mut Named<'_>, kind: BtfKind) {
     let Ok(modules) = fs::read_dir(BTF) else { return externs.clear() };
     for module in modules.flatten().filter(|module| module.file_name() != "vmlinux") {
         let Ok(bytes) = fs::read(module.path()) else { continue };
-        // In its strings, each of which ends with a NUL: of what kind it is, is not looked at.
+        // The name is looked for in the strings of the BTF, each of which ends with a NUL. The kind is not checked.
         let strings: BTreeSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
         externs.retain(|(_, name)| !strings.contains(name.as_bytes()));
     }
@@ -101,13 +101,13 @@ fn unmet_options(options: Named<'_>) -> Vec<(&Extern, Unmet)> {
     others.chain(unset.map(|(one, name)| (one, Unmet::Config(name.to_owned())))).collect()
 }
 
-/// The kernel's configuration, from where libbpf takes it (`bpf_object__read_kconfig_file()`, libbpf 1.7).
+/// The kernel's configuration, read from the same files as by libbpf (`bpf_object__read_kconfig_file()`, libbpf 1.7).
 fn configuration() -> io::Result<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let file = Path::new("/boot").join(format!("config-{}", release.trim()));
     let bytes = fs::read(file).or_else(|_| fs::read("/proc/config.gz"))?;
     let mut text = String::new();
-    // libbpf opens either with gzopen(), which reads what is not compressed as it is.
+    // libbpf opens either file with gzopen(), which also reads files that are not compressed.
     if bytes.starts_with(&[0x1f, 0x8b]) {
         GzDecoder::new(bytes.as_slice()).take(LONGEST).read_to_string(&mut text)?;
     } else {

@@ -1,4 +1,4 @@
-//! What kind of BPF object a descriptor is: how it is open, its name, `/proc/thread-self/fdinfo/N`.
+//! A descriptor → the kind of BPF object behind it, by its open mode, its name, or `/proc/thread-self/fdinfo/N`.
 //!
 //! `BPF_OBJ_GET_INFO_BY_FD` answers with the structure of whatever the descriptor is, and libbpf-rs
 //! 0.27.2 reads it as whatever was asked for: so this is asked first.
@@ -13,7 +13,7 @@ use super::ffi::link::{LinkInfo, link_info};
 use crate::host::sys::descriptors;
 use iterctl_core::observed::Kind;
 
-/// What a descriptor is.
+/// The kind of BPF object behind a descriptor.
 #[derive(Clone, Debug)]
 pub(super) enum FdKind {
     /// A link of an iterator, and what the kernel says of it.
@@ -24,7 +24,7 @@ pub(super) enum FdKind {
     Other(Kind),
 }
 
-/// What fdinfo says that a descriptor is.
+/// The same, as far as fdinfo tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     IteratorLink,
@@ -73,14 +73,14 @@ fn is_read_only(fd: BorrowedFd<'_>) -> bool {
     fcntl_getfl(fd).is_ok_and(|flags| flags.intersection(OFlags::ACCMODE) == OFlags::RDONLY)
 }
 
-/// What the kernel names what is behind a descriptor.
+/// The kinds that the kernel's name of a descriptor tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     Map,
     Program,
 }
 
-/// What the kernel has named what is behind the descriptor (`bpf_map_new_fd()` and `bpf_prog_new_fd()` in
+/// Reads the kernel's name of the descriptor (`bpf_map_new_fd()` and `bpf_prog_new_fd()` in
 /// kernel/bpf/syscall.c; the same in 5.10 and in 6.18).
 fn named(fd: BorrowedFd<'_>) -> Option<Named> {
     match descriptors::name(fd).ok()?.as_slice() {

@@ -1,7 +1,7 @@
-//! The calls that libbpf-rs lacks, through libbpf-sys: the only module with `unsafe`.
+//! The calls that libbpf-rs lacks, through libbpf-sys. In `host::kernel`, only this module has `unsafe` code.
 //!
 //! Every function here is safe to call with any arguments: descriptors are borrowed, buffers are
-//! Rust's own, and what comes back is owned. Errors are the kernel's errno.
+//! Rust's own, and results are owned. Errors are the kernel's errno.
 
 #![allow(unsafe_code)]
 
@@ -21,10 +21,14 @@ use libbpf_rs::{AsRawLibbpf as _, Object, OpenMap, OpenMapMut, OpenObject};
 use libbpf_sys as sys;
 use rustix::io::Errno;
 
-/// What is needed of `struct bpf_prog_info`.
+/// The fields of `struct bpf_prog_info` that iterctl uses.
 #[derive(Clone, Debug)]
 pub(super) struct ProgInfo {
     pub(super) name: String,
+    /// The real user id of the process that loaded it, as it is called in this process's user namespace:
+    /// 65534 if it has no name there (`bpf_prog_get_info_by_fd()` in kernel/bpf/syscall.c, since Linux 4.15;
+    /// it is that of `cred->user`, which only `set_user()` in kernel/sys.c changes).
+    pub(super) created_by_uid: u32,
     pub(super) map_ids: Vec<u32>,
 }
 
@@ -35,18 +39,17 @@ fn check(result: i32) -> io::Result<i32> {
 
 fn owned(result: i32) -> io::Result<OwnedFd> {
     let fd = check(result)?;
-    // SAFETY: the call that gave a number that is not negative gave a descriptor that nobody else
-    // owns.
+    // SAFETY: if the result is not negative, the call has created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `BPF_OBJ_GET`: opens what is pinned at `path`, following symbolic links.
+/// `BPF_OBJ_GET`: opens the pin at `path`, following symbolic links.
 pub(super) fn obj_get(path: &CStr) -> io::Result<OwnedFd> {
     // SAFETY: the path is a NUL-terminated string that outlives the call.
     owned(unsafe { sys::bpf_obj_get(path.as_ptr()) })
 }
 
-/// `BPF_OBJ_GET`: opens what is pinned as `name` in `directory`, following symbolic links. `EINVAL` before
+/// `BPF_OBJ_GET`: opens the pin `name` in `directory`, following symbolic links. Fails with `EINVAL` before
 /// Linux 6.5.
 pub(super) fn obj_get_at(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     let opts = sys::bpf_obj_get_opts {
@@ -55,7 +58,7 @@ pub(super) fn obj_get_at(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<O
         path_fd: directory.as_raw_fd(),
     };
     // SAFETY: the descriptor is open and the name a NUL-terminated string; both outlive the call, as does
-    // `opts`, which has the size that it says.
+    // `opts`, and `sz` is its size.
     owned(unsafe { sys::bpf_obj_get_opts(name.as_ptr(), &raw const opts) })
 }
 
@@ -67,7 +70,7 @@ pub(super) fn obj_pin(fd: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
 
 /// `BPF_OBJ_GET_INFO_BY_FD` of a program, with the ids of its maps.
 pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
-    // The kernel allows MAX_USED_MAPS = 64 maps a program, and one more for each that is bound.
+    // A program can use 64 maps (MAX_USED_MAPS), and any number of maps can be bound to it in addition.
     let mut map_ids = vec![0_u32; 128];
     loop {
         let room = map_ids.len();
@@ -77,8 +80,8 @@ pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
             ..Default::default()
         };
         let mut size = size_of::<sys::bpf_prog_info>() as u32;
-        // SAFETY: `info` has the size that is given with it, and the one pointer in it is to
-        // `map_ids`, with its length.
+        // SAFETY: `size` is the size of `info`. The only pointer in `info` is to `map_ids`, and `nr_map_ids` is its
+        // length.
         check(unsafe {
             sys::bpf_prog_get_info_by_fd(prog.as_raw_fd(), &raw mut info, &raw mut size)
         })?;
@@ -88,7 +91,8 @@ pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<ProgInfo> {
             continue;
         }
         let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
-        return Ok(ProgInfo { name: text(&name), map_ids });
+        let created_by_uid = info.created_by_uid;
+        return Ok(ProgInfo { name: text(&name), created_by_uid, map_ids });
     }
 }
 
@@ -134,7 +138,7 @@ pub(super) fn next_link_id(id: u32) -> io::Result<Option<u32>> {
     unless_last(result, next)
 }
 
-/// The id that was found, unless there was none above.
+/// Turns the result of a search for the next id into `None` if there is no higher id.
 fn unless_last(result: io::Result<i32>, next: u32) -> io::Result<Option<u32>> {
     match result {
         Ok(_) => Ok(Some(next)),
@@ -143,7 +147,7 @@ fn unless_last(result: io::Result<i32>, next: u32) -> io::Result<Option<u32>> {
     }
 }
 
-/// What is needed of `struct bpf_map_info`.
+/// The fields of `struct bpf_map_info` that iterctl uses.
 #[derive(Clone, Debug)]
 pub(super) struct MapInfo {
     pub(super) id: u32,
@@ -157,7 +161,7 @@ pub(super) struct MapInfo {
 pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     let mut info = sys::bpf_map_info::default();
     let mut size = size_of::<sys::bpf_map_info>() as u32;
-    // SAFETY: `info` has the size that is given with it and holds no pointers.
+    // SAFETY: `size` is the size of `info`, which holds no pointers.
     check(unsafe { sys::bpf_map_get_info_by_fd(map.as_raw_fd(), &raw mut info, &raw mut size) })?;
     let name: Vec<u8> = info.name.iter().map(|byte| byte.cast_unsigned()).collect();
     Ok(MapInfo {
@@ -169,9 +173,9 @@ pub(super) fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     })
 }
 
-/// libbpf's name of a type of map: `hash`, `array`, …
+/// libbpf's name of a map type: `hash`, `array`, …
 pub(super) fn map_type_name(map_type: u32) -> Option<&'static str> {
-    // SAFETY: takes any number; gives NULL or a string that is never freed.
+    // SAFETY: the function takes any number, and returns NULL or a string that is never freed.
     let name = unsafe { sys::libbpf_bpf_map_type_str(map_type) };
     if name.is_null() {
         return None;
@@ -180,13 +184,13 @@ pub(super) fn map_type_name(map_type: u32) -> Option<&'static str> {
     unsafe { CStr::from_ptr(name) }.to_str().ok()
 }
 
-/// The type of a map of an object. Unlike libbpf-rs, keeps the number of one that it does not know.
+/// The type of a map of an object. Unlike libbpf-rs, this returns the number even if the type is unknown.
 pub(super) fn map_type(map: &OpenMap<'_>) -> u32 {
     // SAFETY: the pointer is that of a map of an opened object, which `map` borrows.
     unsafe { sys::bpf_map__type(map.as_libbpf_object().as_ptr()) }
 }
 
-/// `BPF_PROG_BIND_MAP`: the map lives as long as the program.
+/// `BPF_PROG_BIND_MAP`: makes the map live as long as the program.
 pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both descriptors are open, and no options are given.
     let result =
@@ -194,13 +198,13 @@ pub(super) fn bind_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<
     check(result).map(|_| ())
 }
 
-/// An opened object, as libbpf-rs's BTF wants it.
+/// An opened object as the type that libbpf-rs needs to read its BTF.
 pub(super) fn as_bpf_object(object: &OpenObject) -> &sys::bpf_object {
     // SAFETY: the pointer is that of an opened object, and the reference does not outlive `object`.
     unsafe { object.as_libbpf_object().as_ref() }
 }
 
-/// Opens an object from memory. `configuration` goes before that of the kernel.
+/// Opens an object from memory. Values in `configuration` take precedence over the kernel's configuration.
 pub(super) fn open(
     bytes: &[u8],
     name: &CStr,
@@ -213,27 +217,27 @@ pub(super) fn open(
         ..Default::default()
     };
     let size = bytes.len() as sys::size_t;
-    // SAFETY: the bytes are as many as is said, the strings end with a NUL, and `opts` has the size that it
-    // says; all outlive the call, and libbpf copies what it keeps.
+    // SAFETY: `size` is the number of bytes, the strings end with a NUL, and `sz` is the size of `opts`. All
+    // outlive the call, and libbpf copies what it keeps.
     let raw = unsafe { sys::bpf_object__open_mem(bytes.as_ptr().cast(), size, &raw const opts) };
     let raw = NonNull::new(raw).ok_or_else(io::Error::last_os_error)?;
-    // libbpf returns errors as pointers within, and takes those beyond MAX_ERRNO for an object
-    // (`IS_ERR()`, libbpf 1.7): user space has no such addresses.
+    // Inside libbpf, errors are returned as pointers, and it takes an error above MAX_ERRNO for an object
+    // (`IS_ERR()`, libbpf 1.7). Such a pointer is negative, which no address in user space is.
     if raw.addr().get().cast_signed() < 0 {
         return Err(Errno::INVAL.into());
     }
-    // SAFETY: the object has just been opened, and nobody else has it.
+    // SAFETY: the object has just been opened, and nothing else owns it.
     Ok(unsafe { OpenObject::from_ptr(raw) })
 }
 
-/// Has libbpf pin the map nowhere, and look for it nowhere.
+/// Makes libbpf neither pin the map, nor look for a pinned one.
 pub(super) fn clear_pin_path(map: &mut OpenMapMut<'_>) -> io::Result<()> {
     let raw = map.as_libbpf_object().as_ptr();
     // SAFETY: the pointer is that of a map of an opened object, which `map` borrows; NULL stands for no path.
     check(unsafe { sys::bpf_map__set_pin_path(raw, std::ptr::null()) }).map(|_| ())
 }
 
-/// Loads an opened object. Unlike libbpf-rs, keeps the errno.
+/// Loads an opened object. Unlike libbpf-rs, this returns the errno.
 pub(super) fn load(open: OpenObject) -> io::Result<Object> {
     // SAFETY: the pointer is that of an opened object that is not loaded.
     check(unsafe { sys::bpf_object__load(open.as_libbpf_object().as_ptr()) })?;
@@ -243,15 +247,15 @@ pub(super) fn load(open: OpenObject) -> io::Result<Object> {
 
 /// Whether a map of an opened object is declared with `LIBBPF_PIN_BY_NAME`.
 pub(super) fn is_pinned_by_name(map: &OpenMap<'_>) -> bool {
-    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows; what comes back is only
-    // compared with NULL.
+    // SAFETY: the pointer is that of a map of an opened object, which `map` borrows; the result is only compared
+    // with NULL.
     !unsafe { sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()) }.is_null()
 }
 
-/// BTF in the kernel that says: a section `.rodata` of `size` bytes with one variable, an array of
-/// as many characters. Gives the descriptor and the type id of the section.
+/// Loads BTF into the kernel that describes a section `.rodata` of `size` bytes with one variable, an array of `size`
+/// characters. Returns the descriptor of the BTF, and the type id of the section.
 pub(super) fn stamp_btf(variable: &CStr, size: u32) -> io::Result<(OwnedFd, u32)> {
-    // SAFETY: takes nothing; gives a pointer or NULL with errno.
+    // SAFETY: the function takes nothing, and returns a pointer, or NULL with errno.
     let btf =
         NonNull::new(unsafe { sys::btf__new_empty() }).ok_or_else(io::Error::last_os_error)?;
     let btf = Btf(btf);
@@ -276,52 +280,52 @@ pub(super) fn stamp_btf(variable: &CStr, size: u32) -> io::Result<(OwnedFd, u32)
     check(unsafe { sys::btf__load_into_kernel(raw) })?;
     // SAFETY: `raw` as above.
     let fd = unsafe { sys::btf__fd(raw) };
-    // SAFETY: the descriptor is open as long as `btf` lives, which is to the end of this function.
+    // SAFETY: the descriptor stays open while `btf` lives, that is, until the end of this function.
     let fd = unsafe { BorrowedFd::borrow_raw(check(fd)?) }.try_clone_to_owned()?;
     Ok((fd, section.unsigned_abs()))
 }
 
-/// A BTF that is freed when it goes.
+/// A BTF that is freed when it is dropped.
 struct Btf(NonNull<sys::btf>);
 
 impl Drop for Btf {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from `btf__new_empty()`, and nobody else frees it.
+        // SAFETY: the pointer came from `btf__new_empty()`, and nothing else frees it.
         unsafe { sys::btf__free(self.0.as_ptr()) };
     }
 }
 
-/// What libbpf says, and how important it is.
+/// A function that receives libbpf's messages.
 pub(super) type Hear = fn(level: u32, message: Vec<u8>);
 
-/// Who hears what libbpf says, and up to which level.
+/// The function that receives libbpf's messages, and the highest level that it receives.
 static HEARER: OnceLock<(u32, Hear)> = OnceLock::new();
 
-/// Has `hear` called with all that libbpf says up to `level` (`LIBBPF_WARN`, `LIBBPF_INFO` or
-/// `LIBBPF_DEBUG`), on the thread that it is said on. Once and for all.
+/// Makes libbpf call `hear` with every message up to `level` (`LIBBPF_WARN`, `LIBBPF_INFO` or `LIBBPF_DEBUG`), on the
+/// thread that causes it. Only the first call has an effect.
 ///
-/// libbpf-rs 0.27.2 has the same, but panics, and so aborts, on what is not UTF-8: for instance a
-/// section's name in a broken object.
+/// libbpf-rs 0.27.2 has the same function, but that one panics, and so aborts, on a message that is not UTF-8, for
+/// instance one with the name of a section in a broken object.
 pub(super) fn hear(level: u32, hear: Hear) {
     if HEARER.set((level, hear)).is_err() {
         return;
     }
-    // bindgen's type for the last argument is the machine's own, but always a pointer.
-    // SAFETY: the types differ in that pointer only; libbpf calls it as what it is.
+    // bindgen's type for the last argument (a `va_list`) depends on the machine, but is always a pointer.
+    // SAFETY: the types differ only in that pointer, which libbpf passes in the same way for both.
     let print = unsafe { std::mem::transmute::<PrintFn, sys::libbpf_print_fn_t>(print) };
-    // SAFETY: sets a function that lives as long as the program.
+    // SAFETY: the function that is set lives as long as the program.
     unsafe { sys::libbpf_set_print(print) };
 }
 
 type PrintFn = unsafe extern "C" fn(u32, *const c_char, *mut c_void) -> c_int;
 
 /// # Safety
-/// To be called by libbpf only, with a format and the arguments that belong to it.
+/// Only libbpf may call this, with a format and the arguments that belong to it.
 unsafe extern "C" fn print(level: u32, format: *const c_char, arguments: *mut c_void) -> c_int {
     if let Some((most, hear)) = HEARER.get()
         && level <= *most
     {
-        // SAFETY: libbpf gives a format and the arguments that belong to it.
+        // SAFETY: libbpf passes a format and the arguments that belong to it.
         if let Ok(message) = unsafe { vsprintf::vsprintf_raw(format, arguments) } {
             hear(level, message);
         }
@@ -331,14 +335,14 @@ unsafe extern "C" fn print(level: u32, format: *const c_char, arguments: *mut c_
 
 /// The numbers of libbpf's version.
 pub(super) fn libbpf_version() -> (u32, u32) {
-    // SAFETY: takes nothing and gives a number.
+    // SAFETY: the function takes nothing, and returns a number.
     let major = unsafe { sys::libbpf_major_version() };
     // SAFETY: as above.
     let minor = unsafe { sys::libbpf_minor_version() };
     (major, minor)
 }
 
-/// A path for a call that takes a C string.
+/// The path as a C string.
 pub(super) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "path with a NUL byte"))

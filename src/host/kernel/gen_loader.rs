@@ -1,8 +1,8 @@
-//! Loads a program through a loader that libbpf generates, which does in the kernel what libbpf does in
-//! user space otherwise: it finds the kernel's types without parsing all of its BTF.
+//! Loads a program through a loader that libbpf generates. The loader runs in the kernel, and does there what libbpf
+//! otherwise does in user space: it finds the kernel's types without parsing all of the kernel's BTF.
 //!
-//! Tried first, for it takes a fifth of the time. It says nothing of why something does not load: then
-//! the ordinary way is gone, which does.
+//! This way is tried first, because it takes a fifth of the time. It does not report why a program does not load. If
+//! it fails, the program is loaded by libbpf in the usual way, which does report it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,10 +17,10 @@ use super::{ffi, log, open};
 use iterctl_core::anatomy::{CoreKind, Needs};
 use iterctl_core::ids::MapId;
 
-/// Loads the one program of the object that is not left out. `None` where it is not to be had so, for
-/// whatever reason: the ordinary way tells.
+/// Loads the only program of the object that is not left out. Returns `None` if this fails, for any reason. The usual
+/// way then finds the reason.
 pub(super) fn load(object: OpenObject, needs: &Needs) -> Option<Loaded> {
-    // Before Linux 5.14 there are no such loaders, and before 5.17 they know no CO-RE.
+    // The kernel supports such loaders since Linux 5.14, and CO-RE in them since 5.17.
     static IS_KNOWN: AtomicBool = AtomicBool::new(true);
     if !IS_KNOWN.load(Ordering::Relaxed) {
         return None;
@@ -38,7 +38,8 @@ pub(super) fn load(object: OpenObject, needs: &Needs) -> Option<Loaded> {
     Some(Loaded { program, own_maps, tail_call_maps: Vec::new(), _maps: Holder::Maps(held) })
 }
 
-/// Generates the loader, and no more. `None` where the object has what was not tried, or libbpf fails.
+/// Only generates the loader. Returns `None` if the object has something that was not tested with such loaders, or if
+/// libbpf fails.
 pub(super) fn rehearse(mut object: OpenObject, needs: &Needs) -> Option<Loader> {
     if !is_tried(&object, needs) {
         return None;
@@ -48,10 +49,10 @@ pub(super) fn rehearse(mut object: OpenObject, needs: &Needs) -> Option<Loader> 
     loader.ok()
 }
 
-/// Whether all that the object has was tried with generated loaders, and came out the same: tests load every
-/// object both ways. libbpf 1.7 crashes while it generates for `struct_ops` maps and for arenas with variables,
-/// believes that the kernel has all that it would ask it about for a configuration value, and gives up where
-/// one map is left out.
+/// Returns whether everything in the object was tested with generated loaders, with the same result as the usual way.
+/// Tests load every object in both ways. While libbpf 1.7 generates a loader, it crashes on `struct_ops` maps and on
+/// arenas with variables; for a configuration value it assumes that the kernel has every feature, instead of probing;
+/// and it fails if a map is left out.
 fn is_tried(object: &OpenObject, needs: &Needs) -> bool {
     const CORE: [CoreKind; 4] =
         [CoreKind::Field, CoreKind::LocalType, CoreKind::Type, CoreKind::EnumValue];
@@ -63,8 +64,8 @@ fn is_tried(object: &OpenObject, needs: &Needs) -> bool {
         && object.maps().all(|map| open::is_own(&map.name().to_string_lossy()) || is_small(&map))
 }
 
-/// Whether the values of variables may be copied into a loader: with those of `.bss`, which take no bytes in the
-/// file and up to 4 GiB here.
+/// Returns whether the values of these variables are small enough to be copied into a loader. Variables in `.bss` take
+/// no bytes in the file, but up to 4 GiB in the loader.
 fn is_small(variables: &OpenMap<'_>) -> bool {
     variables.value_size() <= 16 * 1024 * 1024
 }

@@ -1,4 +1,4 @@
-//! An opened object's BTF → its global variables, and their initial values → its sections.
+//! An opened object's BTF → its global variables; their initial values → the object's sections.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,16 @@ use super::ffi;
 use iterctl_core::anatomy::Extern;
 use iterctl_core::globals::{Global, Member, Patch, Type};
 
-/// Types nested more deeply than this are not described: BTF from outside may be circular.
+/// The deepest nesting of types that is described. BTF in an object from elsewhere may be circular.
 const DEEPEST: usize = 16;
 
-/// How many types, members and elements of one object are described in all: a few bytes of BTF can
-/// stand for an endless tree.
+/// Most types, members and elements of one object that are described. A few bytes of BTF can describe an endless tree.
 const MOST: usize = 100_000;
 
-/// How many typedefs and qualifiers are looked through: they may be circular, too.
+/// Most typedefs and qualifiers that are followed for one type. They may be circular, too.
 const MOST_NAMES: usize = 64;
 
-/// The variables of an object, by name. None where it has no BTF.
+/// The variables of an object, sorted by name. Empty if the object has no BTF.
 pub(super) fn globals(object: &OpenObject) -> Vec<Global> {
     let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
         return Vec::new();
@@ -31,13 +30,13 @@ pub(super) fn globals(object: &OpenObject) -> Vec<Global> {
     let mut left = MOST;
     let mut globals: Vec<Global> = btf
         .type_by_kind::<DataSec<'_>>()
-        .flat_map(|section| of_section(&btf, section, &mut left))
+        .flat_map(|section| section_globals(&btf, section, &mut left))
         .collect();
     globals.sort_by(|a, b| a.name.cmp(&b.name));
     globals
 }
 
-fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Global> {
+fn section_globals(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Global> {
     let Some(section_name) = section.name().and_then(|name| name.to_str()) else {
         return Vec::new();
     };
@@ -50,7 +49,7 @@ fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Glob
         .filter_map(|info| {
             let var: Var<'_> = btf.type_by_id(info.ty)?;
             let name = var.name()?.to_str()?;
-            // A dot is in the names of variables inside functions, such as format strings.
+            // Only variables inside functions, such as format strings, have a dot in their names.
             if name.contains('.') {
                 return None;
             }
@@ -64,10 +63,11 @@ fn of_section(btf: &Btf<'_>, section: DataSec<'_>, left: &mut usize) -> Vec<Glob
         .collect()
 }
 
-/// The target whose context a program takes, as its first argument says: `struct bpf_iter__task *` is of `task`.
+/// The target whose context a program takes, read from the type of its first argument: `struct bpf_iter__task *` is
+/// the context of `task`.
 pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
     let btf = Btf::from_bpf_object(ffi::as_bpf_object(object)).ok()??;
-    // Static functions of other files that were linked may have its name.
+    // A static function in another file that was linked into the object may have the same name.
     let mut functions = btf.type_by_kind::<Func<'_>>();
     let function = functions.find(|function| {
         function.name().is_some_and(|name| name == program) && function.linkage() == Linkage::Global
@@ -75,12 +75,12 @@ pub(super) fn context(object: &OpenObject, program: &str) -> Option<String> {
     let prototype = FuncProto::try_from(function.referenced_type()).ok()?;
     let argument: Ptr<'_> = btf.type_by_id(prototype.get(0)?.ty)?;
     let name = bare(argument.referenced_type())?.name()?.to_str()?;
-    // What follows `___` tells the kinds of one structure apart (CO-RE's flavors).
+    // A suffix that begins with `___` marks a variant of a structure (a "flavor" in CO-RE).
     let name = name.split_once("___").map_or(name, |(name, _)| name);
     name.strip_prefix("bpf_iter__").map(str::to_owned)
 }
 
-/// What these externs are, as BTF says.
+/// The kinds of these externs, according to BTF.
 pub(super) fn externs(object: &OpenObject, names: &BTreeSet<String>) -> Vec<Extern> {
     let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
         return Vec::new();
@@ -99,8 +99,8 @@ pub(super) fn externs(object: &OpenObject, names: &BTreeSet<String>) -> Vec<Exte
     names.iter().map(kind).collect()
 }
 
-/// The values of the kernel's configuration that an object asks for, by name, each with what says "not set" for
-/// one of its type (`find_kcfg_type()` and `bpf_object__process_kconfig_line()`, libbpf 1.7).
+/// The names of the kernel's configuration options that an object uses, each with the text that means "not set" for
+/// the option's type (`find_kcfg_type()` and `bpf_object__process_kconfig_line()`, libbpf 1.7).
 pub(super) fn configuration(object: &OpenObject) -> BTreeMap<String, &'static str> {
     let Ok(Some(btf)) = Btf::from_bpf_object(ffi::as_bpf_object(object)) else {
         return BTreeMap::new();
@@ -139,7 +139,7 @@ fn type_of(btf: &Btf<'_>, written: BtfType<'_>, depth: usize, left: &mut usize) 
     *left -= 1;
     match bare.kind() {
         BtfKind::Int => Int::try_from(bare).map_or_else(|_| unknown(), |int| int_type(int, &name)),
-        // clang before 15 writes an enum of 8 bytes so, with its values cut to 4.
+        // clang before 15 writes an enum of 8 bytes in this way, with its values cut to 4 bytes.
         BtfKind::Enum if Enum::try_from(bare).is_ok_and(|all| all.size() > 4) => Type::Other {
             what: "an enum of 8 bytes, compiled with clang before 15,".to_owned(),
             size: 8,
@@ -236,9 +236,9 @@ fn struct_type(btf: &Btf<'_>, composite: Composite<'_>, depth: usize, left: &mut
     Type::Struct { size: composite.size(), members: members.collect() }
 }
 
-/// Whether a map of an object holds a section: libbpf names it after the object and the section, and
-/// one of a section of the author's own naming after that alone (`internal_map_name()`, libbpf 1.7).
-pub(super) fn is_of(map: &str, section: &str) -> bool {
+/// Returns whether the map with this name holds the section. libbpf names such a map after the object and the section,
+/// or after the section alone if the author has named that (`internal_map_name()`, libbpf 1.7).
+pub(super) fn is_map_of(map: &str, section: &str) -> bool {
     match map.find('.') {
         Some(0) => map == section,
         Some(dot) => map.get(dot..) == Some(section),
@@ -246,15 +246,15 @@ pub(super) fn is_of(map: &str, section: &str) -> bool {
     }
 }
 
-/// Puts the bytes into the sections of an opened object.
+/// Writes the bytes of the patches into the sections of an opened object.
 ///
 /// # Errors
-/// The section that is not there or too small: then the object is another one than was looked at.
+/// If a section does not exist or is too small. Then this is not the object that was analysed before.
 pub(super) fn patch(object: &mut OpenObject, patches: &[Patch]) -> Result<(), String> {
     for patch in patches {
         let bytes = object
             .maps_mut()
-            .find(|map| map.name().to_str().is_some_and(|name| is_of(name, &patch.section)));
+            .find(|map| map.name().to_str().is_some_and(|name| is_map_of(name, &patch.section)));
         let put = bytes.and_then(|mut map| {
             let value = map.initial_value_mut()?;
             let end = patch.offset.checked_add(patch.bytes.len())?;

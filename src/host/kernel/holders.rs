@@ -136,9 +136,9 @@ impl Holders {
 
     /// The program is open, so its maps stay.
     fn add_program(&mut self, id: ProgramId, info: ProgInfo) -> io::Result<()> {
-        let stamps = stamp::read(&info.map_ids)?;
+        let stamp = stamp::read(&info)?;
         let maps = info.map_ids.into_iter().map(MapId).collect();
-        self.programs.insert(id, ScannedProgram { name: info.name, stamps, maps });
+        self.programs.insert(id, ScannedProgram { name: info.name, stamp, maps });
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::error::AttachError;
 use super::fdinfo::FdKind;
 use super::ffi;
-use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info};
+use super::ffi::link::{Attach, LinkInfo, attach_iter, iter_create, iterator_info, link_info};
 use super::load::Loaded;
 use super::map;
 use crate::host::sys::descriptors;
@@ -45,12 +45,12 @@ pub struct IteratorLink {
 }
 
 impl IteratorLink {
-    /// Attaches a loaded program, reads back what the kernel made of it, and compares. Gives the link
-    /// and what the kernel says of it.
+    /// Attaches a loaded program, reads back what the kernel made of it, and compares. Returns the link and its
+    /// description by the kernel.
     ///
     /// # Errors
-    /// Where the kernel refuses, or makes something else: `bpf_iter_link_info` is a union, and a
-    /// map given to a target that takes a task becomes a thread id.
+    /// If the kernel refuses, or makes something else: `bpf_iter_link_info` is a union, and a map given to a target
+    /// that takes a task becomes a thread id.
     pub fn attach(
         loaded: &Loaded,
         program: &Program,
@@ -86,8 +86,8 @@ impl IteratorLink {
         Ok((link, made))
     }
 
-    /// Opens the iterator that is pinned at `path`, following symbolic links; what is there instead
-    /// where it is something else.
+    /// Opens the iterator that is pinned at `path`, following symbolic links. If something else is pinned there,
+    /// returns its kind.
     ///
     /// # Errors
     /// The kernel's.
@@ -125,12 +125,21 @@ impl IteratorLink {
         LinkId(self.info.id)
     }
 
-    /// Its program, when it was made or opened: `BPF_LINK_UPDATE` gives it another one.
+    /// Its program when the link was made or opened. `BPF_LINK_UPDATE` can replace it.
     pub fn program(&self) -> ProgramId {
         ProgramId(self.info.prog_id)
     }
 
-    /// What it walks. All links of one program walk the same.
+    /// Asks the kernel again: another process may have given it another program.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.info = link_info(self.fd.as_fd())?;
+        Ok(())
+    }
+
+    /// Its target. All links of one program have the same.
     ///
     /// # Errors
     /// The kernel's.
@@ -139,7 +148,7 @@ impl IteratorLink {
         Ok(Target::new(iterator_info(self.fd.as_fd())?.1))
     }
 
-    /// What the kernel says of it, with what it walks.
+    /// Its description by the kernel, with its target.
     pub fn describe(&self, target: Target) -> Link {
         let param = param_of(&self.info, &target);
         Link { id: self.id(), program: self.program(), param, target }

@@ -1,4 +1,4 @@
-//! One program of an object → loaded into the kernel, with the values and maps that it is given.
+//! One program of an object → the program in the kernel, loaded with its given values and maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,19 +13,20 @@ use super::{ffi, gen_loader, log, map, open, stamp};
 use iterctl_core::anatomy::Needs;
 use iterctl_core::desired::Program;
 use iterctl_core::ids::{MapId, ProgramId};
+use iterctl_core::observed::ScannedStamp;
 use iterctl_core::stamp::Stamp;
 
-/// A loaded program. It lives in the kernel as long as this or a link to it does.
+/// A loaded program. It stays in the kernel as long as this value or a link to it exists.
 #[derive(Debug)]
 pub struct Loaded {
     pub(super) program: OwnedFd,
     pub(super) own_maps: BTreeMap<String, MapId>,
-    /// Those of them through which programs call each other.
+    /// The maps in `own_maps` through which programs make tail calls.
     pub(super) tail_call_maps: Vec<MapId>,
     pub(super) _maps: Holder,
 }
 
-/// What keeps the maps that only an iterator walks, and no program uses.
+/// Keeps the maps alive that an iterator walks and no program uses.
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are held, not used")]
 pub(super) enum Holder {
@@ -34,15 +35,15 @@ pub(super) enum Holder {
 }
 
 impl Loaded {
-    /// The ids of the maps that came with the object, by their names: those that were created.
+    /// The ids of the object's own maps that were created, by their names.
     pub fn own_maps(&self) -> &BTreeMap<String, MapId> {
         &self.own_maps
     }
 
-    /// The map of that name which came with the object, as a parameter.
+    /// Returns the object's own map of this name as a parameter.
     ///
     /// # Errors
-    /// Where none came.
+    /// If no such map was created.
     pub fn own_map(&self, name: &str) -> Result<Parameter, AttachError> {
         match self.own_maps.get(name) {
             Some(id) => Ok(Parameter::OwnMap(name.to_owned(), *id)),
@@ -50,15 +51,15 @@ impl Loaded {
         }
     }
 
-    /// The maps that came with the object and that the kernel empties once nothing has them open or pinned.
-    pub fn tail_call_maps(&self) -> &[MapId] {
+    /// The object's own maps that the kernel empties as soon as they are neither open nor pinned.
+    pub(crate) fn tail_call_maps(&self) -> &[MapId] {
         &self.tail_call_maps
     }
 
     /// Binds a stamp to the program, and reads it back.
     ///
     /// # Errors
-    /// The kernel's: stamps can be bound since Linux 5.10; reading them needs `CAP_SYS_ADMIN`.
+    /// The kernel's. Binding needs Linux 5.10; reading back needs `CAP_SYS_ADMIN`.
     pub fn bind(&self, stamp: &Stamp) -> Result<(), LoadError> {
         self.bind_bytes(stamp).map_err(LoadError::Stamp)
     }
@@ -66,14 +67,17 @@ impl Loaded {
     fn bind_bytes(&self, stamp: &Stamp) -> io::Result<()> {
         let bytes = stamp.to_bytes()?;
         stamp::bind(self.program.as_fd(), &bytes)?;
-        // Where libbpf believes that the kernel takes no map names, it leaves them out, and a stamp
-        // without its name is never found again (`bpf_map_create()`, libbpf 1.7).
-        let maps = ffi::prog_info(self.program.as_fd())?.map_ids;
-        let read_back = stamp::read(&maps)?.iter().any(|found| found.starts_with(&bytes));
-        if read_back { Ok(()) } else { Err(io::Error::other("it cannot be read back")) }
+        // If libbpf finds that the kernel does not support names of maps, it leaves them out. A stamp without its
+        // name would never be found again (`bpf_map_create()`, libbpf 1.7).
+        match stamp::read(&ffi::prog_info(self.program.as_fd())?)? {
+            ScannedStamp::Value(found) if found.starts_with(&bytes) => Ok(()),
+            ScannedStamp::None | ScannedStamp::Value(_) | ScannedStamp::OtherUser(_) => {
+                Err(io::Error::other("it cannot be read back"))
+            }
+        }
     }
 
-    /// Makes sure that the program holds the maps that it was given, and those of its own that it uses.
+    /// Checks that the program holds its given maps, and those of its own maps that it uses.
     fn verify(self, needs: &Needs, given: &BTreeMap<String, MapId>) -> Result<Self, LoadError> {
         let maps = given.iter().chain(&self.own_maps);
         let mut held = maps.filter(|(name, _)| needs.held.contains(*name)).peekable();
@@ -95,12 +99,12 @@ impl AsFd for Loaded {
     }
 }
 
-/// Loads `program` from the object's bytes, and of that object no more than the program needs. `given` are the
-/// existing maps that it is given, by the names of the object's maps that they stand for; `walked` are the
-/// object's own maps that are to be walked: they are created even where the program does not use them.
+/// Loads `program` from the object's bytes, and nothing of the object that the program does not need. `given` has
+/// existing maps, by the names of the object's maps that they replace. `walked` has the names of the object's own maps
+/// that are to be walked; they are created even if the program does not use them.
 ///
 /// # Errors
-/// Everything that libbpf, the verifier and the kernel have against it, translated.
+/// Every error of libbpf, the verifier and the kernel, translated into a [`LoadError`].
 pub fn load(
     program: &Program,
     bytes: &[u8],
@@ -115,11 +119,12 @@ pub fn load(
     }
 }
 
-/// The way that [`load()`] tries first: a loader that libbpf generates. `None` if the program cannot be loaded so,
-/// whatever the reason.
+/// The way that [`load()`] tries first: a loader that libbpf generates. Returns `None` if the program cannot be loaded
+/// in this way, for any reason.
 ///
 /// # Errors
-/// As [`load()`], before anything is loaded; and if the program does not hold a map that it should.
+/// The errors of [`load()`] that occur before anything is loaded, and if the program does not hold a map that it
+/// should.
 pub fn load_by_loader(
     program: &Program,
     bytes: &[u8],
@@ -130,10 +135,10 @@ pub fn load_by_loader(
     by_loader(&wanted, &wanted.needs()?)
 }
 
-/// The way that [`load()`] falls back to, and that says why something does not load: libbpf itself.
+/// The way that [`load()`] falls back to: libbpf itself, which reports why a program does not load.
 ///
 /// # Errors
-/// As [`load()`].
+/// The same as for [`load()`].
 pub fn load_by_libbpf(
     program: &Program,
     bytes: &[u8],
@@ -176,12 +181,12 @@ fn by_libbpf(wanted: &Wanted<'_>, needs: &Needs) -> Result<Loaded, LoadError> {
     loaded.verify(needs, given)
 }
 
-/// Does of [`load()`] what comes before the first call of bpf(2): opens the object, leaves out of it what the
-/// program does not need, and generates its loader where one would be used. For tests: broken objects must not
-/// crash it.
+/// Does the part of [`load()`] that comes before the first call of bpf(2): opens the object, leaves out what the
+/// program does not need, and generates the loader if one would be used. For tests, which check that broken objects do
+/// not crash it.
 ///
 /// # Errors
-/// Everything that can be said against the object until then.
+/// The errors of [`load()`] that occur before this call.
 pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
     let (given, walked) = (BTreeMap::new(), BTreeSet::new());
     let bytes = bytes.into();
@@ -191,19 +196,22 @@ pub fn rehearse(program: &Program, bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// A program that is loaded already, whose object came with these maps. `None` where one of them has
-/// gone: those that the program does not use go with the last link that walks them.
+/// Opens a program that is loaded already, and the maps that were created with it. Returns `None` if one of these no
+/// longer exists: a map that the program does not use disappears with the last link that walks it.
 ///
 /// # Errors
 /// The kernel's. Opening a program by its id needs `CAP_SYS_ADMIN`.
-pub fn reopen(id: ProgramId, own_maps: BTreeMap<String, MapId>) -> io::Result<Option<Loaded>> {
+pub(crate) fn reopen(
+    id: ProgramId,
+    own_maps: BTreeMap<String, MapId>,
+) -> io::Result<Option<Loaded>> {
     let open = || {
         let program = ffi::prog_by_id(id.0)?;
         let maps = own_maps.values().map(|id| map::open(*id)).collect::<io::Result<_>>()?;
         io::Result::Ok((program, maps))
     };
     match open() {
-        // Those for tail calls are kept since it was loaded.
+        // The maps for tail calls have been kept since the program was loaded.
         Ok((program, maps)) => {
             let (tail_call_maps, _maps) = (Vec::new(), Holder::Maps(maps));
             Ok(Some(Loaded { program, own_maps, tail_call_maps, _maps }))
@@ -218,15 +226,14 @@ fn own_maps(
     given: &BTreeMap<String, MapId>,
 ) -> io::Result<BTreeMap<String, MapId>> {
     let mut ids = BTreeMap::new();
-    // A map that was left out has a descriptor all the same, of a file that holds its place
-    // (`create_placeholder_fd()`, libbpf 1.7).
+    // A map that was left out also has a descriptor: that of a placeholder (`create_placeholder_fd()`, libbpf 1.7).
     for map in object.maps().filter(Map::autocreate) {
         let Some(name) = map.name().to_str() else { continue };
         if !open::is_own(name) {
             continue;
         }
         let id = MapId(ffi::map_info(map.as_fd())?.id);
-        // Not by name: a map that was given has its own name here (`bpf_map__reuse_fd()`).
+        // Ids are compared and not names, because here a given map has its own name (`bpf_map__reuse_fd()`).
         if !given.values().any(|given| *given == id) {
             ids.insert(name.to_owned(), id);
         }

@@ -4,12 +4,12 @@
 //! its own messages, and loads on different threads never mix.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libbpf_sys::{LIBBPF_DEBUG, LIBBPF_WARN};
 
 use super::ffi;
+use crate::host::sys::output;
 use iterctl_core::escaped::escape_lines;
 
 thread_local! {
@@ -37,8 +37,7 @@ fn keep(level: u32, message: Vec<u8>) {
     let message = String::from_utf8_lossy(&message);
     let message = escape_lines(&message);
     if DEBUG.load(Ordering::Relaxed) {
-        // If standard error is closed, the message has no reader.
-        let _ = std::io::stderr().write_all(message.as_bytes());
+        output::to_stderr(message.as_bytes());
     }
     if level == LIBBPF_WARN {
         let message = message.strip_prefix("libbpf: ").unwrap_or(&message);

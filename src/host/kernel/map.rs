@@ -1,4 +1,4 @@
-//! The names of maps → their ids; an id → its descriptor.
+//! References to maps → their ids; an id → a descriptor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,18 +14,18 @@ use iterctl_core::desired::MapRef;
 use iterctl_core::ids::{MapId, ProgramId};
 use iterctl_core::observed::{MapProblem, ScannedMap, ScannedProgram};
 
-/// The findings for all names of maps.
+/// The maps that were found.
 #[derive(Debug, Default)]
-pub struct FoundMaps {
-    /// The map, or the maps, of each name.
+pub(crate) struct FoundMaps {
+    /// The map for each reference, or all maps with the name.
     pub maps: BTreeMap<MapRef, ScannedMap>,
-    /// Every program that holds one of several maps with one name.
+    /// If several maps have the same name: every program that holds one of them.
     pub programs: BTreeMap<ProgramId, ScannedProgram>,
 }
 
-/// Finds the maps that have these names now. If any is named by its name, all maps of the kernel are looked at,
-/// once. Their holders are looked for only if several maps have one name.
-pub fn find_maps(maps: &BTreeSet<&MapRef>) -> FoundMaps {
+/// Finds the maps that these references mean now. If any reference is a name, all maps in the kernel are listed once.
+/// Holders are looked for only if several maps have the same name.
+pub(crate) fn find_maps(maps: &BTreeSet<&MapRef>) -> FoundMaps {
     let mut found = FoundMaps::default();
     let mut names: BTreeMap<&str, &MapRef> = BTreeMap::new();
     for map in maps.iter().copied() {
@@ -76,7 +76,7 @@ fn find_by_name(names: &BTreeMap<&str, &MapRef>, found: &mut FoundMaps) {
     }
     let several: BTreeSet<MapId> =
         ids.values().filter(|ids| ids.len() > 1).flatten().copied().collect();
-    // It takes time to look for holders.
+    // To look for holders takes time, so it is done only if it is needed.
     let holders = match several.is_empty() {
         true => Ok(Holders::default()),
         false => holders::find(&several, &outer),
@@ -99,15 +99,15 @@ fn find_by_name(names: &BTreeMap<&str, &MapRef>, found: &mut FoundMaps) {
     found.programs = holders.map(|holders| holders.programs).unwrap_or_default();
 }
 
-/// Pins the map of that id at `path`.
+/// Pins the map with this id at `path`.
 ///
 /// # Errors
 /// The kernel's.
-pub fn pin_map(id: MapId, path: &Path) -> io::Result<()> {
+pub(crate) fn pin_map(id: MapId, path: &Path) -> io::Result<()> {
     ffi::obj_pin(open(id)?.as_fd(), &ffi::c_path(path)?)
 }
 
-/// The map of that id.
+/// Opens the map with this id.
 pub(super) fn open(id: MapId) -> io::Result<OwnedFd> {
     ffi::map_by_id(id.0)
 }
@@ -118,7 +118,7 @@ fn for_each_map(mut visit: impl FnMut(MapInfo)) -> io::Result<()> {
         last = id;
         match ffi::map_by_id(id) {
             Ok(fd) => visit(ffi::map_info(fd.as_fd())?),
-            // Maps come and go while they are listed.
+            // A map may disappear while the maps are listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -126,8 +126,8 @@ fn for_each_map(mut visit: impl FnMut(MapInfo)) -> io::Result<()> {
     Ok(())
 }
 
-/// What is at a path that nothing can be pinned at. The kernel only says "permission denied", also to
-/// root: bpf_inode_type() in kernel/bpf/inode.c.
+/// Explains why `path` cannot be a pin. The kernel only says "permission denied", also to root (`bpf_inode_type()` in
+/// kernel/bpf/inode.c).
 fn not_a_pin(path: &Path) -> Option<MapProblem> {
     let what = match fs::metadata(path).ok()? {
         metadata if metadata.is_dir() => "it is a directory",

@@ -1,4 +1,4 @@
-//! The sizes that maps of an object are to have → the opened object, before anything is made of it.
+//! Sizes for maps → the opened object, before its maps are created.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,10 +8,9 @@ use libbpf_rs::OpenObject;
 
 use super::error::LoadError;
 
-/// Sets the sizes of maps, by their names. A loader that libbpf generates afterwards has them, too: it
-/// puts the numbers of its context over them only where those are not 0 (`bpf_gen__map_create()` in
-/// gen_loader.c, libbpf 1.7). The size of a ring buffer is made what the kernel takes
-/// (`bpf_map__set_max_entries()`).
+/// Sets the sizes of maps, by their names. A loader that libbpf generates afterwards uses these sizes, too: the numbers
+/// in its context override them only if they are not 0 (`bpf_gen__map_create()` in gen_loader.c, libbpf 1.7). libbpf
+/// rounds the size of a ring buffer up to one that the kernel accepts (`bpf_map__set_max_entries()`).
 pub(super) fn set(
     object: &mut OpenObject,
     sizes: &BTreeMap<String, NonZeroU32>,

@@ -14,24 +14,24 @@ use iterctl_core::fault::Candidate;
 use iterctl_core::globals::Global;
 use iterctl_core::target::{Sleep, Target};
 
-/// What an object holds.
+/// The parts of an object that iterctl uses.
 #[derive(Debug)]
-pub struct Contents {
-    /// Its iterator programs, in the order in which they stand in it.
+pub(crate) struct Contents {
+    /// Its iterator programs, in the order of the object.
     pub iterators: Vec<Candidate>,
-    /// The maps that it defines, but for those that hold its variables.
+    /// The maps that it declares, except for those that hold its variables.
     pub maps: Vec<ObjectMap>,
-    /// Its global variables, by name.
+    /// Its global variables, sorted by name.
     pub globals: Vec<Global>,
-    /// What its programs take from the kernel.
+    /// The functions, variables and options of the kernel that its programs use.
     pub externs: Vec<Extern>,
 }
 
-/// Looks into an object without loading anything. `externs` are the names of those that it has.
+/// Reads what is in an object, without loading anything. `externs` are the names of its externs.
 ///
 /// # Errors
-/// libbpf's words, where it cannot make sense of the object.
-pub fn look_into(
+/// libbpf's message, if it cannot read the object.
+pub(crate) fn look_into(
     path: &Path,
     bytes: &[u8],
     externs: &BTreeSet<String>,
@@ -39,7 +39,7 @@ pub fn look_into(
     let object = open(path, bytes, None)?;
     let iterators = object.progs().filter_map(|program| {
         let section = program.section().to_str()?;
-        let (target, sleep) = (Target::of_section(section)?, Sleep::of_section(section));
+        let (target, sleep) = (Target::from_section(section)?, Sleep::from_section(section));
         let program = program.name().to_str()?.to_owned();
         let context = globals::context(&object, &program);
         Some(Candidate { program, target, sleep, context })
@@ -57,9 +57,10 @@ pub fn look_into(
     })
 }
 
-/// Whether the kernel makes no map of that type without a number of entries. libbpf gives one to arrays of perf
-/// events (`map_set_def_max_entries()`, libbpf 1.7); storage of sockets, tasks, inodes and cgroups must have
-/// none (`bpf_local_storage_map_alloc_check()` in kernel/bpf/bpf_local_storage.c).
+/// Returns whether the kernel refuses a map of this type without a number of entries. The list leaves out arrays of
+/// perf events, for which libbpf chooses a number (`map_set_def_max_entries()`, libbpf 1.7), and storage of sockets,
+/// tasks, inodes and cgroups, which must have none (`bpf_local_storage_map_alloc_check()` in
+/// kernel/bpf/bpf_local_storage.c).
 fn needs_size(map_type: MapType) -> bool {
     matches!(
         map_type,
@@ -91,21 +92,21 @@ fn needs_size(map_type: MapType) -> bool {
     )
 }
 
-/// Whether a map of an object is one that its author defines: libbpf makes others for variables, and
-/// names these after their section, which begins with a dot.
+/// Returns whether a map of an object is declared by the object's author. libbpf adds maps for variables, and their
+/// names contain that of their section, which begins with a dot.
 pub(super) fn is_own(name: &str) -> bool {
     !name.contains('.')
 }
 
-/// Opens an object from memory: what was hashed is what is opened. `configuration` are lines as in the kernel's
-/// configuration, which libbpf believes rather than that.
+/// Opens an object from memory, so that exactly the bytes that were hashed are opened. `configuration` has lines in the
+/// format of the kernel's configuration, and takes precedence over it.
 pub(super) fn open(
     path: &Path,
     bytes: &[u8],
     configuration: Option<&CStr>,
 ) -> Result<OpenObject, String> {
-    // libbpf names an object's own maps after the file. Without a name it would make one of the bytes'
-    // address.
+    // libbpf names the maps for variables after the file. Without a name, it would make one from the address of the
+    // bytes.
     let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or("object");
     let stem = stem.split('.').next().unwrap_or(stem);
     let name = CString::new(stem).map_err(|error| error.to_string())?;

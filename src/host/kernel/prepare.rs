@@ -1,7 +1,8 @@
-//! An object's bytes → opened, with one program's values and maps, and with nothing that it does not need.
+//! An object's bytes → the object, opened for one program: with its values and maps, and without anything that it does
+//! not need.
 //!
-//! An iterator often lives in an object with programs that need other kernels, privileges or loaders: none of
-//! their maps and externs may matter.
+//! An object often contains an iterator together with programs that need other kernels, privileges or loaders. The
+//! maps and externs of those programs must not matter.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,19 +22,19 @@ use iterctl_core::feature::Feature;
 use iterctl_core::ids::MapId;
 use iterctl_core::target::Sleep;
 
-/// What is loaded.
+/// A program that is to be loaded, with its object and maps.
 pub(super) struct Wanted<'a> {
     pub(super) program: &'a Program,
-    /// The object, with nothing in the slots of the maps that it is given.
+    /// The object. The slots of maps that are replaced by given maps have been emptied.
     pub(super) bytes: Cow<'a, [u8]>,
-    /// The existing maps that it is given, by the names of the object's maps that they stand for.
+    /// The ids of existing maps, by the names of the object's maps that they replace.
     pub(super) given: &'a BTreeMap<String, MapId>,
-    /// The object's own maps that are to be walked.
+    /// The names of the object's own maps that are to be walked.
     pub(super) walked: &'a BTreeSet<&'a str>,
 }
 
 impl<'a> Wanted<'a> {
-    /// The same, if this kernel loads such programs.
+    /// Collects what is to be loaded. Fails if this kernel cannot load such a program.
     pub(super) fn new(
         program: &'a Program,
         bytes: &'a [u8],
@@ -52,13 +53,13 @@ impl<'a> Wanted<'a> {
         Ok(Self { program, bytes, given, walked })
     }
 
-    /// What the program needs of its object.
+    /// Finds what the program needs from its object.
     pub(super) fn needs(&self) -> Result<Needs, LoadError> {
         let needs = needs(&self.bytes, &self.program.name);
         needs.map_err(|why| LoadError::Open(why.to_string()))?.ok_or(LoadError::NoProgram)
     }
 
-    /// The object, ready to be loaded.
+    /// Opens the object, ready to be loaded.
     pub(super) fn open(&self, needs: &Needs) -> Result<OpenObject, LoadError> {
         let mut object = open_for(&self.program.object, &self.bytes, needs)?;
         for mut program in object.progs_mut() {
@@ -68,7 +69,7 @@ impl<'a> Wanted<'a> {
         }
         globals::patch(&mut object, &self.program.globals.patches).map_err(LoadError::Open)?;
         max_entries::set(&mut object, &self.program.max_entries)?;
-        // By their names in the object, which a map loses to the one that it is given
+        // This comes before maps are given, because a map that is replaced takes the name of the given map
         // (`bpf_map__reuse_fd()`, libbpf 1.7).
         for mut map in object.maps_mut() {
             self.keep_or_leave_out(&mut map, needs)
@@ -81,16 +82,16 @@ impl<'a> Wanted<'a> {
     }
 
     fn keep_or_leave_out(&self, map: &mut OpenMapMut<'_>, needs: &Needs) -> io::Result<()> {
-        // libbpf pins what has a path while it loads, outside of any transaction, and prefers what is pinned
-        // there to a map that it is given (`bpf_object__create_maps()`, libbpf 1.7).
+        // While libbpf loads, it pins every map that has a pin path, outside of any transaction. It also uses the
+        // map that is pinned there instead of a given map (`bpf_object__create_maps()`, libbpf 1.7).
         ffi::clear_pin_path(map)?;
         let name = map.name().to_str().unwrap_or_default();
         if is_needed(name, map.map_type(), needs) || self.walked.contains(name) {
             return Ok(());
         }
         map.set_autocreate(false).map_err(io::Error::other)?;
-        // Its slots would be filled all the same, with programs that are not loaded
-        // (`bpf_object_init_prog_arrays()`, libbpf 1.7).
+        // libbpf would still fill its slots, with programs that are not loaded (`bpf_object_init_prog_arrays()`,
+        // libbpf 1.7).
         if map.map_type() == MapType::ProgArray {
             map.set_type(MapType::Array).map_err(io::Error::other)?;
         }
@@ -98,27 +99,27 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether the programs cannot do without the map.
+/// Returns whether the programs need the map.
 fn is_needed(name: &str, map_type: MapType, needs: &Needs) -> bool {
     if open::is_own(name) {
-        // Variables of an arena are in a section that only the arena itself stands for.
+        // The variables of an arena are in a section that has no map of its own: the arena holds them.
         let is_arena = map_type == MapType::Arena && needs.sections.contains(ARENA_DATA);
-        // What is in `struct_ops` is no map that a program could use, whatever its name.
+        // No program can use a `struct_ops` map, whatever its name.
         return is_arena || (map_type != MapType::StructOps && needs.maps.contains(name));
     }
-    // libbpf binds read-only data to every program, for what tells bpftool about it
+    // libbpf binds read-only data to every program, because it may contain metadata for bpftool
     // (`bpf_object_load_prog()`, libbpf 1.7).
-    let is_in = |section: &str| globals::is_of(name, section);
+    let is_in = |section: &str| globals::is_map_of(name, section);
     name.contains(".rodata")
         || needs.sections.iter().any(|section| is_in(section))
         || (is_in(".kconfig") && !needs.externs.is_empty())
 }
 
-/// Where the variables of an arena are (`ARENA_SEC`, libbpf 1.7).
+/// The section with the variables of an arena (`ARENA_SEC`, libbpf 1.7).
 const ARENA_DATA: &str = ".addr_space.1";
 
-/// Opens the object so that externs which other programs use do not matter: they are weak, and the kernel's
-/// configuration is not looked for on their behalf.
+/// Opens the object so that externs which only other programs use do not matter: they are made weak, and libbpf does
+/// not look for the kernel's configuration because of them.
 fn open_for(path: &Path, bytes: &[u8], needs: &Needs) -> Result<OpenObject, LoadError> {
     let others = &needs.other_externs;
     if others.is_empty() {
@@ -136,7 +137,7 @@ fn open_for(path: &Path, bytes: &[u8], needs: &Needs) -> Result<OpenObject, Load
     open::open(path, &bytes, Some(&text)).map_err(LoadError::Open)
 }
 
-/// Has the object use an existing map instead of its own map `name`.
+/// Makes the object use an existing map instead of its own map `name`.
 fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError> {
     let failed = |error: io::Error| LoadError::GivenMap { map: name.to_owned(), id, error };
     let fd = map::open(id).map_err(failed)?;
@@ -151,7 +152,7 @@ fn give(object: &mut OpenObject, name: &str, id: MapId) -> Result<(), LoadError>
         ("key size", bytes(map.key_size()), bytes(have.key_size)),
         ("value size", bytes(map.value_size()), bytes(have.value_size)),
     ];
-    // libbpf takes whatever it is given.
+    // libbpf does not check that the given map matches.
     if let Some((what, wanted, found)) = differing.into_iter().find(|(_, a, b)| a != b) {
         return Err(LoadError::MapDiffers { map: name.to_owned(), id, what, wanted, found });
     }

@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType};
+use rustix::process::getuid;
 
-use super::ffi;
+use super::ffi::{self, ProgInfo};
+use iterctl_core::observed::ScannedStamp;
 use iterctl_core::stamp::{LONGEST, VARIABLE};
 
 /// The name of the stamp's map. bpftool looks for `bpf_metadata_…` variables in maps whose names
@@ -41,15 +43,21 @@ pub(super) fn bind(program: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     ffi::bind_map(program, map.as_fd())
 }
 
-/// The values of all maps of a program that look like its stamp's. More than one where a program's
-/// own read-only data happens to have the same name.
+/// Reads the stamp of a program: of all its maps, at most one value of at most [`LONGEST`] bytes.
+///
+/// A user with `CAP_BPF` and `CAP_PERFMON` can read root's stamps and bind copies to programs of its own. So a
+/// stamp is believed only if root or this process's user has loaded the program; no map of another program is
+/// read. Others cannot bind maps to a program of root: `BPF_PROG_BIND_MAP` takes a descriptor of it, which
+/// `CAP_SYS_ADMIN` or a pin of the program provides, and iterctl pins no programs.
 ///
 /// # Errors
 /// The kernel's. Reading a map by its id needs `CAP_SYS_ADMIN`.
-pub(super) fn read(map_ids: &[u32]) -> io::Result<Vec<Vec<u8>>> {
-    let mut values = Vec::new();
-    // The stamp is bound after the program's own maps.
-    for id in map_ids.iter().rev() {
+pub(super) fn read(program: &ProgInfo) -> io::Result<ScannedStamp> {
+    if !is_believed(program.created_by_uid) {
+        return Ok(ScannedStamp::OtherUser(program.created_by_uid));
+    }
+    // The stamp is bound after the program's own maps, of which one may happen to have the same name.
+    for id in program.map_ids.iter().rev() {
         let fd = ffi::map_by_id(*id)?;
         if ffi::map_info(fd.as_fd())?.name != MAP_NAME {
             continue;
@@ -57,10 +65,17 @@ pub(super) fn read(map_ids: &[u32]) -> io::Result<Vec<Vec<u8>>> {
         let map = MapHandle::from_map_id(*id).map_err(io_error)?;
         let is_array = map.map_type() == MapType::Array && map.max_entries() == 1;
         if is_array && map.value_size() as usize <= LONGEST {
-            values.extend(map.lookup(&KEY, MapFlags::ANY).map_err(io_error)?);
+            let value = map.lookup(&KEY, MapFlags::ANY).map_err(io_error)?;
+            return Ok(value.map_or(ScannedStamp::None, ScannedStamp::Value));
         }
     }
-    Ok(values)
+    Ok(ScannedStamp::None)
+}
+
+/// Whether the stamps of that user's programs are believed. The kernel notes the real user id, so the effective
+/// one does not matter here.
+fn is_believed(uid: u32) -> bool {
+    uid == 0 || uid == getuid().as_raw()
 }
 
 fn io_error(error: libbpf_rs::Error) -> io::Error {

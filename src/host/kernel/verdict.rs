@@ -1,21 +1,21 @@
-//! What libbpf says of a program that the verifier rejects → the verifier's log, and what of it tells why.
-//! Pure.
+//! libbpf's message about a program that the verifier rejects → the verifier's log, and its lines that tell the
+//! reason. Pure.
 //!
-//! Up to Linux 6.18 the reason is the last line but one; the very last counts instructions. Newer ones add a
-//! report with the sections `Reason:`, `At:` and `Suggestion:` in between, which begins with `Verification
-//! failed:` (kernel/bpf/diagnostics.c; seen on 7.3).
+//! Up to Linux 6.18, the reason is the last line but one; the last line counts instructions. Newer kernels add a
+//! report between these two. It begins with `Verification failed:`, and has the sections `Reason:`, `At:` and
+//! `Suggestion:` (kernel/bpf/diagnostics.c; seen on 7.3).
 
-/// How much of the log an error shows.
+/// The number of lines of the log that an error shows.
 const LAST_LINES: usize = 4;
 
-/// The log, if that is what the message holds.
+/// The verifier's log, if the message contains one.
 pub(super) fn log(message: &str) -> Option<Vec<String>> {
     let (_, log) = message.split_once("-- BEGIN PROG LOAD LOG --\n")?;
     let log = log.split("-- END PROG LOAD LOG --").next().unwrap_or(log);
     Some(log.lines().map(str::to_owned).collect())
 }
 
-/// The lines that tell why: the last of the log, and the reason in the report.
+/// The lines that tell the reason: the last lines of the log, and the section `Reason:` of the report.
 pub(super) fn last_lines(log: &[String]) -> Vec<&str> {
     let begins = |start: &'static str| move |line: &String| line.starts_with(start);
     let report = log.iter().position(begins("Verification failed: "));
@@ -27,7 +27,7 @@ pub(super) fn last_lines(log: &[String]) -> Vec<&str> {
     before.into_iter().skip(first).chain(section(report, "Reason:")).collect()
 }
 
-/// Those of the last lines that are about the reason, and show no instruction, source or state.
+/// The last lines without those that show an instruction, source code or a state.
 pub(super) fn reasons(log: &[String]) -> Vec<&str> {
     let is_instruction = |line: &str| {
         line.split_once(": ")
@@ -38,13 +38,13 @@ pub(super) fn reasons(log: &[String]) -> Vec<&str> {
     lines
 }
 
-/// What the report suggests, in one line.
+/// The suggestion of the report, in one line.
 pub(super) fn suggestion(log: &[String]) -> Option<String> {
     let lines = section(log, "Suggestion:");
     (!lines.is_empty()).then(|| lines.join(" "))
 }
 
-/// The indented lines after the last line that is this title.
+/// The indented lines that follow the last line with this title.
 fn section<'a>(log: &'a [String], title: &str) -> Vec<&'a str> {
     let Some(at) = log.iter().rposition(|line| line.trim_end() == title) else { return Vec::new() };
     let lines = log.iter().skip(at + 1).map(String::as_str);
@@ -106,7 +106,7 @@ Suggestion:
     }
 
     #[test]
-    fn the_reason_is_the_last_line_that_counts_nothing() {
+    fn the_line_that_counts_instructions_is_not_a_reason() {
         check(&format!("{TRACE}{PROCESSED}"), &LAST, None);
         check(TRACE, &LAST, None);
         check("R1 invalid mem access\n", &["R1 invalid mem access"], None);
@@ -114,7 +114,7 @@ Suggestion:
     }
 
     #[test]
-    fn the_report_of_newer_kernels_does_not_hide_it() {
+    fn the_lines_before_the_report_of_newer_kernels_are_found() {
         let reason = [
             "R1 may be NULL here (a nullable kernel object pointer). The program could dereference NULL on this",
             "path, so the verifier cannot prove this access is safe.",
@@ -124,13 +124,13 @@ Suggestion:
     }
 
     #[test]
-    fn a_suggestion_alone_does_not_hide_it_either() {
+    fn the_lines_before_a_suggestion_without_a_report_are_found() {
         let suggestion = "\nSuggestion:\n  Check the pointer.\n\n";
         check(&format!("{TRACE}{suggestion}{PROCESSED}"), &LAST, Some("Check the pointer."));
     }
 
     #[test]
-    fn what_shows_instructions_and_source_is_no_reason() {
+    fn lines_with_instructions_or_source_are_not_reasons() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(reasons(&lines(TRACE)), ["R1 invalid mem access 'trusted_ptr_or_null_'"]);
         let helper = "\
@@ -146,7 +146,7 @@ program of this type cannot use helper bpf_probe_read#4
     }
 
     #[test]
-    fn what_is_no_log_is_none() {
+    fn a_message_without_a_log_has_none() {
         assert_eq!(log("kernel BTF is missing"), None);
     }
 }

@@ -9,16 +9,16 @@ use rustix::thread::{
     UnshareFlags, sched_getaffinity, sched_getcpu, sched_setaffinity, unshare_unsafe,
 };
 
-/// So many shares of the items for each thread: whoever is done early takes another one.
+/// The items are divided into so many shares for each thread: a thread that is done early takes another one.
 const SHARES: usize = 8;
 
-/// What `work` makes of each item, in their order. Up to `few` items are not worth starting threads for. On
-/// one core, everything is done in order.
+/// Returns what `work` makes of each item, in their order. Up to `few` items are not worth starting threads for. On
+/// one core, or if no thread can be started, the calling thread does everything.
 ///
-/// `work` runs on threads that have descriptors of their own, where the system lets them: they see those
-/// that were open before, and nobody sees those that they open. So no result may hold a descriptor. With
-/// one table of descriptors, the threads would wait for each other at each that they open or close: of
-/// 10,000 pins, two of them saved 2 %, and with a table each 16 % (6.18).
+/// `work` runs on threads that have descriptors of their own, if the system lets them: they see those that were
+/// open before, and no other thread sees those that they open. So no result may hold a descriptor. With one table
+/// of descriptors, the threads would wait for each other at each that they open or close: of 10,000 pins, two of
+/// them saved 2 %, and with a table each 16 % (6.18).
 pub fn map<T: Sync, R: Send>(items: &[T], few: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = if items.len() > few { cores().min(items.len()) } else { 1 };
     if threads == 1 {
@@ -36,13 +36,15 @@ pub fn map<T: Sync, R: Send>(items: &[T], few: usize, work: impl Fn(&T) -> R + S
     let core = sched_getcpu();
     let mut done = thread::scope(|scope| {
         let start = |_| {
-            scope.spawn(|| {
+            let run = || {
                 leave(core);
                 use_own_descriptors();
                 take_all()
-            })
+            };
+            thread::Builder::new().spawn_scoped(scope, run).ok()
         };
-        let others: Vec<_> = (1..threads).map(start).collect();
+        // If there may be no more threads (EAGAIN: `pids.max`, `TasksMax=`), those that there are do all of the work.
+        let others: Vec<_> = (1..threads).map_while(start).collect();
         // They may have to run here before they can leave.
         thread::yield_now();
         let mut done = take_all();
@@ -55,8 +57,8 @@ pub fn map<T: Sync, R: Send>(items: &[T], few: usize, work: impl Fn(&T) -> R + S
     done.into_iter().flat_map(|(_, results)| results).collect()
 }
 
-/// Has this thread open and close descriptors in a table of its own, which begins as a copy of the one that
-/// it has shared. Where that is not allowed, it goes on to share it.
+/// Has this thread open and close descriptors in a table of its own, which begins as a copy of the shared one. If
+/// that is not allowed, the thread keeps sharing it.
 #[allow(unsafe_code)]
 fn use_own_descriptors() {
     // SAFETY: the only caller is `map`, whose threads neither take descriptors that others have opened since nor
@@ -64,7 +66,7 @@ fn use_own_descriptors() {
     let _ = unsafe { unshare_unsafe(UnshareFlags::FILES) };
 }
 
-/// Has this thread run on another core than that one, where it may.
+/// Has this thread run on another core than that one, if it may.
 ///
 /// A thread begins on the core of the one that starts it, and in a virtual machine it often stays there until
 /// the scheduler balances its queues: the host has told it that the other cores, which are halted, are not
@@ -73,12 +75,12 @@ fn use_own_descriptors() {
 fn leave(core: usize) {
     if let Ok(mut cores) = sched_getaffinity(None) {
         cores.unset(core);
-        // Where there is no other one, it stays.
+        // If there is no other core, it stays.
         let _ = sched_setaffinity(None, &cores);
     }
 }
 
-/// How many there are for this process. To find out means to read files.
+/// Returns how many cores this process may use. To find out means to read files.
 fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| thread::available_parallelism().map_or(1, Into::into))

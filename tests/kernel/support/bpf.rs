@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle, MapType, ObjectBuilder};
@@ -68,6 +69,16 @@ pub(crate) fn pin_other_link(sandbox: &Sandbox, path: &str) {
 pub(crate) fn pin_foreign(sandbox: &Sandbox, object: &str, path: impl AsRef<Path>) {
     let mut command = sandbox.command("bpftool", &format!("iter pin {object}"));
     Run::of(command.arg(sandbox.bpffs().join(path))).exits(0);
+}
+
+/// Pins a link a second time, which libbpf does not do.
+#[track_caller]
+#[expect(unsafe_code, reason = "libbpf-rs lacks the call")]
+pub(crate) fn pin_again(link: &Link, path: &Path) {
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+    // SAFETY: the descriptor is open, and the path a NUL-terminated string.
+    let result = unsafe { libbpf_sys::bpf_obj_pin(link.as_fd().as_raw_fd(), path.as_ptr()) };
+    assert_eq!(result, 0, "nothing is there");
 }
 
 /// Pins a program.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -38,9 +39,12 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-/// Every path of a bpffs except those with a dot, with the kernel's information on it: type and id, mode,
-/// owner, group and, except for directories, inode. Two trees are equal if nothing was touched. A directory
-/// that was removed can only be made again, and then it has another inode.
+/// The name of the lock on the root of a bpffs.
+pub(crate) const LOCK: &str = "iterctl-lock";
+
+/// Every path of a bpffs except the lock and those with a dot, with the kernel's information on it: type and
+/// id, mode, owner, group and, except for directories, inode. Two trees are equal if nothing was touched. A
+/// directory that was removed can only be made again, and then it has another inode.
 pub(crate) type Tree = BTreeMap<String, String>;
 
 impl Sandbox {
@@ -152,6 +156,18 @@ impl Sandbox {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Takes the lock of the bpffs, as root's applies do.
+    #[track_caller]
+    pub(crate) fn lock(&self) -> fs::File {
+        let lock = self.pin(LOCK);
+        if !lock.exists() {
+            fs::DirBuilder::new().mode(0o700).create(&lock).expect("nothing is there");
+        }
+        let lock = fs::File::open(lock).expect("root may");
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).expect("no other process has it");
+        lock
     }
 
     /// Everything on the bpffs.
@@ -308,6 +324,11 @@ fn add_directory(root: &Path, directory: &Path, tree: &mut Tree) -> io::Result<(
             continue;
         }
         let stat = fs::symlink_metadata(&path)?;
+        let is_lock = relative == LOCK || *relative == format!("{LOCK}-{}", stat.uid());
+        if is_lock && stat.is_dir() && stat.mode() & 0o7777 == 0o700 {
+            assert_eq!(fs::read_dir(&path)?.count(), 0, "nothing is ever in the lock");
+            continue;
+        }
         let what = if stat.is_dir() {
             add_directory(root, &path, tree)?;
             format!("directory {:04o} {:?}", stat.mode() & 0o7777, (stat.uid(), stat.gid()))

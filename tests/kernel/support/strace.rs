@@ -43,8 +43,7 @@ pub(crate) fn trace(sandbox: &Sandbox, options: &str, arguments: &str) -> (Run, 
 /// and every run makes the same calls in the same order.
 fn on_one_core() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("--cpu-list {}", NEXT.fetch_add(1, Ordering::Relaxed) % cores)
+    format!("--cpu-list {}", NEXT.fetch_add(1, Ordering::Relaxed) % cores())
 }
 
 /// Runs the binary, and returns its calls that change something.
@@ -128,6 +127,35 @@ pub(crate) fn try_to_inject(
     let (run, lines) = trace(sandbox, &options, arguments);
     let injected = lines.iter().any(|line| line.contains("INJECTED") || line.contains("killed by"));
     (run, injected)
+}
+
+/// The calls that start a thread. `?` marks those that some architectures or libcs lack.
+const STARTING: &str = "?clone,?clone3";
+
+/// How many threads the binary starts if it may use all cores.
+#[track_caller]
+pub(crate) fn threads(sandbox: &Sandbox, arguments: &str) -> usize {
+    let strace = format!("-f -qq -o trace -e trace={STARTING} {ITERCTL} {arguments}");
+    sandbox.run("strace", &strace).exits(0);
+    let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
+    // If a thread runs before the call returns, the call takes two lines.
+    trace.lines().filter(|line| line.contains(" clone")).count()
+}
+
+/// Runs the binary on all cores. The threads number `when` cannot be started.
+#[track_caller]
+pub(crate) fn refuse_threads(sandbox: &Sandbox, when: &str, arguments: &str) -> Run {
+    let inject = format!("-e trace={STARTING} -e inject={STARTING}:error=EAGAIN:when={when}");
+    let strace = format!("-f -qq --seccomp-bpf -o trace {inject} {ITERCTL} {arguments}");
+    let run = sandbox.run("strace", &strace);
+    let trace = fs::read_to_string(sandbox.file("trace")).expect("strace has written it");
+    assert!(trace.contains("INJECTED"), "no thread {when} was started: {run}");
+    run
+}
+
+/// How many cores there are.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Runs the binary, stops it right after its call `call` number `when`, and calls `meanwhile`.

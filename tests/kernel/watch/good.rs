@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::super::sandbox::{ITERCTL, Sandbox, entry};
@@ -100,8 +99,7 @@ fn another_apply_is_waited_for() {
     let sandbox = Sandbox::new();
     one(&sandbox);
     let (watching, _) = Watching::start(&sandbox, "");
-    let lock = fs::File::open(sandbox.bpffs()).expect("it is there");
-    flock(&lock, FlockOperation::LockExclusive).expect("nobody holds it");
+    let lock = sandbox.lock();
     sandbox.copy("tasks_v2.bpf.o", "tasks.bpf.o");
     watching.fails("holds the lock");
     drop(lock);

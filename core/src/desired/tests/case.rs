@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::objects::{bad, holding, needy, odd, without_maps};
 use crate::desired::{
-    CgroupRef, Desired, DesiredPin, Facts, Globals, MapRef, Naming, Param, Program, Sound, resolve,
-    resolve_sound,
+    CgroupRef, Desired, DesiredPin, DirectoryAccess, Facts, Globals, MapRef, Naming, Param,
+    Program, Sound, resolve, resolve_sound,
 };
 use crate::fault::{Fault, Faults, ObjectFault, Place, Warning};
 use crate::globals::Patch;
@@ -179,8 +179,20 @@ fn pin_line(pin: &DesiredPin) -> String {
         }
     };
     let (program, meta) = (&pin.program, pin.meta);
-    let access = format!("{} {}:{} below {}", meta.mode, meta.uid, meta.gid, pin.dir_mode);
+    let access = format!("{} {}:{} below {}", meta.mode, meta.uid, meta.gid, below(&pin.directory));
     format!("{}/{}{param} {access}", program.target, program.name)
+}
+
+/// The mode; owner and group if they are stated.
+fn below(directory: &DirectoryAccess) -> String {
+    let mode = directory.mode.value();
+    match (directory.uid.stated(), directory.gid.stated()) {
+        (None, None) => mode.to_string(),
+        (uid, gid) => {
+            let id = |id: Option<u32>| id.map_or_else(String::new, |id| id.to_string());
+            format!("{mode} {}:{}", id(uid), id(gid))
+        }
+    }
 }
 
 /// The set of the call, and how its name was chosen.

@@ -197,3 +197,14 @@ fn an_empty_desired_looks_at_no_entry() {
     let faults = resolve_empty(&parse(&faulty.0)).expect_err("three faults");
     assert_eq!(faults.iter().count(), 3);
 }
+
+#[test]
+fn a_missing_name_is_told_beside_the_faults_of_entries() {
+    check(
+        file("[[iter]]\nobj = 5\npath = 'a'").given(&[Argument::Stdin]),
+        &[
+            ("5", "invalid type: integer `5`, expected a string"),
+            ("", "no name for the set can be taken from standard input"),
+        ],
+    );
+}

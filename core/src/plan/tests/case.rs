@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::access::{Meta, Mode};
 use crate::desired::{
-    Desired, DesiredPin, Globals, KeyPlaces, MapRef, Naming, Param, Program, Set,
+    Desired, DesiredPin, DirectoryAccess, Globals, KeyPlaces, MapRef, Naming, Param, Program, Set,
+    Wanted,
 };
 use crate::fault::Place;
 use crate::ids::{LinkId, MapId, ProgramId};
@@ -56,6 +57,12 @@ impl Case {
         self
     }
 
+    /// The bpffs root has this mode, owner and group.
+    pub(super) fn below_root(mut self, root: Meta) -> Self {
+        self.observed.root = Some(root);
+        self
+    }
+
     pub(super) fn left_out(mut self, paths: &[&str]) -> Self {
         paths.iter().for_each(|path| self.desired.leave_out(at(path)));
         self
@@ -87,7 +94,7 @@ impl Case {
         self
     }
 
-    pub(super) fn of(mut self, set: &str) -> Self {
+    pub(super) fn for_set(mut self, set: &str) -> Self {
         self.desired.set.name = set.parse().expect("a set name");
         self
     }
@@ -125,7 +132,8 @@ fn same(plan: &Plan, expected: &[&str]) {
     let steps = plan.steps.iter().map(step_line);
     let obstacles = plan.obstacles.iter().map(obstacle_line);
     let unchanged = plan.unchanged.keys().map(|path| format!("= {path}"));
-    let lines: Vec<String> = steps.chain(obstacles).chain(unchanged).collect();
+    let notes = plan.notes.iter().map(|note| format!("note: {}", note.message(Path::new("/bpf"))));
+    let lines: Vec<String> = steps.chain(obstacles).chain(unchanged).chain(notes).collect();
     assert_eq!(lines, expected);
 }
 
@@ -134,12 +142,21 @@ fn step_line(step: &Step) -> String {
         Step::Unpin { path, reason: UnpinReason::NoLongerListed, .. } => format!("unpin {path}"),
         Step::Unpin { path, reason: UnpinReason::Asked, .. } => format!("unpin {path} as asked"),
         Step::RemoveDirectory { path, .. } => format!("rmdir {path}"),
-        Step::MakeDirectory { path, mode } => format!("mkdir {path} {mode}"),
+        Step::MakeDirectory { path, meta } => format!("mkdir {path} {}", ids(*meta)),
         Step::Pin { path, param, .. } => {
             format!("pin {path} {param}").trim_end_matches(" none").to_owned()
         }
         Step::Replace { path, drift, .. } => format!("replace {path}: {}", reasons(drift)),
         Step::SetMeta { path, drift, .. } => format!("set {path}: {}", reasons(drift)),
+        Step::SetDirectoryMeta { path, drift, .. } => format!("set {path}/: {}", reasons(drift)),
+    }
+}
+
+/// The mode; owner and group if they are not root's.
+fn ids(meta: Meta) -> String {
+    match meta {
+        Meta { mode, uid: 0, gid: 0 } => mode.to_string(),
+        Meta { mode, uid, gid } => format!("{mode} {uid}:{gid}"),
     }
 }
 
@@ -201,7 +218,11 @@ pub(super) fn task() -> DesiredPin {
         program: Arc::new(program),
         param: Param::None,
         meta: Meta { mode: mode("0600"), uid: 0, gid: 0 },
-        dir_mode: mode("0700"),
+        directory: DirectoryAccess {
+            mode: Wanted::Default(mode("0700")),
+            uid: Wanted::Default(0),
+            gid: Wanted::Default(0),
+        },
         place: Place::new(0, 0..0),
         keys: KeyPlaces { obj: Place::new(0, 0..0), param: None, maps: BTreeMap::new() },
     }
@@ -242,7 +263,8 @@ pub(super) fn put(globals: Globals, pin: DesiredPin) -> DesiredPin {
 }
 
 pub(super) fn below(dir_mode: &str) -> DesiredPin {
-    DesiredPin { dir_mode: mode(dir_mode), ..task() }
+    let directory = DirectoryAccess { mode: Wanted::Stated(mode(dir_mode)), ..task().directory };
+    DesiredPin { directory, ..task() }
 }
 
 pub(super) fn pinned() -> MapRef {
@@ -288,7 +310,7 @@ pub(super) fn over(param: LinkParam) -> Node {
     ours_but(|pin, _| pin.link.param = param)
 }
 
-pub(super) fn of(set: &str) -> Node {
+pub(super) fn owned_by(set: &str) -> Node {
     ours_but(|_, stamp| stamp.set = set.parse().expect("a set name"))
 }
 
@@ -296,16 +318,20 @@ pub(super) fn from(source: &str) -> Node {
     ours_but(|_, stamp| stamp.source = vec![source.to_owned()])
 }
 
-pub(super) fn nobodys(provenance: Provenance) -> Node {
+pub(super) fn without_owner(provenance: Provenance) -> Node {
     Node::Iterator(ObservedPin { provenance, ..unstamped_pin() })
 }
 
 pub(super) fn unstamped() -> Node {
-    nobodys(Provenance::Unstamped)
+    without_owner(Provenance::Unstamped)
 }
 
 pub(super) fn dir() -> Node {
-    Node::Directory(Meta { mode: mode("0755"), uid: 0, gid: 0 })
+    dir_of("0755", 0, 0)
+}
+
+pub(super) fn dir_of(text: &str, uid: u32, gid: u32) -> Node {
+    Node::Directory(Meta { mode: mode(text), uid, gid })
 }
 
 pub(super) fn other(kind: Kind) -> Node {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::case::{
-    check, check_pin, dir, from, given, max_entries, named, of, ours, ours_but, over, pinned, put,
-    sized, stamped, taking, task, unstamped, walking, want,
+    check, check_pin, dir, from, given, max_entries, named, ours, ours_but, over, owned_by, pinned,
+    put, sized, stamped, taking, task, unstamped, walking, want,
 };
 use crate::desired::{CgroupRef, DesiredPin, Globals, MapRef, Order, Param};
 use crate::globals::Patch;
@@ -162,7 +162,7 @@ fn a_stamp_tells_own_maps_also_when_it_is_adopted() {
     let adopt = |have: Node| want(&[("a", own("seen"))]).have(&[("a", have)]).adopt();
     let other = "replace a: taken over from the set audit, \
                  parameter changed: none -> own map seen";
-    check(adopt(of("audit")), &[other]);
+    check(adopt(owned_by("audit")), &[other]);
     let set = || "audit".parse().expect("a set name");
     let alike = stamped(over_seen(), |stamp| stamp.set = set());
     check(adopt(alike), &["replace a: taken over from the set audit"]);
@@ -371,9 +371,9 @@ fn pinning_one_leaves_the_rest_of_its_set() {
 
 #[test]
 fn pinning_one_replaces_no_foreign_pin_without_consent() {
-    check_pin(want(&[("a", task())]).have(&[("a", of("audit"))]), &["! a is foreign"]);
+    check_pin(want(&[("a", task())]).have(&[("a", owned_by("audit"))]), &["! a is foreign"]);
     let adopted = ["replace a: taken over from the set audit"];
-    check_pin(want(&[("a", task())]).have(&[("a", of("audit"))]).adopt(), &adopted);
+    check_pin(want(&[("a", task())]).have(&[("a", owned_by("audit"))]).adopt(), &adopted);
     check_pin(want(&[]).have(&[("a", ours())]), &["! observe is empty"]);
     let one_more = want(&[("a", task())]).have(&[("a", unstamped()), ("b", ours())]);
     check_pin(one_more.adopt(), &["replace a: taken over from another tool"]);

@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The manifest of a task → iterctl's own commands → their report, as Ansible wants it."""
+"""The arguments of a task → a command of iterctl → its report, in Ansible's form."""
 
 DOCUMENTATION = r"""
 module: iterctl
@@ -8,25 +8,27 @@ short_description: Pin BPF iterators as a manifest says
 description:
   - Makes bpffs match a manifest with C(iterctl apply), all of it or nothing, or unpins a whole set with
     C(iterctl unpin).
-  - What is in sync is left alone. What the manifest no longer lists is unpinned. Pins of others are not touched.
+  - Pins that are in sync are left alone. Pins that the manifest no longer lists are unpinned. Foreign pins are
+    not touched.
 options:
   state:
     description:
       - With V(present), the manifest is applied.
-      - With V(absent), all pins of O(set) go. The manifest and its objects need not be there any more.
+      - With V(absent), all pins of O(set) are unpinned. The manifest and its objects need not exist any more.
     type: str
     choices: [present, absent]
     default: present
   manifest:
     description:
       - Files on the managed host, or directories of C(*.toml). All of them together are one manifest and one set.
-      - Needed with O(state=present), unless O(content) is given.
+      - Required with O(state=present), unless O(content) is given.
     type: list
     elements: path
   content:
     description:
       - The manifest itself, as TOML.
-      - Its set must have a name, by O(set) or by a C(set) key in it. In messages, its file is called C(<stdin>).
+      - The set must have a name, given with O(set) or with the key C(set) of the manifest. Messages call
+        the file C(<stdin>).
     type: str
   chdir:
     description:
@@ -36,12 +38,12 @@ options:
     default: /
   set:
     description:
-      - The name of the set, whatever the manifest says.
-      - Needed with O(state=absent).
+      - The name of the set. It takes precedence over the name in the manifest.
+      - Required with O(state=absent).
     type: str
   bpffs:
     description:
-      - The bpffs from which the set's pins go, with O(state=absent). A manifest names its own.
+      - With O(state=absent), the bpffs with the set's pins. With O(state=present), the manifest names the bpffs.
     type: path
     default: /sys/fs/bpf
   adopt:
@@ -67,12 +69,13 @@ options:
   lock_timeout:
     description:
       - How long to wait for another apply to end, in seconds or as a duration such as V(500ms) or V(2min).
-      - Without it, 30 seconds.
+      - The default is 30 seconds.
     type: str
   wait:
     description:
-      - How long to wait for the bpffs, the objects and the maps that others bring later. A duration like O(lock_timeout).
-      - In check mode nothing is waited for.
+      - How long to wait for the bpffs, for objects and for maps that do not exist yet. A duration, as for
+        O(lock_timeout).
+      - In check mode, the module does not wait.
     type: str
   executable:
     description:
@@ -83,19 +86,21 @@ attributes:
   check_mode:
     support: full
     description:
-      - Says what would change, as C(iterctl plan) finds it, and changes nothing. It fails where C(iterctl plan) does, as
-        where something is in the way, or where an object is missing that an earlier task has yet to bring.
-      - What only loading a program can tell, such as that the verifier rejects it, it does not find.
+      - Runs C(iterctl plan), which reports what would change and changes nothing. It fails if C(iterctl plan)
+        fails, for example if something is in the way, or if an object is missing that an earlier task would have
+        copied.
+      - It does not find errors that occur only when a program is loaded, for example that the verifier
+        rejects it.
   diff_mode:
     support: full
-    description: Shows each pin before and after, and why it changes.
+    description: Shows each pin before and after the change, and the reason.
   platform:
     support: full
     platforms: linux
     description: Linux 5.10 or newer, with BTF.
 requirements:
   - iterctl on the managed host
-  - root there (C(become))
+  - root on the managed host (C(become))
 author:
   - the iterctl contributors
 """
@@ -124,22 +129,22 @@ EXAMPLES = r"""
 RETURN = r"""
 comment:
   description: One line for people. The report's C(comment).
-  returned: when iterctl has answered
+  returned: if iterctl has printed a report
   type: str
   sample: 1 replaced; 1 in sync already
 changes:
-  description: Every pin that was changed, would be changed, or cannot be. The report's C(changes).
-  returned: when iterctl has answered
+  description: Every pin that was changed, would be changed, or cannot be changed. The report's C(changes).
+  returned: if iterctl has printed a report
   type: list
   elements: dict
 summary:
-  description: How many pins there are of each kind. The report's C(summary).
-  returned: when iterctl has answered
+  description: The number of pins for each kind of change. The report's C(summary).
+  returned: if iterctl has printed a report
   type: dict
   sample: {pin: 0, replace: 1, update: 0, unpin: 0, blocked: 0, unchanged: 1}
 diagnostics:
   description: Errors, warnings and notes, with their places in the manifest. The report's C(diagnostics).
-  returned: when iterctl has answered
+  returned: if iterctl has printed a report
   type: list
   elements: dict
 cmd:
@@ -160,7 +165,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 FORMAT_VERSION = 1
 
-# What `before` and `after` have that names one load of a program, not what the pin is like.
+# Keys of `before` and `after` that differ after each load of a program, and do not describe the pin.
 IDS = ("program_id", "link_id")
 
 ARGUMENTS = {
@@ -209,7 +214,7 @@ def main():
     if module._diff:
         result["diff"] = [diff(change) for change in report["changes"] if change["action"] != "blocked"]
     if rc != 0:
-        # Of a plan, `changed` counts what apply would change if nothing were in the way.
+        # In a plan, `changed` says whether apply would change anything if nothing were in the way.
         result["changed"] = report["changed"] and not module.check_mode
         module.fail_json(msg="\n".join(reasons(report)), **result)
     for diagnostic in report["diagnostics"]:
@@ -219,13 +224,13 @@ def main():
 
 
 def command(params, check_mode):
-    """What to run, and what it reads on its standard input."""
+    """The arguments of iterctl, and the text for its standard input."""
     arguments = []
     stdin = None
     if params["state"] == "absent" and not check_mode:
         arguments += ["unpin", "--set", params["set"], "--bpffs", params["bpffs"]]
     elif params["state"] == "absent":
-        # A set without a single entry: its plan is what `unpin` does. JSON's strings are TOML's, too.
+        # The plan of a set without entries shows what `unpin` would do. A JSON string is also a TOML string.
         stdin = f"bpffs = {json.dumps(params['bpffs'], ensure_ascii=False)}\n"
         arguments += ["plan", "--set", params["set"], "--allow-empty", "--file", "-"]
     else:
@@ -246,7 +251,7 @@ def command(params, check_mode):
 
 
 def parse(stdout):
-    """The report, if it is one that this module can read."""
+    """The report, or None if this module cannot read it."""
     try:
         report = json.loads(stdout)
     except ValueError:
@@ -255,7 +260,7 @@ def parse(stdout):
 
 
 def reasons(report):
-    """Why it failed: every error with its place; where there is none, as in a plan, what is in the way."""
+    """Every diagnostic with its place. If none is an error, as in a plan, also what is in the way."""
     if not any(diagnostic["severity"] == "error" for diagnostic in report["diagnostics"]):
         for change in report["changes"]:
             if change["action"] == "blocked":
@@ -280,7 +285,7 @@ def explain(change):
 
 
 def diff(change):
-    """A pin before and after. Not all that can change is in these: so why it changes is there, too."""
+    """A pin before and after the change. These do not show every kind of change, so the reason is added."""
     before, after = describe(change["before"]), describe(change["after"])
     return {
         "before_header": change["path"],
@@ -291,7 +296,7 @@ def diff(change):
 
 
 def describe(state):
-    """What a pin is like, a line each; of none, nothing."""
+    """The properties of a pin, one per line; an empty text if there is no pin."""
     lines = [
         f"{key}: {value}\n" for key, value in (state or {}).items() if key not in IDS and value is not None
     ]

@@ -82,6 +82,8 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
             left_out.errors.extend(not_done.failure.errors);
             Ok(paths)
         }
+        // The bpffs is there for the next try, too.
+        Error::Mounted(_, error) => leave_out(*error, left_out),
         Error::Faulty(_)
         | Error::LeftOut(_)
         | Error::MissingNeeds(_)
@@ -98,7 +100,7 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::Walk(_)
         | Error::Execute(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)

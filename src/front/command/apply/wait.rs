@@ -1,4 +1,4 @@
-//! `--wait`: what other services bring later at boot is waited for, on events.
+//! `--wait`: waits for what other services bring later at boot, by events.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use humantime::format_duration;
 use super::keep_going::Outcome;
 use crate::front::command::{Progress, Say};
 use crate::front::errors::{Error, Result};
-use crate::front::report::error;
+use crate::front::report::{Diagnostic, Severity, error};
 use crate::host::bpffs::{LockError, OpenError};
 use crate::host::execute::{self, Failure};
-use crate::host::watch::{Ended, Interest, Service, Waits, Watch, Woken};
+use crate::host::wake::{Ended, Interest, Notice, Service, Waits, Wake};
 use iterctl_core::fault::{Fault, ObjectFault, Problem};
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
@@ -20,10 +20,10 @@ use iterctl_core::plan::Obstacle;
 /// How long it must have been quiet before the next try.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
-/// How long events that never end can hold a try back.
+/// The longest time that continuing events can delay a try.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// How often it is tried without any event: nothing tells of a map's name or id.
+/// How often it is tried without an event: maps send none when one gets a name or an id.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// One try.
@@ -31,12 +31,13 @@ pub(super) struct Attempt {
     /// The pins, maps and cgroups that the manifest names, as far as it could be resolved: they are watched
     /// until the next try.
     pub(super) names: BTreeSet<PathBuf>,
-    /// What it came to.
     pub(super) came_to: Result<Outcome>,
 }
 
-/// Tries again until it goes well, fails for something that waiting does not mend, or the time is up. `objects`
+/// Tries again until it succeeds, fails for something that waiting does not fix, or the time is up. `objects`
 /// are those that the manifest names.
+///
+/// No signal is caught, so that one that ends the process ends it at once, as it ends an apply that does not wait.
 ///
 /// # Errors
 /// Those of the last try.
@@ -52,8 +53,8 @@ pub(super) fn wait(
     }
     let end = Instant::now() + time;
     let waits = Waits { debounce: DEBOUNCE, max_delay: MAX_DELAY, interval: INTERVAL };
-    let mut watch = Watch::new(waits)?;
-    // This process is no service that is up: it says nothing.
+    let mut wake = Wake::new(waits);
+    // A service manager that is told nothing waits for the end of this process.
     let mut silent = Service::default();
     let mut said = None;
     loop {
@@ -67,10 +68,12 @@ pub(super) fn wait(
             said = Some(why);
         }
         let (directories, inputs) = (BTreeSet::new(), objects.clone());
-        watch.set_interest(Interest { directories, inputs, others: names });
-        if watch.next(&mut silent) == Woken::Stop {
-            return Err(Error::other("told to stop while waiting"));
+        wake.set_interest(Interest { directories, inputs, others: names });
+        for notice in wake.notices() {
+            say(Progress::Waits(told(&notice)))?;
         }
+        // No signal is caught, so it is always time to try again.
+        let _ = wake.next(&mut silent);
         let before = tried;
         Attempt { names, came_to: tried } = attempt();
         if let (Ok(outcome), Ok(before)) = (&mut tried, before) {
@@ -80,15 +83,28 @@ pub(super) fn wait(
         if left.is_zero() || !is_waited_for(&tried) {
             return tried;
         }
-        watch.end(Ended::Well);
-        watch.ask_in(left.min(INTERVAL));
+        wake.end(Ended::Well);
+        wake.ask_in(left.min(INTERVAL));
     }
 }
 
-/// What is waited for, the first of it.
+fn told(notice: &Notice) -> Diagnostic {
+    match notice {
+        Notice::Slower(lack) => {
+            let every = format_duration(INTERVAL);
+            Diagnostic {
+                severity: Severity::Warning,
+                ..error::note(format!("changes may be found only every {every}: {lack}"))
+            }
+        }
+        Notice::AsUsual => error::note("inotify works again: changes are found at once"),
+    }
+}
+
+/// The first thing that is waited for.
 fn missing(result: &Result<Outcome>) -> String {
     match result {
-        Ok(Outcome { left_out, .. }) => error::first_reason(&error::of_left_out(left_out)),
+        Ok(Outcome { left_out, .. }) => error::first_reason(&error::from_left_out(left_out)),
         Err(failed) => error::first_reason(&error::diagnostics(failed)),
     }
 }
@@ -105,7 +121,7 @@ fn is_waited_for(result: &Result<Outcome>) -> bool {
     }
 }
 
-/// Whether it failed only for what another process may bring later.
+/// Whether it failed only because of something that another process may bring later.
 fn is_to_come(error: &Error) -> bool {
     match error {
         Error::Faulty(faulty) => faulty.faults.iter().all(is_missing_object),
@@ -116,7 +132,7 @@ fn is_to_come(error: &Error) -> bool {
         }
         Error::Open(error) | Error::Lock(LockError::Gone(error)) => is_bpffs_to_come(error),
         Error::Execute(error) => is_step_to_come(error),
-        Error::Context(_, error) => is_to_come(error),
+        Error::Context(_, error) | Error::Mounted(_, error) => is_to_come(error),
         Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
@@ -127,10 +143,10 @@ fn is_to_come(error: &Error) -> bool {
         | Error::Untrusted(_)
         | Error::Account(_)
         | Error::Mount(_)
-        | Error::Lock(LockError::Locked(_) | LockError::Failed(..))
+        | Error::Lock(LockError::Locked(_) | LockError::Stopped(_) | LockError::Failed(..))
         | Error::Walk(_)
         | Error::Read(_)
-        | Error::Watch(_)
+        | Error::Wake(_)
         | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_) => false,
@@ -145,6 +161,7 @@ fn is_step_to_come(error: &execute::Error) -> bool {
         execute::Error::Load(_)
         | execute::Error::Attach(_)
         | execute::Error::Walk(_)
+        | execute::Error::Stopped(_)
         | execute::Error::Unexpected(_)
         | execute::Error::Io(_) => false,
     }
@@ -153,7 +170,7 @@ fn is_step_to_come(error: &execute::Error) -> bool {
 fn is_bpffs_to_come(error: &OpenError) -> bool {
     match error {
         OpenError::Missing(_) | OpenError::NotBpffs(_) | OpenError::Gone(_) => true,
-        OpenError::Unusable(..) => false,
+        OpenError::NoProc | OpenError::Unusable(..) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The programs that pins of the set have already → the same for new pins: each is loaded once, also
 //! where an apply adds to what another one has made, or finishes what one that was killed has begun.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::execute;
 use crate::host::kernel::{Loaded, reopen};
@@ -13,13 +13,13 @@ use iterctl_core::plan::{Plan, Step};
 use iterctl_core::stamp::Stamp;
 
 /// What pins that stay in place have loaded.
-pub(super) struct LoadedAlready<'a>(HashMap<&'a Program, (ProgramId, &'a Stamp)>);
+pub(super) struct LoadedAlready<'a>(BTreeMap<&'a Program, (ProgramId, &'a Stamp)>);
 
 impl<'a> LoadedAlready<'a> {
     /// Those with the stamp that a new one would get.
     pub(super) fn new(desired: &'a Desired, plan: &'a Plan) -> Self {
         if !plan.steps.iter().any(needs_program) {
-            return Self(HashMap::new());
+            return Self(BTreeMap::new());
         }
         let stamped = staying(plan).filter_map(|(path, have)| {
             // The pin is in sync, or would be with another mode and owner: only where the program is from
@@ -60,6 +60,7 @@ fn needs_program(step: &Step) -> bool {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::SetMeta { .. } => false,
     }
 }
@@ -70,6 +71,7 @@ fn staying(plan: &Plan) -> impl Iterator<Item = (&PinPath, &ObservedPin)> {
         Step::Unpin { .. }
         | Step::RemoveDirectory { .. }
         | Step::MakeDirectory { .. }
+        | Step::SetDirectoryMeta { .. }
         | Step::Pin { .. }
         | Step::Replace { .. } => None,
     });

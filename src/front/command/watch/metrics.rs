@@ -1,7 +1,7 @@
-//! Figures for a monitoring system: a file in the OpenMetrics text format, as node_exporter's textfile
-//! collector reads it.
+//! Metrics for a monitoring system: a file in the OpenMetrics text format, as node_exporter's textfile collector
+//! reads it.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::front::errors::{Error, Result};
 use crate::front::report::Summary;
+use iterctl_core::escaped::Escaped;
 
 /// The label of a family with one.
 type Label = [(&'static str, &'static str); 1];
@@ -23,7 +25,10 @@ type Label = [(&'static str, &'static str); 1];
 /// The bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
-/// Everything that is counted and measured, and the file that shows it.
+/// The number of symbolic links that the kernel follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// All metrics, and the file that shows them.
 #[derive(Debug)]
 pub(super) struct Metrics {
     file: PathBuf,
@@ -37,23 +42,28 @@ pub(super) struct Metrics {
     duration: Histogram,
 }
 
-/// What a round did, as far as it is measured.
+/// The measures of a round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
-    /// What there was to change, and what was in sync; none where that is not known.
+    /// What there was to change, and what was in sync; `None` if that is unknown.
     pub(super) summary: Option<Summary>,
     /// Whether the changes were made.
     pub(super) changed: bool,
-    /// Whether it failed.
     pub(super) failed: bool,
-    /// How long it took.
     pub(super) took: Duration,
 }
 
 impl Metrics {
     /// Shows everything in `file`, with the label `manifest`.
-    pub(super) fn new(file: &Path, manifest: String) -> Self {
-        let labels = [("manifest".into(), manifest.into())];
+    ///
+    /// # Errors
+    /// If something else than a regular file is there: it would be replaced.
+    pub(super) fn new(file: &Path, manifest: &str) -> Result<Self> {
+        if let Err(error) = target(file) {
+            let file = Escaped::new(file);
+            return Err(Error::Usage(format!("--metrics-file {file} cannot be used: {error}")));
+        }
+        let labels = [("manifest".into(), manifest.to_owned().into())];
         let mut registry = Registry::with_prefix_and_labels("iterctl", labels.into_iter());
         let new = Self {
             file: file.to_path_buf(),
@@ -83,10 +93,10 @@ impl Metrics {
             Unit::Seconds,
             new.duration.clone(),
         );
-        Self { registry, ..new }
+        Ok(Self { registry, ..new })
     }
 
-    /// Counts a round, and writes the file anew.
+    /// Counts a round, and writes the file again.
     ///
     /// # Errors
     /// The system's.
@@ -129,19 +139,45 @@ impl Metrics {
         }
     }
 
-    /// Writes a file beside it, and renames that: nobody reads the half of it.
+    /// Writes a file beside it and renames that, so that no reader finds half of it.
     fn write(&self) -> io::Result<()> {
+        // What is there may have changed since the last time.
+        let file = target(&self.file)?;
         let mut page = String::new();
         text::encode(&mut page, &self.registry).map_err(io::Error::other)?;
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut beside = tempfile::Builder::new()
             .prefix(".iterctl-metrics-")
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(folder.unwrap_or(Path::new(".")))?;
         beside.write_all(page.as_bytes())?;
-        beside.persist(&self.file)?;
+        beside.persist(&file)?;
         Ok(())
     }
+}
+
+/// The file behind all symbolic links, which may be missing.
+///
+/// # Errors
+/// If something else than a regular file is there.
+fn target(file: &Path) -> io::Result<PathBuf> {
+    let mut file = file.to_path_buf();
+    for _ in 0..=MOST_LINKS {
+        let metadata = match fs::symlink_metadata(&file) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(file),
+            Err(error) => return Err(error),
+        };
+        if metadata.is_file() {
+            return Ok(file);
+        }
+        if !metadata.is_symlink() {
+            return Err(io::Error::other(format!("{} is not a regular file", Escaped::new(&file))));
+        }
+        let link = fs::read_link(&file)?;
+        file = file.parent().map_or_else(|| link.clone(), |folder| folder.join(&link));
+    }
+    Err(rustix::io::Errno::LOOP.into())
 }
 
 #[cfg(test)]
@@ -152,7 +188,7 @@ mod tests {
     fn the_file_has_every_figure() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("iterctl.prom");
-        let mut metrics = Metrics::new(&file, "/etc/iterctl.d".to_owned());
+        let mut metrics = Metrics::new(&file, "/etc/iterctl.d").expect("a new file");
         let summary = Some(Summary { pin: 2, unpin: 1, unchanged: 3, ..Summary::default() });
         let took = Duration::from_millis(4);
         metrics
@@ -161,7 +197,7 @@ mod tests {
         metrics
             .round(&Measured { summary, changed: false, failed: true, took })
             .expect("own folder");
-        let page = std::fs::read_to_string(&file).expect("it is there");
+        let page = fs::read_to_string(&file).expect("it is there");
         let manifest = "manifest=\"/etc/iterctl.d\"";
         for line in [
             format!("iterctl_pins{{{manifest},state=\"in-sync\"}} 3"),
@@ -179,7 +215,25 @@ mod tests {
         }
         assert!(page.contains("iterctl_last_success_timestamp_seconds{"), "{page}");
         assert!(page.ends_with("# EOF\n"), "{page}");
-        let names = std::fs::read_dir(folder.path()).expect("own folder").count();
+        let names = fs::read_dir(folder.path()).expect("own folder").count();
         assert_eq!(names, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn links_are_followed_and_special_files_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("b", path("a")).expect("own folder");
+        std::os::unix::fs::symlink(path("c"), path("b")).expect("own folder");
+        assert_eq!(target(&path("a")).expect("it is missing"), path("c"));
+        fs::write(path("c"), "").expect("own folder");
+        assert_eq!(target(&path("a")).expect("it is a file"), path("c"));
+        fs::remove_file(path("c")).expect("it is there");
+        std::os::unix::fs::symlink("/dev/null", path("c")).expect("own folder");
+        let error = target(&path("a")).expect_err("it is a device");
+        assert_eq!(error.to_string(), "/dev/null is not a regular file");
+        std::os::unix::fs::symlink("d", path("d")).expect("own folder");
+        assert!(target(&path("d")).is_err(), "it ends nowhere");
+        assert!(target(folder.path()).is_err(), "it is a folder");
     }
 }

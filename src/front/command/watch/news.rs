@@ -1,44 +1,39 @@
-//! What of a round is worth saying: in the log, in JSON, to the service manager and in the metrics.
+//! What is new in a round: for the log, for JSON, for the service manager and for the metrics.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anstream::adapter::strip_str;
 use tracing::{debug, error, info, warn};
 
-use super::Round;
 use super::metrics::{Measured, Metrics};
+use super::rounds::Round;
 use crate::front::report::words::iterators;
 use crate::front::report::{Diagnostic, Report, Severity, error, text};
-use crate::host::watch::Cause;
+use crate::host::wake::Cause;
 
-/// What was said so far.
+/// What was told so far.
 pub(super) struct News {
-    /// What is wrong, as it was said last.
+    /// What is wrong, as it was told last.
     wrong: Option<Wrong>,
     is_first: bool,
     last_change: Option<String>,
     metrics: Option<Metrics>,
 }
 
-/// What is not as it is to be.
+/// What is not as desired: one line, and the whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wrong {
-    /// Something failed: a line, and all of it.
     Failed(String, String),
-    /// Somebody has changed pins, and they are left so: a line, and all of it.
+    /// Another process has changed pins, and they are left as they are.
     Drifted(String, String),
 }
 
 impl News {
-    /// The metrics are labelled with the `-f` arguments.
-    pub(super) fn new(metrics: Option<&Path>, files: &[PathBuf]) -> Self {
-        let label: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        let metrics = metrics.map(|file| Metrics::new(file, label.join(" ")));
+    pub(super) fn new(metrics: Option<Metrics>) -> Self {
         Self { wrong: None, is_first: true, last_change: None, metrics }
     }
 
-    /// Logs and measures a round. Gives its report where it is news.
+    /// Logs and measures a round. Returns its report if there is anything new in it.
     pub(super) fn tell(&mut self, round: &Round, cause: Cause, took: Duration) -> Option<Report> {
         let report = report(round);
         let wrong = wrong(round);
@@ -56,8 +51,11 @@ impl News {
             None if is_news => info!("{}", report.comment),
             None => debug!("{}", report.comment),
         }
-        if let Round::Well(report) = round {
-            report.diagnostics.iter().for_each(log);
+        match round {
+            Round::Well(report) | Round::Badly(_, Some(report)) => {
+                report.diagnostics.iter().for_each(log);
+            }
+            Round::Badly(_, None) => {}
         }
         self.measure(round, &report, took);
         self.wrong = wrong;
@@ -65,7 +63,7 @@ impl News {
         is_news.then_some(report)
     }
 
-    /// How things are, in a line.
+    /// The state, in one line.
     pub(super) fn status(&self, pins: Option<usize>) -> String {
         let mut status = pins.map_or_else(|| "nothing applied yet".to_owned(), iterators);
         if let Some(change) = &self.last_change {
@@ -112,14 +110,15 @@ fn report(round: &Round) -> Report {
         Round::Well(report) => report.clone(),
         Round::Badly(error, None) => error::report(error),
         Round::Badly(error, Some(kept)) => {
-            let Report { comment, diagnostics, .. } = error::report(error);
+            let Report { comment, mut diagnostics, .. } = error::report(error);
+            diagnostics.extend(kept.diagnostics.iter().cloned());
             let comment = format!("{comment}; of the last good manifest: {}", kept.comment);
             Report { comment, diagnostics, ..kept.clone() }
         }
     }
 }
 
-/// What was changed, for whichever manifest.
+/// The report of what was changed, also if it was for the last good manifest.
 fn done(round: &Round) -> Option<&Report> {
     let done = match round {
         Round::Well(report) => Some(report),

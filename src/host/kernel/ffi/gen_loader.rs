@@ -9,7 +9,7 @@ use libbpf_sys as sys;
 
 use super::{check, owned};
 
-/// A loader, and the data that it works on.
+/// A loader, and the data that it uses.
 #[derive(Debug)]
 pub(in crate::host::kernel) struct Loader {
     data: Vec<u8>,
@@ -17,11 +17,11 @@ pub(in crate::host::kernel) struct Loader {
     maps: usize,
 }
 
-/// What a loader has made.
+/// The program and the maps that a loader has created.
 #[derive(Debug)]
 pub(in crate::host::kernel) struct Made {
     pub(in crate::host::kernel) program: OwnedFd,
-    /// In the order of the object.
+    /// The maps in the order of the object; `None` for a map that was not created.
     pub(in crate::host::kernel) maps: Vec<Option<OwnedFd>>,
 }
 
@@ -31,8 +31,8 @@ const HEAD: usize = 24;
 const MAP: usize = 16;
 const PROGRAM: usize = 4;
 
-/// Generates the loader of the one program of the object that is not left out. `maps` is how many maps the
-/// object has.
+/// Generates the loader for the only program of the object that is not left out. `maps` is the number of maps in the
+/// object.
 pub(in crate::host::kernel) fn generate(
     object: &mut OpenObject,
     maps: usize,
@@ -42,22 +42,22 @@ pub(in crate::host::kernel) fn generate(
         ..Default::default()
     };
     let raw = object.as_libbpf_object().as_ptr();
-    // SAFETY: the pointer is that of an opened object that is not loaded; libbpf keeps the one to `opts`, which
-    // lives until the object has been "loaded", and writes to it then only.
+    // SAFETY: the pointer is that of an opened object that is not loaded. libbpf keeps the pointer to `opts`, and
+    // writes to `opts` only in `bpf_object__load()` below, when `opts` is still alive.
     check(unsafe { sys::bpf_object__gen_loader(raw, &raw mut opts) })?;
-    // SAFETY: as above. With a loader that is to be generated, nothing is loaded.
+    // SAFETY: as above. If a loader is to be generated, this call loads nothing.
     check(unsafe { sys::bpf_object__load(raw) })?;
     let number = opts.insns_sz as usize / size_of::<sys::bpf_insn>();
-    // SAFETY: libbpf gives so many bytes, which it frees with the object; they are copied at once.
+    // SAFETY: `data` points to `data_sz` bytes, which libbpf frees with the object. They are copied below.
     let data = unsafe { std::slice::from_raw_parts(opts.data.cast::<u8>(), opts.data_sz as usize) };
-    // SAFETY: as above; what malloc gives is aligned for every type.
+    // SAFETY: as above; memory from malloc is aligned for every type.
     let instructions =
         unsafe { std::slice::from_raw_parts(opts.insns.cast::<sys::bpf_insn>(), number) };
     Ok(Loader { data: data.to_vec(), instructions: instructions.to_vec(), maps })
 }
 
 impl Loader {
-    /// Loads the loader itself. The kernel refuses it before Linux 5.14, and to whoever lacks the privileges.
+    /// Loads the loader itself. This fails before Linux 5.14, and if this process lacks the privileges.
     pub(in crate::host::kernel) fn load(&self) -> io::Result<OwnedFd> {
         let size = u32::try_from(self.data.len()).map_err(io::Error::other)?;
         let no_options = std::ptr::null();
@@ -74,7 +74,7 @@ impl Loader {
         })?;
         let key = 0_u32;
         let data = self.data.as_ptr().cast();
-        // SAFETY: key and value have the sizes that the map was made with, and outlive the call.
+        // SAFETY: key and value have the sizes with which the map was created, and outlive the call.
         check(unsafe {
             sys::bpf_map_update_elem(map.as_raw_fd(), (&raw const key).cast(), data, 0)
         })?;
@@ -85,8 +85,8 @@ impl Loader {
             fd_array: descriptors.as_ptr(),
             ..Default::default()
         };
-        // SAFETY: the strings are NUL-terminated, the instructions as many as is said, and `opts` and what it
-        // points to outlive the call. The kernel takes a reference on the map.
+        // SAFETY: the strings are NUL-terminated, the number of instructions is correct, and `opts` and the array
+        // that it points to outlive the call. The kernel takes a reference on the map.
         owned(unsafe {
             sys::bpf_prog_load(
                 sys::BPF_PROG_TYPE_SYSCALL,
@@ -113,8 +113,8 @@ impl Loader {
             ctx_size_in: size,
             ..Default::default()
         };
-        // SAFETY: the descriptor is open; the kernel reads and writes as many bytes of the context as is said
-        // (`bpf_prog_test_run_syscall()`), and it and `opts` outlive the call.
+        // SAFETY: the descriptor is open. The kernel reads and writes `ctx_size_in` bytes of the context
+        // (`bpf_prog_test_run_syscall()`). The context and `opts` outlive the call.
         check(unsafe { sys::bpf_prog_test_run_opts(loader.as_raw_fd(), &raw mut opts) })?;
         let result = opts.retval.cast_signed();
         if result < 0 {
@@ -127,10 +127,10 @@ impl Loader {
     }
 }
 
-/// The descriptor that the loader has left in the context.
+/// Takes the descriptor that the loader has written to the context at this offset.
 fn take(context: &[u8], at: usize) -> Option<OwnedFd> {
     let fd = RawFd::from_ne_bytes(*context.get(at..)?.first_chunk()?);
-    // SAFETY: a loader that ends well leaves there the descriptors that it has made, of which nobody else
-    // knows, and zero elsewhere; each place is read once.
+    // SAFETY: a loader that succeeds writes the descriptors that it has created, which nothing else owns, and
+    // leaves zero in the other places. Each place is read once.
     (fd > 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }

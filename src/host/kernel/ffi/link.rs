@@ -23,7 +23,8 @@ pub(in crate::host::kernel) enum Attach<'fd> {
     Cgroup(u64, u32),
 }
 
-/// What is needed of `struct bpf_link_info`; from `map_id` on, of an iterator link only.
+/// The fields of `struct bpf_link_info` that iterctl uses. `map_id` and the fields after it are meaningful only for an
+/// iterator link.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host::kernel) struct LinkInfo {
     pub(in crate::host::kernel) is_iterator: bool,
@@ -36,7 +37,7 @@ pub(in crate::host::kernel) struct LinkInfo {
     pub(in crate::host::kernel) order: u32,
 }
 
-/// `BPF_PROG_LOAD` of an iterator for the target whose function has that id in the kernel's BTF.
+/// `BPF_PROG_LOAD`: loads an iterator. `function` is the id of its target's function in the kernel's BTF.
 pub(in crate::host::kernel) fn load_instructions(
     function: u32,
     name: &CStr,
@@ -48,8 +49,8 @@ pub(in crate::host::kernel) fn load_instructions(
         attach_btf_id: function,
         ..Default::default()
     };
-    // SAFETY: the strings are NUL-terminated, the instructions as many as is said, and `opts` has the size
-    // that it says; all outlive the call.
+    // SAFETY: the strings are NUL-terminated, the number of instructions is correct, and `sz` is the size of
+    // `opts`; all outlive the call.
     owned(unsafe {
         sys::bpf_prog_load(
             sys::BPF_PROG_TYPE_TRACING,
@@ -62,7 +63,7 @@ pub(in crate::host::kernel) fn load_instructions(
     })
 }
 
-/// `BPF_LINK_CREATE` of an iterator link.
+/// `BPF_LINK_CREATE`: creates an iterator link.
 pub(in crate::host::kernel) fn attach_iter(
     prog: BorrowedFd<'_>,
     parameter: Attach<'_>,
@@ -72,7 +73,8 @@ pub(in crate::host::kernel) fn attach_iter(
         sz: size_of::<sys::bpf_link_create_opts>() as sys::size_t,
         ..Default::default()
     };
-    // Each member is written into a zeroed union: the kernel reads the one of the program's target.
+    // The union is zeroed, and only one member is written. The kernel reads the member that belongs to the program's
+    // target.
     match parameter {
         Attach::Plain => {}
         Attach::Map(map) => info.map.map_fd = map.as_raw_fd().unsigned_abs(),
@@ -87,29 +89,29 @@ pub(in crate::host::kernel) fn attach_iter(
         opts.iter_info = &raw mut info;
         opts.iter_info_len = size_of::<sys::bpf_iter_link_info>() as u32;
     }
-    // SAFETY: the descriptors are open; `opts`, and `info` where it points to it, outlive the call
-    // and have the sizes that are given with them.
+    // SAFETY: the descriptors are open. `opts`, and `info` if `opts` points to it, outlive the call, and the sizes
+    // that are passed are theirs.
     owned(unsafe {
         sys::bpf_link_create(prog.as_raw_fd(), 0, sys::BPF_TRACE_ITER, &raw const opts)
     })
 }
 
-/// `BPF_ITER_CREATE`: one run of an iterator, to be read.
+/// `BPF_ITER_CREATE`: starts one run of an iterator. Its output is read from the descriptor.
 pub(in crate::host::kernel) fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: takes an open descriptor.
+    // SAFETY: the descriptor is open.
     owned(unsafe { sys::bpf_iter_create(link.as_raw_fd()) })
 }
 
-/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be a link: of a map or a program the kernel
-/// fills another structure in.
+/// `BPF_OBJ_GET_INFO_BY_FD` of a descriptor that is known to be a link. For a map or a program, the kernel would fill
+/// in a different structure.
 pub(in crate::host::kernel) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = sys::bpf_link_info::default();
     get_link_info(link, &mut info)?;
-    Ok(LinkInfo::of(&info))
+    Ok(LinkInfo::from_raw(&info))
 }
 
-/// The same of a descriptor that is known to be an *iterator link*, with the name of its target: of another
-/// kind of link the kernel would take the name's buffer for something else, and could write beyond it.
+/// Like [`link_info()`], for a descriptor that is known to be an *iterator link*, with the name of its target. For
+/// another kind of link, the kernel would use the buffer of the name for something else, and could write beyond it.
 pub(in crate::host::kernel) fn iterator_info(
     link: BorrowedFd<'_>,
 ) -> io::Result<(LinkInfo, String)> {
@@ -118,13 +120,13 @@ pub(in crate::host::kernel) fn iterator_info(
     info.__bindgen_anon_1.iter.target_name = name.as_mut_ptr() as u64;
     info.__bindgen_anon_1.iter.target_name_len = name.len() as u32;
     get_link_info(link, &mut info)?;
-    Ok((LinkInfo::of(&info), text(&name)))
+    Ok((LinkInfo::from_raw(&info), text(&name)))
 }
 
 impl LinkInfo {
-    fn of(info: &sys::bpf_link_info) -> Self {
-        // SAFETY: every member of the union is plain numbers of which any value is valid, and it was zeroed
-        // before the kernel filled it in.
+    fn from_raw(info: &sys::bpf_link_info) -> Self {
+        // SAFETY: every member of the union consists of plain numbers, for which any value is valid, and the union
+        // was zeroed before the kernel filled it in.
         let iter = unsafe { info.__bindgen_anon_1.iter };
         // SAFETY: as above.
         let map_id = unsafe { iter.__bindgen_anon_1.map.map_id };
@@ -145,11 +147,11 @@ impl LinkInfo {
     }
 }
 
-/// A pointer in `info` is one to a buffer, with its length, that the kernel may write to.
+/// If `info` has a pointer, it must point to a buffer of the length beside it that the kernel may write to.
 fn get_link_info(link: BorrowedFd<'_>, info: &mut sys::bpf_link_info) -> io::Result<()> {
     let mut size = size_of::<sys::bpf_link_info>() as u32;
-    // SAFETY: `info` has the size that is given with it, and is zeroed but for what is written of the
-    // pointer, if there is one, where it is put in.
+    // SAFETY: `size` is the size of `info`. `info` is zeroed, except for the pointer and length that
+    // `iterator_info()` sets, which are those of its own buffer.
     check(unsafe { sys::bpf_link_get_info_by_fd(link.as_raw_fd(), info, &raw mut size) })
         .map(|_| ())
 }

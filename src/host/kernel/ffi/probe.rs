@@ -1,4 +1,4 @@
-//! Calls that are made for their errors alone, or for a program that is dropped at once.
+//! Calls that only test what the kernel has. They either must fail, or create something that is dropped at once.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -11,13 +11,13 @@ use super::{check, owned, text, unless_last};
 
 const E2BIG: i32 = Errno::TOOBIG.raw_os_error();
 
-/// `BPF_PROG_BIND_MAP` without a program: `EBADF` where the kernel knows the call.
+/// `BPF_PROG_BIND_MAP` without a program. Fails with `EBADF` if the kernel has this call.
 pub(in crate::host::kernel) fn bind_nothing() -> io::Result<()> {
     // SAFETY: no descriptor has these numbers, and no options are given.
     check(unsafe { sys::bpf_prog_bind_map(-1, -1, std::ptr::null()) }).map(|_| ())
 }
 
-/// Loads an iterator that does nothing, for the target whose function has that id in the kernel's BTF.
+/// Loads an iterator that does nothing. `function` is the id of its target's function in the kernel's BTF.
 pub(in crate::host::kernel) fn load_iterator(function: u32) -> io::Result<OwnedFd> {
     let zero_and_exit =
         [(sys::BPF_ALU64 | sys::BPF_MOV | sys::BPF_K), (sys::BPF_JMP | sys::BPF_EXIT)];
@@ -72,9 +72,9 @@ fn btf_info(btf: &OwnedFd, name: &mut [u8], types: &mut [u8]) -> io::Result<(boo
     Ok((info.kernel_btf != 0, info.btf_size as usize))
 }
 
-/// Whether the kernel creates a small map of this type, which is dropped at once. Yes where libbpf does not know
-/// how to make one.
+/// Returns whether the kernel creates a small map of this type; the map is dropped at once. Also returns true if
+/// libbpf does not know how to create such a map.
 pub(in crate::host::kernel) fn has_map_type(map_type: u32) -> bool {
-    // SAFETY: takes any number, and no options.
+    // SAFETY: the function takes any number, and no options are given.
     unsafe { sys::libbpf_probe_bpf_map_type(map_type, std::ptr::null()) != 0 }
 }

@@ -1,10 +1,10 @@
-# Keeps what a manifest lists pinned.
+# Keeps the iterators pinned that a manifest lists.
 #
 #     iterctl::manifest { '/etc/iterctl.d': }
 #
-# `plan --detailed-exitcode` ends with 0 where there is nothing to do, with 2 where there is, and with anything
-# else where it cannot tell. `unless` takes all but 0 for a reason to go on, so with it alone `--noop` would
-# take an error for drift. So plan comes first, by itself: it changes nothing, and is run with `--noop`, too.
+# `plan --detailed-exitcode` exits with 0 if there is nothing to do, with 2 if there is something to do, and with
+# another status on an error. `unless` treats every status except 0 as "go on", so `--noop` would show an error as
+# drift. For this reason, `plan` runs first, in its own resource. It changes nothing, so it also runs with `--noop`.
 #
 # @param manifest a manifest, or a directory of them
 # @param program the path of iterctl

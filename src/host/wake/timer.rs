@@ -1,26 +1,29 @@
-//! When to go round: after the last of many events, again after a failure, and now and then. Pure.
+//! When a round is due: after the last of many events, again after a failure, and after each interval. Pure.
 //!
-//! In: what happened, and when. Out: when the next round is due. Every time is the duration since
-//! one start, so that the clock is the caller's.
+//! In: what happened, and when. Out: when the next round is due. Every time is the duration since one start, and the
+//! caller has the clock.
 
 use std::time::Duration;
 
-/// How long what is waited for.
+/// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
     /// How long it must have been quiet since the last event.
     pub debounce: Duration,
-    /// How long events that never end can hold a round back.
+    /// The longest time that continuing events can delay a round.
     pub max_delay: Duration,
-    /// How long after a round the next one comes, where nothing happens at all.
+    /// How long after a round the next one is due if nothing happens.
     pub interval: Duration,
 }
 
-/// How long a file that somebody has open for writing can hold a round back. It is long, since a
-/// part of a manifest may well be a whole one, with fewer entries.
+/// The longest time that a file that is being written can delay a round. It is long, because a part of a manifest may
+/// be a valid one, with fewer entries.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
-/// How long after the first failure it is tried again. Each further one doubles that.
+/// After so long without a write, it is looked up whether a process still has the file open.
+pub(super) const QUIET_WRITE: Duration = Duration::from_secs(2);
+
+/// How long after the first failure the next try is due. Each further failure doubles it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// When the next round is due.
@@ -31,23 +34,28 @@ pub struct Timer {
     events: Option<(Duration, Duration)>,
     /// The number of failures since the last round that did not fail.
     failures: u32,
-    /// When something is tried again or looked at again.
+    /// When a round is due without an event.
     next: Duration,
+    /// Events before this time do not make a round due.
+    held_until: Duration,
 }
 
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything is as it is to be.
+    /// Everything is as desired.
     Well,
-    /// It is to be tried again.
+    /// It failed, and has to be tried again.
     Badly,
+    /// Everything is as desired, but another process undoes it each time: the next round is due after this time, and
+    /// not earlier.
+    Contested(Duration),
 }
 
 impl Timer {
     /// The first round is due at once.
     pub fn new(waits: Waits) -> Self {
-        Self { waits, events: None, failures: 0, next: Duration::ZERO }
+        Self { waits, events: None, failures: 0, next: Duration::ZERO, held_until: Duration::ZERO }
     }
 
     /// Something happened.
@@ -56,9 +64,14 @@ impl Timer {
         self.events = Some((first, now));
     }
 
-    /// Somebody wants a round then.
+    /// A round is wanted at that time.
     pub fn ask(&mut self, then: Duration) {
         self.next = then;
+    }
+
+    /// Events count at once again.
+    pub fn release(&mut self) {
+        self.held_until = Duration::ZERO;
     }
 
     /// A round begins: it sees everything that has happened so far.
@@ -78,18 +91,26 @@ impl Timer {
                 self.failures = self.failures.saturating_add(1);
                 (FIRST_RETRY * 2_u32.pow(doublings)).min(self.waits.interval)
             }
+            Ended::Contested(wait) => {
+                self.failures = 0;
+                self.held_until = now + wait;
+                wait
+            }
         };
         self.next = now + wait;
     }
 
-    /// When the next round is due, if nothing else happens. `writing` says whether a file that
-    /// matters is being written.
-    pub fn due(&self, writing: bool) -> Duration {
-        match self.events {
-            None => self.next,
-            Some((first, _)) if writing => first + LONGEST_WRITE,
-            Some((first, last)) => (last + self.waits.debounce).min(first + self.waits.max_delay),
-        }
+    /// When the next round is due, if nothing else happens. If a manifest or an object is being written, `writing` is
+    /// when that was seen last.
+    pub fn due(&self, writing: Option<Duration>) -> Duration {
+        let due = match (self.events, writing) {
+            (None, _) => self.next,
+            (Some((first, _)), Some(last)) => (last + QUIET_WRITE).min(first + LONGEST_WRITE),
+            (Some((first, last)), None) => {
+                (last + self.waits.debounce).min(first + self.waits.max_delay)
+            }
+        };
+        due.max(self.held_until)
     }
 }
 
@@ -121,12 +142,12 @@ mod tests {
         for event in events {
             timer.event(ms(*event));
         }
-        assert_eq!(timer.due(false), ms(due), "after events at {events:?}");
+        assert_eq!(timer.due(None), ms(due), "after events at {events:?}");
     }
 
     #[test]
     fn the_first_round_is_due_at_once() {
-        assert_eq!(Timer::new(WAITS).due(false), ms(0));
+        assert_eq!(Timer::new(WAITS).due(None), ms(0));
     }
 
     #[test]
@@ -149,20 +170,21 @@ mod tests {
         timer.begin();
         timer.event(ms(1_110));
         timer.end(ms(1_120), Ended::Well);
-        assert_eq!(timer.due(false), ms(1_210), "what came during the round is not lost");
+        assert_eq!(timer.due(None), ms(1_210), "what came during the round is not lost");
         timer.begin();
         timer.end(ms(1_300), Ended::Well);
-        assert_eq!(timer.due(false), ms(61_300));
+        assert_eq!(timer.due(None), ms(61_300));
     }
 
     #[test]
     fn a_file_that_is_being_written_is_waited_for_and_not_for_ever() {
         let mut timer = quiet();
-        assert_eq!(timer.due(true), ms(60_000), "nobody has written yet");
+        assert_eq!(timer.due(Some(ms(0))), ms(60_000), "there was no event");
         timer.event(ms(1_000));
         timer.event(ms(9_000));
-        assert_eq!(timer.due(true), ms(31_000));
-        assert_eq!(timer.due(false), ms(3_000), "overdue: at once");
+        assert_eq!(timer.due(Some(ms(9_000))), ms(11_000), "then the file is looked at");
+        assert_eq!(timer.due(Some(ms(30_000))), ms(31_000));
+        assert_eq!(timer.due(None), ms(3_000), "overdue: at once");
     }
 
     #[test]
@@ -173,20 +195,32 @@ mod tests {
         for _ in 0..9 {
             timer.begin();
             timer.end(now, Ended::Badly);
-            waits.push((timer.due(false) - now).as_secs());
-            now = timer.due(false);
+            waits.push((timer.due(None) - now).as_secs());
+            now = timer.due(None);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         timer.end(now, Ended::Well);
         timer.end(now, Ended::Badly);
-        assert_eq!(timer.due(false), now + ms(1_000), "it begins anew");
+        assert_eq!(timer.due(None), now + ms(1_000), "from the beginning");
     }
 
     #[test]
-    fn somebody_who_asks_is_not_kept_waiting() {
+    fn events_after_a_contested_round_wait() {
+        let mut timer = quiet();
+        timer.begin();
+        timer.end(ms(0), Ended::Contested(ms(4_000)));
+        assert_eq!(timer.due(None), ms(4_000), "also without an event");
+        timer.event(ms(1_000));
+        assert_eq!(timer.due(None), ms(4_000));
+        timer.release();
+        assert_eq!(timer.due(None), ms(1_100));
+    }
+
+    #[test]
+    fn a_request_is_not_delayed() {
         let mut timer = quiet();
         timer.ask(ms(500));
-        assert_eq!(timer.due(false), ms(500));
+        assert_eq!(timer.due(None), ms(500));
     }
 
     #[test]
@@ -194,6 +228,6 @@ mod tests {
         let mut timer = quiet();
         timer.end(ms(0), Ended::Badly);
         timer.event(ms(950));
-        assert_eq!(timer.due(false), ms(1_050), "not the retry, either");
+        assert_eq!(timer.due(None), ms(1_050), "not the retry, either");
     }
 }

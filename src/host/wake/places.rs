@@ -1,8 +1,7 @@
 //! Which directories are watched, and for which names in them.
 //!
 //! In: the paths that matter. Out: every place where a change can make such a path lead elsewhere: the
-//! name itself, every symbolic link on the way, and where something is missing, the first name that
-//! is.
+//! name itself, every symbolic link on the way, and if something is missing, the first missing name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -11,13 +10,15 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::host::sources::is_manifest_name;
 
-/// As many symbolic links are followed on one path as the kernel follows (path_resolution(7)).
+/// The number of symbolic links on one path that the kernel follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
 /// Directories, none of them reached through a symbolic link, and the names in them that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
     directories: BTreeMap<PathBuf, Names>,
+    /// All that leads to one of the directories, each of these included.
+    ways: BTreeSet<PathBuf>,
     /// Where the parents of the paths lead, if anywhere: most paths share theirs.
     parents: BTreeMap<PathBuf, Option<PathBuf>>,
 }
@@ -39,16 +40,16 @@ impl Places {
             self.parents.insert(parent.to_path_buf(), leads_to.clone());
             leads_to
         });
-        // Where the parent is not there, what is missing matters already.
+        // If the parent is missing, the first missing name matters already.
         if let Some(parent) = parent {
-            self.resolve(&parent.join(name), Last::Matters);
+            self.resolve_from(parent, vec![name.to_os_string()], Last::Matters);
         }
     }
 
-    /// Every manifest in the directory matters, and which there are.
+    /// Every manifest in the directory matters, and so do new ones.
     pub(super) fn add_manifests_in(&mut self, directory: &Path) {
         if let Some(directory) = self.resolve(directory, Last::Matters) {
-            self.directories.entry(directory).or_default().manifests = true;
+            self.names_in(directory).manifests = true;
         }
     }
 
@@ -64,7 +65,7 @@ impl Places {
 
     /// Whether a change of `path` matters.
     pub(super) fn concern(&self, path: &Path) -> bool {
-        // What happens to the directory itself, happens to all in it.
+        // What happens to the directory also happens to everything in it.
         if self.is_directory(path) {
             return true;
         }
@@ -72,12 +73,35 @@ impl Places {
         self.directories.get(parent).is_some_and(|names| names.matter(name))
     }
 
+    /// Whether a file system that is mounted there is one that a place is found in.
+    pub(super) fn are_reached_through(&self, point: &Path) -> bool {
+        self.ways.contains(point) || self.concern(point)
+    }
+
+    fn names_in(&mut self, directory: PathBuf) -> &mut Names {
+        for way in directory.ancestors() {
+            // Those above it are there already.
+            if !self.ways.insert(way.to_path_buf()) {
+                break;
+            }
+        }
+        self.directories.entry(directory).or_default()
+    }
+
     /// Where an absolute path leads, if anywhere. Notes every place that this depends on.
     fn resolve(&mut self, path: &Path, last: Last) -> Option<PathBuf> {
+        self.resolve_from(PathBuf::from("/"), names_of(path), last)
+    }
+
+    /// The same, from a directory that is reached without symbolic links. The next one of the names is the last in the
+    /// list.
+    fn resolve_from(
+        &mut self,
+        mut at: PathBuf,
+        mut names: Vec<OsString>,
+        last: Last,
+    ) -> Option<PathBuf> {
         let mut links = 0;
-        let mut at = PathBuf::from("/");
-        // The names that are still to go, the next one last.
-        let mut names = names_of(path);
         while let Some(name) = names.pop() {
             if name == ".." {
                 at.pop();
@@ -87,7 +111,7 @@ impl Places {
             let found = fs::symlink_metadata(&next);
             let is_on_the_way = !names.is_empty() || last == Last::Directory;
             if !is_on_the_way || !found.as_ref().is_ok_and(fs::Metadata::is_dir) {
-                self.directories.entry(at.clone()).or_default().these.insert(name);
+                self.names_in(at.clone()).these.insert(name);
             }
             match found {
                 Ok(metadata) if metadata.is_symlink() => {
@@ -109,12 +133,12 @@ impl Places {
     }
 }
 
-/// What the last name of a path is.
+/// What the last name of a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
-    /// What matters.
+    /// It matters itself.
     Matters,
-    /// The directory where that is. Where it goes, its own watch says so.
+    /// It is the directory of what matters. Its own watch tells if it is removed.
     Directory,
 }
 
@@ -199,6 +223,21 @@ mod tests {
         };
         check(elsewhere, "link/f", &["link", "real/f", "real"], &["link/f"]);
         check(elsewhere, "link/../real/f", &["link", "real/f"], &[]);
+    }
+
+    #[test]
+    fn mounts_on_the_way_matter() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = fs::canonicalize(folder.path()).expect("it is there");
+        file(&folder, "a/b/f");
+        let mut places = Places::default();
+        places.add(&folder.join("a/b/f"));
+        for point in [Path::new("/"), &folder, &folder.join("a/b"), &folder.join("a/b/f")] {
+            assert!(places.are_reached_through(point), "{}", point.display());
+        }
+        for point in ["b", "a/b/g", "a/b/f/x", "a/c"] {
+            assert!(!places.are_reached_through(&folder.join(point)), "{point}");
+        }
     }
 
     #[test]

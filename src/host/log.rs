@@ -1,5 +1,4 @@
-//! What `watch` says on standard error, line by line: with a priority where the journal reads it, and
-//! with the time elsewhere.
+//! The log of `watch` on standard error: with priorities if the journal reads it, otherwise with the time.
 
 use std::env;
 use std::fmt;
@@ -12,28 +11,61 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::host::sys::output;
 use iterctl_core::escaped::escape_lines;
 
 /// How a line begins.
 #[derive(Clone, Copy, Debug)]
 enum Lines {
-    /// With `<N>`, which the journal takes for the priority (sd-daemon(3)).
+    /// With `<N>`, which the journal reads as the priority (sd-daemon(3)).
     Journal,
     /// With the time and the level.
     Plain,
 }
 
-/// Sends everything to standard error from now on; with `debug`, also what matters to developers.
+/// Sends the log to standard error from now on, through a [thread](output::start); with `debug`, also what matters
+/// only to developers.
 pub fn start(debug: bool) {
-    let lines = if is_journal() { Lines::Journal } else { Lines::Plain };
+    output::start(|text| Lines::of_stderr().format(Level::WARN, text));
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| Messages)
         .with_max_level(level)
-        .event_format(lines)
+        .event_format(Lines::of_stderr())
         .finish();
-    // It fails where there is one already, which then does the same.
+    // It fails if there is one already, which then does the same.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Takes each message as a whole: the formatter writes it in one call.
+struct Messages;
+
+impl io::Write for Messages {
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        output::to_stderr(message);
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn of_stderr() -> Self {
+        if is_journal() { Self::Journal } else { Self::Plain }
+    }
+
+    fn format(self, level: Level, text: &str) -> String {
+        let begin = match self {
+            Self::Journal => format!("<{}>", priority(level)),
+            Self::Plain => {
+                let now = humantime::format_rfc3339_millis(SystemTime::now());
+                format!("{now} {level:>5} ")
+            }
+        };
+        escape_lines(text).lines().fold(String::new(), |lines, line| lines + &begin + line + "\n")
+    }
 }
 
 /// Whether standard error goes to the journal: systemd.exec(5), `JOURNAL_STREAM`.
@@ -56,15 +88,7 @@ where
     ) -> fmt::Result {
         let mut text = String::new();
         context.format_fields(Writer::new(&mut text), event)?;
-        let level = *event.metadata().level();
-        let begin = match self {
-            Self::Journal => format!("<{}>", priority(level)),
-            Self::Plain => {
-                let now = humantime::format_rfc3339_millis(SystemTime::now());
-                format!("{now} {level:>5} ")
-            }
-        };
-        escape_lines(&text).lines().try_for_each(|line| writeln!(writer, "{begin}{line}"))
+        writer.write_str(&self.format(*event.metadata().level(), &text))
     }
 }
 
