@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 pub mod bpffs;
 pub(crate) mod cgroup;
+pub mod closed;
 pub(crate) mod contents;
 pub mod execute;
 pub mod kernel;

@@ -30,7 +30,7 @@
 //!
 //! | module | in → out |
 //! | --- | --- |
-//! | [`host::contents`], [`host::sources`], [`host::object`], [`host::accounts`], [`host::cgroup`], [`host::trust`] | files and databases → texts, bytes, facts |
+//! | [`host::contents`], [`host::sources`], [`host::object`], [`host::accounts`], [`host::cgroup`], [`host::trust`], [`host::closed`] | files and databases → texts, bytes, facts |
 //! | [`host::sys::descriptors`], [`host::sys::threads`], [`host::sys::output`], [`host::sys::signals`] | descriptors as paths; work on several cores; output that waits for no reader; signals that end a command |
 //! | [`host::bpffs`] | the file system: walk, lock, staging, renames |
 //! | [`host::kernel`] | libbpf: open, load, attach, pin, stamp, query. Begin with [`host::kernel::load()`] |

@@ -1,6 +1,6 @@
 //! Parse, run, print the answer or the error once, exit.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use clap::Parser as _;
 use iterctl::front::cli::{Cli, Command, Form};
-use iterctl::front::command::{self, Answer, Progress};
-use iterctl::front::errors::{Context as _, Error, Handled as _, Result};
+use iterctl::front::command::{self, Answer, OnTerminal, Output, OutputOf, Progress};
+use iterctl::front::errors::{Context as _, Error, Handled as _, Result, Unwritten};
 use iterctl::front::exit::Exit;
+use iterctl::front::report::terminal::Lines;
 use iterctl::front::report::{Diagnostic, error, text};
 use iterctl::front::version::Versions;
 use iterctl::host::reader::ReadError;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         (Some(_) | None, true) => print_versions(form).map(|()| Exit::Done),
         (None, false) => {
             let usage = "a command is missing: `iterctl help` lists them";
-            print(Err(Error::Usage(usage.to_owned())), form)
+            print(Err(Error::Usage(usage.to_owned())), form, Purpose::Report)
         }
     };
     let exit = printed.unwrap_or_else(|error| {
@@ -65,10 +66,10 @@ fn tell(lines: &str) {
 fn run(command: &Command, form: Form) -> Result<Exit> {
     let signals = match command::signals(command) {
         Ok(signals) => signals,
-        Err(error) => return print(Err(error), form),
+        Err(error) => return print(Err(error), form, Purpose::Report),
     };
     let answer = command::run(command, &signals, &mut |progress| say(progress, form));
-    let exit = print(answer, form)?;
+    let exit = print(answer, form, Purpose::of(command))?;
     Ok(signals.noted().map_or(exit, Exit::from))
 }
 
@@ -76,7 +77,7 @@ fn run(command: &Command, form: Form) -> Result<Exit> {
 fn say(progress: Progress<'_>, form: Form) -> Result<()> {
     match (progress, form) {
         (Progress::Round(report), Form::Json | Form::PrettyJson) => {
-            unless_closed(print_json(report, form))
+            written(print_json(report, form), Purpose::Report)
         }
         (Progress::Waits(note), Form::Text) => {
             tell(&error::render_one(&note));
@@ -93,12 +94,12 @@ fn say(progress: Progress<'_>, form: Form) -> Result<()> {
 /// document, even if the command line is wrong.
 fn usage_error(usage: &clap::Error) -> ExitCode {
     if !usage.use_stderr() {
-        // Where the terminal has gone, there is nobody to tell.
+        // If standard error is closed, the message has no reader.
         let _ = usage.print();
         return ExitCode::from(Exit::Done as u8);
     }
     match Form::from_invalid(std::env::args_os()) {
-        // Where the terminal has gone, there is nobody to tell.
+        // If standard error is closed, the message has no reader.
         Form::Text => {
             let _ = usage.print();
         }
@@ -112,83 +113,141 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
     ExitCode::from(Exit::Usage as u8)
 }
 
+/// What a command is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To change something.
+    Work,
+    /// To report.
+    Report,
+}
+
+impl Purpose {
+    fn of(command: &Command) -> Self {
+        if command.changes() { Self::Work } else { Self::Report }
+    }
+}
+
 /// Prints the answer or the error.
 ///
 /// # Errors
-/// Where it cannot be printed, or an iterator cannot be read to its end.
-fn print(answer: Result<Answer>, form: Form) -> Result<Exit> {
+/// If it cannot be printed, or an iterator cannot be read to its end.
+fn print(answer: Result<Answer>, form: Form, purpose: Purpose) -> Result<Exit> {
     match (answer, form) {
         (Ok(mut answer), Form::Text) => {
-            match answer.output.take() {
-                Some(mut output) => {
-                    let mut out = io::stdout().lock();
-                    let length = copy(&mut *output, &mut out)?;
-                    answer.report.diagnostics.extend(silence(length, out.is_terminal()));
+            let printed = match answer.output.take() {
+                Some(output) => {
+                    let is_terminal = io::stdout().is_terminal();
+                    let length = print_output(output, is_terminal)?;
+                    answer.report.diagnostics.extend(silence(length, is_terminal));
+                    Ok(())
                 }
-                None => unless_closed(print_text(&text::render(&answer.report)))?,
-            }
+                None => written(print_text(&text::render(&answer.report)), purpose),
+            };
             for diagnostic in &answer.report.diagnostics {
                 tell(&error::render_one(diagnostic));
             }
             if let Some(failed) = answer.failed() {
                 tell(&error::render(failed));
             }
-            Ok(answer.exit())
+            printed.map(|()| answer.exit())
         }
         (Ok(mut answer), Form::Json | Form::PrettyJson) => {
-            if let Some(mut output) = answer.output.take() {
-                let mut bytes = Vec::new();
-                if let Err(error) = copy(&mut *output, &mut bytes) {
-                    return print(Err(error), form);
+            let mut exit = answer.exit();
+            if let Some(output) = answer.output.take() {
+                let (bytes, end) = collect(output);
+                if let Err(error) = end {
+                    // What was printed up to here is kept.
+                    exit = error.handling().exit;
+                    answer.report = error::report(&error);
                 }
                 answer.report.output = Some(String::from_utf8_lossy(&bytes).into_owned());
             }
             if let Some(failed) = answer.failed() {
                 answer.report.diagnostics.extend(error::diagnostics(failed));
             }
-            unless_closed(print_json(&answer.report, form))?;
-            Ok(answer.exit())
+            written(print_json(&answer.report, form), purpose)?;
+            Ok(exit)
         }
         (Err(error), Form::Text) => {
             tell(&error::render(&error));
             Ok(error.handling().exit)
         }
         (Err(error), Form::Json | Form::PrettyJson) => {
-            unless_closed(print_json(&error::report(&error), form))?;
+            if let Err(unwritten) = print_json(&error::report(&error), form) {
+                tell(&error::render(&error));
+                written(Err(unwritten), Purpose::Report)?;
+            }
             Ok(error.handling().exit)
         }
     }
 }
 
-/// Whoever reads the answer may go before its end: what was done is done all the same.
-fn unless_closed(printed: io::Result<()>) -> Result<()> {
-    match printed {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("failed to print the answer"),
+/// What has become of a report that was to be printed. If a command only reports, its reader may go away before
+/// the end, as `head` does.
+fn written(printed: io::Result<()>, purpose: Purpose) -> Result<()> {
+    match (printed, purpose) {
+        (Ok(()), _) => Ok(()),
+        (Err(error), Purpose::Report) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        (Err(error), Purpose::Report) => Err(Unwritten::Report(error).into()),
+        (Err(error), Purpose::Work) => Err(Unwritten::AfterWork(error).into()),
     }
 }
 
-fn reading_failed(error: io::Error) -> Error {
-    Error::from(ReadError::from(error)).context("failed to read the iterator to its end")
+fn reading_failed(error: io::Error, of: &OutputOf) -> Error {
+    let what = match of {
+        OutputOf::Own => "it",
+        OutputOf::Iterator { what, .. } => what,
+    };
+    Error::from(ReadError::from(error)).context(format!("failed to read {what} to its end"))
 }
 
-/// Copies what an iterator prints as it comes, and counts the bytes. The buffer is larger than the
-/// kernel's: some iterators cannot go on where a read has ended.
-fn copy(output: &mut dyn io::Read, out: &mut dyn io::Write) -> Result<usize> {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut copied = 0;
+/// The buffer is larger than the kernel's: some iterators cannot go on where a read has ended.
+const BUFFER: usize = 64 * 1024;
+
+/// Reads to the end. Returns also what was read before an error.
+fn collect(mut output: Output) -> (Vec<u8>, Result<()>) {
+    let (mut buffer, mut bytes) = (vec![0; BUFFER], Vec::new());
     loop {
-        let length = output.read(&mut buffer).map_err(reading_failed)?;
-        if length == 0 {
-            unless_closed(out.flush())?;
-            return Ok(copied);
+        match output.text.read(&mut buffer) {
+            Ok(0) => return (bytes, Ok(())),
+            Ok(length) => bytes.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) => return (bytes, Err(reading_failed(error, &output.of))),
         }
+    }
+}
+
+/// Prints output as it comes, and counts its bytes. On a terminal, that of an iterator is escaped.
+fn print_output(mut output: Output, is_terminal: bool) -> Result<usize> {
+    let mut out = io::stdout().lock();
+    let mut lines = match &output.of {
+        OutputOf::Iterator { on_terminal: OnTerminal::Escaped, .. } if is_terminal => {
+            Some(Lines::default())
+        }
+        OutputOf::Iterator { .. } | OutputOf::Own => None,
+    };
+    let mut buffer = vec![0; BUFFER];
+    let mut copied = 0;
+    let read = loop {
+        let length = match output.text.read(&mut buffer) {
+            Ok(0) => break Ok(()),
+            Ok(length) => length,
+            Err(error) => break Err(reading_failed(error, &output.of)),
+        };
         copied += length;
-        match out.write_all(buffer.get(..length).unwrap_or_default()) {
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let printed = match &mut lines {
+            Some(lines) => out.write_all(lines.push(bytes).as_bytes()),
+            None => out.write_all(bytes),
+        };
+        match printed {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(copied),
             other => other.context("failed to print what the iterator prints")?,
         }
-    }
+    };
+    let last = lines.map(Lines::end).unwrap_or_default();
+    written(out.write_all(last.as_bytes()).and_then(|()| out.flush()), Purpose::Report)?;
+    read.map(|()| copied)
 }
 
 /// The note for a person who sees no output and cannot know whether the iterator was run. A program that
@@ -199,10 +258,11 @@ fn silence(printed: usize, is_terminal: bool) -> Option<Diagnostic> {
 
 fn print_versions(form: Form) -> Result<()> {
     let versions = Versions::own();
-    unless_closed(match form {
+    let printed = match form {
         Form::Text => print_text(&format!("{versions}\n")),
         Form::Json | Form::PrettyJson => print_json(&versions, form),
-    })
+    };
+    written(printed, Purpose::Report)
 }
 
 fn print_text(text: &str) -> io::Result<()> {

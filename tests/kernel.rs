@@ -24,7 +24,9 @@ mod kernel {
     mod copied_stamps;
     mod directories;
     mod drift;
+    mod elsewhere;
     mod errors;
+    mod examples;
     mod export;
     mod faults;
     mod features;
@@ -56,6 +58,7 @@ mod kernel {
     mod races;
     mod read;
     mod refused;
+    mod refused_calls;
     mod rivals;
     mod same_name;
     mod sets;

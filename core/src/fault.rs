@@ -114,6 +114,13 @@ pub enum Problem {
         /// The place of that path.
         at: Place,
     },
+    /// A file of the call names a bpffs other than the usual one, and this one names none.
+    BpffsNotNamed {
+        /// The path in the other file.
+        other: PathBuf,
+        /// The place of that path.
+        at: Place,
+    },
     /// A pin path that bpffs cannot hold.
     PinPath {
         /// The path, without the bpffs if that is written too.

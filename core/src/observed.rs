@@ -32,6 +32,8 @@ pub struct Scan {
     pub maps: BTreeMap<MapRef, ScannedMap>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Where the bpffs is, if it is mounted read-only.
+    pub read_only: Option<PathBuf>,
     /// Every directory with something in it whose path is too long or too deep for a pin.
     pub too_deep: Vec<PinPath>,
 }
@@ -114,6 +116,10 @@ pub enum Kind {
     Link(String),
     /// A symbolic link, which is never followed.
     Symlink,
+    /// A directory on which another bpffs is mounted, and where that is.
+    Bpffs(PathBuf),
+    /// Something on which another file system is mounted.
+    Mount,
     /// A file that the kernel does not open as a BPF object, and why.
     Unknown(String),
 }
@@ -162,6 +168,8 @@ pub struct Observed {
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
+    /// Where the bpffs is, if it is mounted read-only.
+    pub read_only: Option<PathBuf>,
     /// Every directory with something in it that was not looked at: it is too deep to be a pin.
     pub too_deep: Vec<PinPath>,
 }
@@ -241,8 +249,8 @@ pub fn observe(scan: Scan, set: Option<&SetName>) -> Observed {
     let maps =
         scan.maps.into_iter().map(|(map, found)| (map, same_name::choose(found, set, whose)));
     let (nodes, maps) = (nodes.collect(), maps.collect());
-    let Scan { root, cgroups, too_deep, .. } = scan;
-    Observed { nodes, root, maps, cgroups, too_deep }
+    let Scan { root, cgroups, read_only, too_deep, .. } = scan;
+    Observed { nodes, root, maps, cgroups, read_only, too_deep }
 }
 
 fn provenance(stamp: &ScannedStamp) -> Provenance {
@@ -303,6 +311,8 @@ impl fmt::Display for Kind {
             Self::Program => write!(f, "a pinned program"),
             Self::Link(kind) => write!(f, "a pinned {kind} link"),
             Self::Symlink => write!(f, "a symbolic link"),
+            Self::Bpffs(_) => write!(f, "a directory on which another bpffs is mounted"),
+            Self::Mount => write!(f, "something on which another file system is mounted"),
             Self::Unknown(why) => write!(f, "a file that cannot be opened ({why})"),
         }
     }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 pub use drift::Drift;
 pub use note::{Note, Readers};
+pub use obstacle::WRITABLE;
 pub use planner::{pin, plan, unpin, unpin_set};
 
 use crate::access::Meta;
@@ -191,6 +192,20 @@ pub enum Obstacle {
         path: PinPath,
         /// The parent.
         parent: PinPath,
+    },
+    /// A file system is mounted on a parent of the path.
+    BehindMount {
+        /// The path of the desired pin.
+        path: PinPath,
+        /// The parent.
+        parent: PinPath,
+        /// Where the file system is, if it is a bpffs.
+        bpffs: Option<PathBuf>,
+    },
+    /// The bpffs is mounted read-only.
+    ReadOnly {
+        /// The bpffs.
+        bpffs: PathBuf,
     },
     /// The map to walk cannot be used.
     Map {

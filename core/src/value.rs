@@ -10,6 +10,8 @@ use toml_writer::{
     ToTomlKey as _, ToTomlValue as _, TomlKeyBuilder, TomlStringBuilder, TomlWrite as _,
 };
 
+use crate::escaped::is_shown;
+
 /// A value of a manifest whose type only the object knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -106,13 +108,14 @@ pub fn quote_key(key: &str) -> String {
 /// A TOML basic string.
 pub fn quote(text: &str) -> String {
     let quoted = TomlStringBuilder::new(text).as_basic().to_toml_value();
-    // U+0080 to U+009F are control characters for a terminal, but normal characters for TOML.
-    if !quoted.contains(char::is_control) {
+    // For TOML, U+0080 to U+009F and invisible characters are normal characters.
+    if !quoted.contains(|character| !is_shown(character)) {
         return quoted;
     }
-    let escape = |character: char| match character.is_control() {
-        true => format!("\\u{:04X}", u32::from(character)),
-        false => character.to_string(),
+    let escape = |character: char| match (is_shown(character), u32::from(character)) {
+        (true, _) => character.to_string(),
+        (false, code @ 0..=0xffff) => format!("\\u{code:04X}"),
+        (false, code) => format!("\\U{code:08X}"),
     };
     quoted.chars().map(escape).collect()
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use iterctl_core::desired::{CgroupRef, Desired, DesiredPin, Param};
 use iterctl_core::ids::MapId;
 use iterctl_core::names::SetName;
-use iterctl_core::observed::{Node, Observed, ObservedPin};
+use iterctl_core::observed::{Kind, Node, Observed, ObservedPin};
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Empty, Foreign, Obstacle, Plan, Policy, Step, pin, plan, unpin};
 use proptest::prelude::*;
@@ -198,7 +198,15 @@ proptest! {
                     let named = walks(&desired.pins[path], cgroup);
                     named && found.is_none_or(|found| found.as_ref() == Err(why))
                 }
-                Obstacle::OtherSource { .. }
+                Obstacle::BehindMount { path, parent, bpffs } => {
+                    let there = match bpffs {
+                        Some(at) => Node::Other(Kind::Bpffs(at.clone())),
+                        None => Node::Other(Kind::Mount),
+                    };
+                    is_below(path, parent) && observed.nodes.get(parent) == Some(&there)
+                }
+                Obstacle::ReadOnly { .. }
+                | Obstacle::OtherSource { .. }
                 | Obstacle::Empty { .. }
                 | Obstacle::NotPinned { .. } => false,
             };
@@ -312,6 +320,7 @@ fn worlds_lead_to_every_step_and_every_obstacle() {
         seen.extend(feasible.unchanged.first_key_value().map(|_| "unchanged".to_owned()));
     }
     let expected = [
+        "BehindMount",
         "Cgroup",
         "Directory",
         "Foreign",

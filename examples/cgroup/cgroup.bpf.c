@@ -3,6 +3,9 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+/* NAME_MAX of include/uapi/linux/limits.h, and the NUL */
+#define NAME_SIZE 256
+
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -26,12 +29,23 @@ struct bpf_iter__cgroup {
 	struct cgroup *cgroup;
 } __attribute__((preserve_access_index));
 
+/* A name may hold any byte: a newline would forge a line, an escape sequence controls the terminal. */
+static __always_inline void blank(char *text)
+{
+	int i;
+
+	for (i = 0; i < NAME_SIZE && text[i]; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
+}
+
 SEC("iter/cgroup")
 int dump_cgroups(struct bpf_iter__cgroup *ctx)
 {
 	/* A second `ctx->cgroup` would be a second load, which the verifier treats as unchecked. */
 	struct cgroup *cgroup = ctx->cgroup;
 	struct seq_file *seq = ctx->meta->seq;
+	char name[NAME_SIZE];
 
 	/* The kernel calls once more at the end, without a cgroup. */
 	if (!cgroup)
@@ -40,8 +54,11 @@ int dump_cgroups(struct bpf_iter__cgroup *ctx)
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "        id depth below name\n");
 
+	if (bpf_probe_read_kernel_str(name, sizeof(name), cgroup->kn->name) < 0)
+		name[0] = '\0';
+	blank(name);
 	BPF_SEQ_PRINTF(seq, "%10llu %5d %5d %s\n", cgroup->kn->id, cgroup->level,
-		       cgroup->nr_descendants, cgroup->kn->name);
+		       cgroup->nr_descendants, name);
 	return 0;
 }
 

@@ -41,6 +41,16 @@ static int has_prefix(const char *comm)
 	return 1;
 }
 
+/* A name may hold any byte: a newline would forge a line, an escape sequence controls the terminal. */
+static __always_inline void blank(char *text)
+{
+	int i;
+
+	for (i = 0; i < COMM_SIZE && text[i]; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
+}
+
 SEC("iter/task")
 int dump_tasks(struct bpf_iter__task *ctx)
 {
@@ -63,6 +73,7 @@ int dump_tasks(struct bpf_iter__task *ctx)
 	if (!has_prefix(comm))
 		return 0;
 
+	blank(comm);
 	BPF_SEQ_PRINTF(seq, "%8d %8d %s\n", task->pid, task->tgid, comm);
 	return 0;
 }

@@ -39,6 +39,16 @@ struct bpf_iter__task_vma {
 	struct vm_area_struct *vma;
 } __attribute__((preserve_access_index));
 
+/* A path may hold any byte: a newline would forge a line, an escape sequence controls the terminal. */
+static __always_inline void blank(char *text)
+{
+	int i;
+
+	for (i = 0; i < PATH_SIZE && text[i]; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
+}
+
 SEC("iter/task_vma")
 int dump_mappings(struct bpf_iter__task_vma *ctx)
 {
@@ -60,6 +70,7 @@ int dump_mappings(struct bpf_iter__task_vma *ctx)
 	file = vma->vm_file;
 	if (file && bpf_d_path(&file->f_path, path, sizeof(path)) < 0)
 		path[0] = '\0';
+	blank(path);
 
 	flags = vma->vm_flags;
 	BPF_SEQ_PRINTF(seq, "%16lx %16lx  %c%c%c %s\n", vma->vm_start, vma->vm_end,

@@ -3,6 +3,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#define COMM_SIZE 16
+
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -13,7 +15,7 @@ struct bpf_iter_meta {
 struct task_struct {
 	int pid;
 	int tgid;
-	char comm[16];
+	char comm[COMM_SIZE];
 } __attribute__((preserve_access_index));
 
 struct bpf_iter__task {
@@ -21,12 +23,23 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } __attribute__((preserve_access_index));
 
+/* A name may hold any byte: a newline would forge a line, an escape sequence controls the terminal. */
+static __always_inline void blank(char *text)
+{
+	int i;
+
+	for (i = 0; i < COMM_SIZE && text[i]; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
+}
+
 SEC("iter/task")
 int dump_tasks(struct bpf_iter__task *ctx)
 {
 	/* A second `ctx->task` would be a second load, which the verifier treats as unchecked. */
 	struct task_struct *task = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
+	char comm[COMM_SIZE];
 
 	/* The kernel calls once more at the end, without a task. */
 	if (!task)
@@ -35,7 +48,9 @@ int dump_tasks(struct bpf_iter__task *ctx)
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "     tid     tgid comm\n");
 
-	BPF_SEQ_PRINTF(seq, "%8d %8d %s\n", task->pid, task->tgid, task->comm);
+	bpf_probe_read_kernel_str(comm, sizeof(comm), task->comm);
+	blank(comm);
+	BPF_SEQ_PRINTF(seq, "%8d %8d %s\n", task->pid, task->tgid, comm);
 	return 0;
 }
 

@@ -127,6 +127,23 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Whether its work is to change something; the work of the others is their report.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Apply(_) | Self::Watch(_) | Self::Unpin(_) | Self::Pin(_) => true,
+            Self::Check(_)
+            | Self::Plan(_)
+            | Self::List(_)
+            | Self::Read(_)
+            | Self::Export(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+}
+
 /// The manifest, and the name of its set.
 #[derive(Debug, Args)]
 pub struct ManifestArgs {
@@ -276,9 +293,10 @@ pub struct UnpinArgs {
     #[arg(value_name = "PATH", conflicts_with_all = ["file", "set"])]
     pub paths: Vec<PathBuf>,
 
-    /// The bpffs, if no manifest names it
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS, conflicts_with = "file")]
-    pub bpffs: PathBuf,
+    /// The bpffs, if no manifest names it; by default the one that absolute PATHs are on, or else
+    /// /sys/fs/bpf
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub bpffs: Option<PathBuf>,
 
     /// Also unpin iterators at PATH that iterctl has not pinned
     #[arg(long, requires = "paths", conflicts_with_all = ["file", "set"])]

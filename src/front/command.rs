@@ -1,4 +1,4 @@
-//! The composition root: each subcommand is the line of values, stopped early or carried on.
+//! The composition root: each subcommand is the line of values, up to some stage.
 
 mod apply;
 mod check;
@@ -25,25 +25,54 @@ use crate::front::report::{Diagnostic, Report};
 use crate::host::sys::signals::Signals;
 use iterctl_core::plan::Obstacle;
 
-/// What a command has to say, and how it ended.
+/// The report of a command, and how it ended.
 pub struct Answer {
-    /// What it found and did.
+    /// What the command found and did.
     pub report: Report,
-    /// How it ended.
     ending: Ending,
-    /// `read` only: what the iterator prints, as it comes.
-    pub output: Option<Box<dyn Read>>,
+    /// What is printed as it comes, instead of the report.
+    pub output: Option<Output>,
 }
 
-/// How a command ended that has something to say.
+/// Text that a command prints as it comes.
+pub struct Output {
+    /// The text, read as it is produced.
+    pub text: Box<dyn Read>,
+    /// Whose text it is.
+    pub of: OutputOf,
+}
+
+/// Whose text a command prints.
+pub enum OutputOf {
+    /// iterctl's own: a schema, completions, a man page.
+    Own,
+    /// That of an iterator.
+    Iterator {
+        /// What is read, in the words of an error: `the pin /sys/fs/bpf/tasks`.
+        what: String,
+        /// What of it goes to a terminal.
+        on_terminal: OnTerminal,
+    },
+}
+
+/// What of an iterator's output goes to a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTerminal {
+    /// Lines in which everything is escaped that could control the terminal.
+    Escaped,
+    /// Its bytes (`read --raw`).
+    Raw,
+}
+
+/// How a command with a report ended.
 enum Ending {
     /// Done, or nothing to do.
     Done,
     /// `plan --detailed-exitcode`: there is something to do.
     Changes,
-    /// `plan`: this is in the way, and its rows say so.
+    /// `plan`: these are in the way, and the rows of the report say so.
     InTheWay(Vec<Obstacle>),
-    /// Something was done, or found, and this failed all the same.
+    /// Something was done or found, but this failed.
     Failed(Error),
 }
 
@@ -66,7 +95,7 @@ impl Answer {
         }
     }
 
-    /// What failed, where something was done all the same.
+    /// What failed, although there is a report.
     pub fn failed(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
@@ -75,15 +104,15 @@ impl Answer {
     }
 }
 
-/// What is told before the end.
+/// What a command tells before its end.
 pub enum Progress<'a> {
-    /// `watch`: what a round has found and done. The log has it, too.
+    /// `watch`: what a round found and did. The log has it, too.
     Round(&'a Report),
     /// `apply --wait`: what it waits for.
     Waits(Diagnostic),
 }
 
-/// Tells it.
+/// Receives what a command tells before its end.
 pub type Say<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
 /// The signals that a subcommand holds back while it changes something. `watch` has its own, and the others

@@ -1,7 +1,7 @@
-//! Everything that a command can fail with: one closed enum. The [`Handling`] of all cases is one match, so a new
-//! error does not compile before its hint and its exit status are decided.
+//! Every error of a command, in one closed enum. One match decides the [`Handling`] of all cases, so a new error does
+//! not compile before its hint and its exit status are decided.
 //!
-//! In: the errors of the host, each a type of its own. Out: their chain of causes, as of any
+//! In: the errors of the host, each of its own type. Out: their chain of causes, as for any
 //! [error](std::error::Error), and how each is handled.
 
 mod cases;
@@ -14,13 +14,14 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-pub use cases::{Blocked, Faulty, LeftOut, NotDone};
+pub use cases::{Blocked, Faulty, LeftOut, NotDone, NotShown, Unwritten};
 pub use from::Context;
 pub use handling::{Handled, Handling};
 pub use origin::{Origin, Words};
 
 use crate::host::accounts::LookupError;
 use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::closed::Closed;
 use crate::host::execute;
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
@@ -43,13 +44,17 @@ pub enum Error {
     NotDone(Box<NotDone>),
     /// `--keep-going` skipped entries.
     LeftOut(Box<LeftOut>),
-    /// The iterator that `read` runs needs what is not there. Nothing was to be changed, so nothing is
+    /// Something that the iterator of `read` needs is missing. `read` changes nothing, so it is not
     /// [`Blocked`](Self::Blocked).
     MissingNeeds(Vec<Obstacle>),
     /// The kernel lacks features that the manifest needs.
     MissingFeatures(Vec<Lack>),
-    /// The arguments each look right, but make no sense together.
+    /// The arguments make no sense together.
     Usage(String),
+    /// `list` could not look at everything.
+    NotShown(NotShown),
+    /// This user may not read a file, or look into a directory.
+    Closed(Closed),
     /// A manifest cannot be read.
     Source(SourceError),
     /// Another user could have changed an object.
@@ -60,9 +65,9 @@ pub enum Error {
     Open(OpenError),
     /// No bpffs was mounted.
     Mount(MountError),
-    /// The lock was not taken.
+    /// The lock could not be taken.
     Lock(LockError),
-    /// The bpffs cannot be looked at.
+    /// The bpffs cannot be searched for pins.
     Walk(WalkError),
     /// A program that `read` runs cannot be loaded or attached.
     Execute(execute::Error),
@@ -70,18 +75,20 @@ pub enum Error {
     Read(ReadError),
     /// Wake-ups cannot be waited for.
     Wake(WakeError),
+    /// The report could not be written.
+    Unwritten(Unwritten),
     /// A system call failed.
     Io(io::Error),
     /// Anything else, in words.
     Other(String),
-    /// What was tried, and why it failed, which decides how it is handled.
+    /// What was tried, and why it failed. The reason decides how it is handled.
     Context(String, Box<Error>),
     /// A bpffs was mounted at this path and stays there, and then something failed, which decides how it is handled.
     Mounted(PathBuf, Box<Error>),
 }
 
 impl Error {
-    /// Something that is only told in words.
+    /// An error that is described only in words.
     pub fn other(words: impl Into<String>) -> Self {
         Self::Other(words.into())
     }
@@ -91,7 +98,7 @@ impl Error {
         Self::Context(what.into(), Box::new(self))
     }
 
-    /// The case itself, whatever was tried: never [`Error::Context`] or [`Error::Mounted`].
+    /// The error without what was tried: never [`Error::Context`] or [`Error::Mounted`].
     pub fn without_context(&self) -> &Self {
         let mut case = self;
         while let Self::Context(_, error) | Self::Mounted(_, error) = case {
@@ -110,6 +117,8 @@ impl fmt::Display for Error {
             Self::LeftOut(_) => f.write_str("some entries failed, and were left out"),
             Self::MissingNeeds(_) => f.write_str("what the iterator needs is not there"),
             Self::MissingFeatures(_) => f.write_str("this kernel lacks required features"),
+            Self::NotShown(not_shown) => write!(f, "{not_shown}"),
+            Self::Closed(closed) => write!(f, "{closed}"),
             Self::Source(error) => write!(f, "{error}"),
             Self::Untrusted(error) => write!(f, "{error}"),
             Self::Account(error) => write!(f, "{error}"),
@@ -120,6 +129,7 @@ impl fmt::Display for Error {
             Self::Execute(error) => write!(f, "{error}"),
             Self::Read(error) => write!(f, "{error}"),
             Self::Wake(error) => write!(f, "{error}"),
+            Self::Unwritten(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Mounted(_, error) => write!(f, "{error}"),
             Self::Usage(words) | Self::Other(words) | Self::Context(words, _) => f.write_str(words),
@@ -140,6 +150,7 @@ impl StdError for Error {
             Self::Execute(error) => error.source(),
             Self::Read(error) => error.source(),
             Self::Wake(error) => error.source(),
+            Self::Unwritten(error) => Some(error.error()),
             Self::Io(error) => error.source(),
             Self::Context(_, error) => Some(&**error),
             Self::Mounted(_, error) => error.source(),
@@ -149,6 +160,8 @@ impl StdError for Error {
             | Self::LeftOut(_)
             | Self::MissingNeeds(_)
             | Self::MissingFeatures(_)
+            | Self::NotShown(_)
+            | Self::Closed(_)
             | Self::Usage(_)
             | Self::Other(_) => None,
         }

@@ -4,7 +4,7 @@ use crate::host::sys::signals::Signal;
 use iterctl_core::observed::MapProblem;
 use iterctl_core::plan::Obstacle;
 
-/// How a call ended.
+/// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -18,7 +18,7 @@ pub enum Exit {
     Usage = 64,
     /// The manifest or an object is invalid.
     Invalid = 65,
-    /// bpffs or a kernel feature is missing.
+    /// bpffs, a kernel feature or a system call is missing, or bpffs is read-only.
     Unavailable = 69,
     /// A pin that does not belong to the set is in the way.
     Foreign = 73,
@@ -54,7 +54,9 @@ impl Exit {
             | Obstacle::NotAnIterator { .. }
             | Obstacle::Directory { .. }
             | Obstacle::ParentNotADirectory { .. }
+            | Obstacle::BehindMount { .. }
             | Obstacle::OtherSource { .. } => Self::Foreign,
+            Obstacle::ReadOnly { .. } => Self::Unavailable,
             Obstacle::Map { why: MapProblem::NotPermitted, .. } => Self::NotPermitted,
             Obstacle::Map { .. } | Obstacle::Cgroup { .. } | Obstacle::NotPinned { .. } => {
                 Self::Failed

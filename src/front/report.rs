@@ -1,12 +1,13 @@
 //! Values → what people and programs read: text, JSON, faults with carets.
 //!
-//! Every command ends in one [`Report`]; text and JSON are two ways to write the same one down.
+//! Every command ends in one [`Report`], which is printed as text or as JSON.
 
 mod build;
 pub mod error;
 pub mod faults;
 mod kernel;
 mod left_out;
+pub mod terminal;
 pub mod text;
 pub mod words;
 
@@ -15,7 +16,7 @@ use std::cmp::Ordering;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use build::{changes, pins};
+pub use build::{changes, closed, pins};
 pub use kernel::{FeatureRow, FeatureState, KernelReport};
 
 use iterctl_core::pin_path::PinPath;
@@ -40,13 +41,16 @@ pub struct Report {
     /// `list` only: every pinned iterator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pins: Option<Vec<ListedPin>>,
+    /// `list` only: what this user may not look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<ClosedPath>,
     /// `pin` and `export` only: a manifest that says the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
     /// `check --kernel` only: what the kernel has and lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelReport>,
-    /// What people see of all this.
+    /// Which parts are shown as text.
     #[serde(skip)]
     pub shown: Shown,
     /// `read` only: what the iterator printed. What is not UTF-8 is replaced.
@@ -61,15 +65,15 @@ pub struct Report {
 pub struct Summary {
     /// New ones.
     pub pin: usize,
-    /// Those that another iterator takes the place of.
+    /// Those that are replaced by another iterator.
     pub replace: usize,
     /// Those that get another mode, owner or group.
     pub update: usize,
-    /// Those that go.
+    /// Those that are removed.
     pub unpin: usize,
-    /// Those that cannot be made as they are to be.
+    /// Those that cannot be made as the manifest wants them.
     pub blocked: usize,
-    /// Those that are as they are to be.
+    /// Those that are in sync.
     pub unchanged: usize,
 }
 
@@ -84,9 +88,9 @@ pub struct Change {
     pub reasons: Vec<Reason>,
     /// What was there.
     pub before: Option<PinState>,
-    /// What is to be there.
+    /// What will be there, or is there now.
     pub after: Option<PinState>,
-    /// The entry that asks for it, if it stands in a file.
+    /// The entry that asks for it, if it is in a file.
     pub source: Option<SourceLine>,
     /// The path below bpffs, as a manifest would write it.
     #[serde(skip)]
@@ -97,15 +101,15 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Pinned where nothing was.
+    /// Pinned at a free path.
     Pin,
-    /// Put in the place of another iterator.
+    /// Replaces another iterator.
     Replace,
     /// Given another mode, owner or group.
     Update,
     /// Unpinned.
     Unpin,
-    /// Nothing: something is wrong with it. Nothing else is done either, unless with `--keep-going`.
+    /// Nothing, because something is wrong with it. Without `--keep-going`, nothing else is done either.
     Blocked,
 }
 
@@ -121,21 +125,21 @@ pub struct Reason {
 /// What a pin is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PinState {
-    /// What the iterator walks.
+    /// The target that the iterator walks.
     pub target: String,
     /// Its parameter, such as `map 20`.
     pub parameter: Option<String>,
     /// The program's name.
     pub program: String,
-    /// The kernel's id of the program; none where it is not loaded yet.
+    /// The kernel's id of the program; none if it is not loaded yet.
     pub program_id: Option<u32>,
-    /// The kernel's id of the link; none where it is not made yet.
+    /// The kernel's id of the link; none if it does not exist yet.
     pub link_id: Option<u32>,
-    /// The set that owns it; none where nobody's stamp is on it.
+    /// The set that owns it; none if it has no stamp.
     pub set: Option<String>,
-    /// The object's absolute path, where that is known.
+    /// The object's absolute path, if it is known.
     pub object: Option<String>,
-    /// The object's SHA-256, where that is known.
+    /// The object's SHA-256, if it is known.
     pub sha256: Option<String>,
     /// The pin's mode, in octal.
     pub mode: String,
@@ -158,10 +162,28 @@ pub struct ListedPin {
     pub relative: PinPath,
 }
 
+/// A pin that this user may not look at, or a directory that it may not look into.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ClosedPath {
+    /// The absolute path.
+    pub path: String,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// The mode, in octal.
+    pub mode: String,
+    /// The owner's uid.
+    pub uid: u32,
+    /// The group's gid.
+    pub gid: u32,
+    /// The path below bpffs.
+    #[serde(skip)]
+    pub relative: String,
+}
+
 /// A line of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceLine {
-    /// The file, as it was named.
+    /// The file, as the user named it.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -178,11 +200,11 @@ pub struct Diagnostic {
     pub message: String,
     /// What caused it, the nearest first.
     pub causes: Vec<String>,
-    /// The way out, where there is one.
+    /// What the user can do, if it is known.
     pub hint: Option<String>,
     /// The place in the manifest, if it has one.
     pub place: Option<SourceLine>,
-    /// Another place in the manifest that belongs to it.
+    /// Another place in the manifest that has to do with it.
     pub also: Option<AlsoSee>,
 }
 
@@ -203,11 +225,11 @@ pub enum Severity {
     Error,
     /// The command has not failed, but something is not as it should be.
     Warning,
-    /// Good to know.
+    /// Information.
     Note,
 }
 
-/// What of a report is shown as text.
+/// Which parts of a report are shown as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// The changes and the comment, or the pins.
@@ -219,7 +241,7 @@ pub enum Shown {
 }
 
 impl Report {
-    /// A report with nothing in it but a comment.
+    /// A report that contains only a comment.
     pub fn new(comment: impl Into<String>) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -228,6 +250,7 @@ impl Report {
             summary: Summary::default(),
             changes: Vec::new(),
             pins: None,
+            closed: Vec::new(),
             manifest: None,
             kernel: None,
             shown: Shown::Changes,
@@ -245,7 +268,7 @@ impl Change {
 }
 
 impl Summary {
-    /// How many pins there are of that kind.
+    /// The number of pins with this action.
     pub fn count(&mut self, action: Action) -> &mut usize {
         match action {
             Action::Pin => &mut self.pin,
@@ -256,7 +279,7 @@ impl Summary {
         }
     }
 
-    /// How many pins change.
+    /// The number of pins that change.
     pub fn changes(&self) -> usize {
         self.pin + self.replace + self.update + self.unpin
     }

@@ -22,7 +22,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{
+    self, AtFlags, CWD, FileType, OFlags, RawDir, ResolveFlags, StatVfsMountFlags, StatxAttributes,
+    StatxFlags,
+};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -31,9 +34,9 @@ pub use kept::Kept;
 pub use lock::{Lock, LockError, Locked};
 pub use mount::{MountError, mount_if_missing};
 pub use staging::{Staged, Staging, Stale};
-pub use walk::{Found, PinFile, WalkError, Walked};
+pub use walk::{Found, Mount, PinFile, WalkError, Walked};
 
-use crate::host::sys::descriptors;
+use crate::host::sys::{call, descriptors};
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::pin_path::PinPath;
@@ -106,6 +109,11 @@ impl Bpffs {
         }
     }
 
+    /// Whether nothing on it can be changed: it, or its mount, is read-only.
+    pub fn is_read_only(&self) -> bool {
+        fs::fstatvfs(&self.root).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path
@@ -143,6 +151,22 @@ impl Bpffs {
         let below_root = parent.as_ref().map_or(Path::new("."), |parent| parent.as_path());
         open_directory(&self.root, below_root, OFlags::PATH)
     }
+}
+
+/// Where the bpffs is mounted on which something is, or would be made, at an absolute path. `None` if it would be on
+/// another file system.
+pub fn bpffs_of(path: &Path) -> Option<PathBuf> {
+    if !path.is_absolute() {
+        return None;
+    }
+    let is_mount_root = |directory: &&Path| {
+        let stat = fs::statx(CWD, *directory, AtFlags::empty(), StatxFlags::TYPE);
+        // Known since Linux 5.8.
+        stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    };
+    let mut above = path.ancestors().skip(1).skip_while(|directory| fs::stat(*directory).is_err());
+    let nearest = above.next().filter(|nearest| is_on_bpffs(nearest))?;
+    nearest.ancestors().find(is_mount_root).map(Path::to_path_buf)
 }
 
 /// Whether a path leads to something on a bpffs.
@@ -202,7 +226,7 @@ fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd>
             Err(Errno::ACCESS) if has_link(at, path) => return Err(Errno::LOOP.into()),
             // What was a link may be a directory again.
             Err(Errno::ACCESS) => {}
-            other => return Ok(other?),
+            other => return other.map_err(|errno| call::failed("openat2(2)", errno)),
         }
     }
     Err(Errno::ACCESS.into())

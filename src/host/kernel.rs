@@ -24,7 +24,7 @@ mod stamp;
 mod verdict;
 mod version;
 
-pub use capability::hint as permission_hint;
+pub use capability::{hint as permission_hint, hint_for_call};
 pub use error::{AttachError, Holds, LoadError, MapRefusal};
 pub(crate) use externs::unmet;
 pub use link::{IteratorLink, Parameter};
@@ -33,6 +33,6 @@ pub use load::{Loaded, load, load_by_libbpf, load_by_loader, rehearse};
 pub use log::show_all;
 pub(crate) use map::{FoundMaps, find_maps, pin_map};
 pub(crate) use open::look_into;
-pub use probe::features;
+pub use probe::{features, has_bpf};
 pub use scan::Scanner;
 pub use version::libbpf_version;

@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::host::sys::output;
+use iterctl_core::escaped::escape_lines;
 
 /// How a line begins.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ impl Lines {
                 format!("{now} {level:>5} ")
             }
         };
-        text.lines().fold(String::new(), |lines, line| lines + &begin + line + "\n")
+        escape_lines(text).lines().fold(String::new(), |lines, line| lines + &begin + line + "\n")
     }
 }
 

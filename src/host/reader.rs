@@ -1,4 +1,4 @@
-//! What an iterator prints, as it comes.
+//! Reads the output of an iterator.
 
 use std::error::Error;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::io::{self, Read};
 
 use rustix::io::Errno;
 
-/// Reads a run of an iterator: an opened pin, or what `BPF_ITER_CREATE` has made.
+/// Reads one run of an iterator: an opened pin, or the result of `BPF_ITER_CREATE`.
 ///
-/// The kernel answers `EAGAIN` in two cases and does not say which (kernel/bpf/bpf_iter.c, unchanged
-/// since 5.10). `bpf_seq_read()` stops after a million elements for which nothing was printed
-/// (`MAX_ITER_OBJECTS`), and the next read goes on after them. `bpf_iter_run_prog()` turns a program's
-/// 1 into `EAGAIN`, and the next read shows the same element again: a program that always returns 1
-/// for it never gets past it. Only the number of such answers in a row tells the two apart.
+/// The kernel returns `EAGAIN` in two cases and does not say which (kernel/bpf/bpf_iter.c, unchanged since 5.10).
+/// `bpf_seq_read()` stops after a million elements for which nothing was printed (`MAX_ITER_OBJECTS`), and the next read
+/// continues after them. If a program returns 1, `bpf_iter_run_prog()` also returns `EAGAIN`, and the next read shows the
+/// same element again: a program that always returns 1 for an element never gets past it. Only the number of `EAGAIN` in
+/// a row tells the two cases apart.
 #[derive(Debug)]
 pub struct Reader<R = File> {
     run: R,
@@ -24,12 +24,12 @@ pub struct Reader<R = File> {
 /// there in milliseconds.
 const TRIES: u32 = 10_000;
 
-/// The iterator does not come to its end, because its program returns 1 for an element.
+/// The iterator never ends, because its program always returns 1 for an element.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SameElement;
 
 impl SameElement {
-    /// The way out.
+    /// The hint.
     pub fn hint(&self) -> String {
         "returning 1 asks the kernel to show the same element again: return 0 to go on to the next \
          one, also when nothing is printed"
@@ -37,7 +37,7 @@ impl SameElement {
     }
 }
 
-/// An iterator could not be read to its end.
+/// Why an iterator could not be read to its end.
 #[derive(Debug)]
 pub enum ReadError {
     /// Its program is at fault.
@@ -86,7 +86,7 @@ const E2BIG: i32 = Errno::TOOBIG.raw_os_error();
 const EOPNOTSUPP: i32 = Errno::OPNOTSUPP.raw_os_error();
 
 impl<R: Read> Reader<R> {
-    /// Of a run that nobody has read from.
+    /// A reader of a run from which nothing was read yet.
     pub fn new(run: R) -> Self {
         Self { run }
     }
@@ -120,10 +120,10 @@ fn explained(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    /// What the kernel answers.
+    /// What a read returns.
     #[derive(Clone, Copy)]
     enum Answer {
-        /// So many times `EAGAIN`.
+        /// `EAGAIN`, this many times.
         Again(u32),
         Bytes(&'static str),
         Fails(i32),
@@ -131,7 +131,7 @@ mod tests {
 
     use Answer::{Again, Bytes, Fails};
 
-    /// A run that answers so, and then ends.
+    /// A run that returns these, and then ends.
     struct Kernel(Vec<Answer>);
 
     impl Read for Kernel {
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// What is read of a run that answers so, and the error with which that ends.
+    /// Checks what is read from such a run, and the error at its end.
     #[track_caller]
     fn check(answers: &[Answer], output: &str, error: &str) {
         let mut read = String::new();

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::contents;
 use crate::host::trust::{Directory, Opened, Refused, Trust, Untrusted};
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::{Argument, Input, Source};
 
 /// Manifests longer than this, in bytes, are refused: 4 MiB are about 35,000 usual entries. An empty entry has nine
@@ -188,20 +189,20 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, _) => {
-                write!(f, "failed to read the manifest {}", path.display())
+                write!(f, "failed to read the manifest {}", Escaped::new(path))
             }
             Self::TooLong(path) => {
-                let path = path.display();
+                let path = Escaped::new(path);
                 write!(f, "{path} is longer than 4 MiB, which is as long as a manifest may be")
             }
             Self::NotUtf8(path, byte) => {
-                write!(f, "{} is not UTF-8 after byte {byte}", path.display())
+                write!(f, "{} is not UTF-8 after byte {byte}", Escaped::new(path))
             }
             Self::Untrusted(untrusted) => write!(f, "{untrusted}"),
             Self::NotAFile(path) => {
-                write!(f, "{} is not a regular file", path.display())
+                write!(f, "{} is not a regular file", Escaped::new(path))
             }
-            Self::NoManifest(path) => write!(f, "no *.toml in {}", path.display()),
+            Self::NoManifest(path) => write!(f, "no *.toml in {}", Escaped::new(path)),
         }
     }
 }

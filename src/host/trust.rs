@@ -18,6 +18,8 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, openat};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities};
 
+use iterctl_core::escaped::Escaped;
+
 /// Which files are used.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust {
@@ -220,7 +222,7 @@ enum Verdict {
 impl Untrusted {
     /// The way out.
     pub fn hint(&self) -> String {
-        let at = self.at.display();
+        let at = Escaped::new(&self.at);
         match self.by {
             Writer::Owner(_) => format!("`chown -h root {at}`, or `--insecure`"),
             Writer::User(_) => format!("`setfacl -b {at}`, or `--insecure`"),
@@ -232,7 +234,7 @@ impl Untrusted {
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (file, at) = (self.file.display(), self.at.display());
+        let (file, at) = (Escaped::new(&self.file), Escaped::new(&self.at));
         write!(f, "root does not use {file}: ")?;
         match self.by {
             Writer::Owner(uid) => write!(f, "the user {uid} owns {at}"),

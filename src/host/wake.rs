@@ -37,6 +37,7 @@ use self::places::Places;
 use self::timer::QUIET_WRITE;
 use self::watcher::Watcher;
 use self::writers::is_open_for_writing;
+use iterctl_core::escaped::Escaped;
 
 /// The paths that matter, absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,7 +211,7 @@ impl Wake {
 
     fn take(&mut self, arrivals: &Arrivals) {
         if let Some((when, path)) = &arrivals.last_event {
-            debug!("{} changed", path.display());
+            debug!("{} changed", Escaped::new(path));
             self.timer.event(when.duration_since(self.start));
         }
         if arrivals.overflow {

@@ -86,9 +86,28 @@ fn a_read_only_bpffs_is_reported_and_left_alone() {
     let before = sandbox.tree();
     mount_remount(sandbox.bpffs(), MountFlags::RDONLY, "").expect("root can");
     // Opening a link needs the right to write: bpf_obj_do_get() in kernel/bpf/inode.c.
-    for call in ["plan -f iters.toml", "apply -f iters.toml", "unpin -f iters.toml"] {
-        sandbox.iterctl(call).exits(1).says("`a`").says("Read-only file system");
+    let list = "list --bpffs bpf";
+    for call in ["plan -f iters.toml", "apply -f iters.toml", "unpin -f iters.toml", list] {
+        let run = sandbox.iterctl(call).exits(69).says("`a`").says("Read-only file system");
+        run.says("hint: mount it writable: in a container, its volume may be `readOnly`");
     }
     mount_remount(sandbox.bpffs(), MountFlags::empty(), "").expect("root can");
     assert_eq!(sandbox.tree(), before);
+}
+
+#[kernel_test]
+fn a_read_only_bpffs_is_in_the_way_of_a_plan() {
+    let sandbox = Sandbox::new();
+    sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "a"));
+    mount_remount(sandbox.bpffs(), MountFlags::RDONLY, "").expect("root can");
+    let obstacle = format!("the bpffs {} is mounted read-only", sandbox.bpffs().display());
+    for call in ["plan -f iters.toml", "apply -f iters.toml"] {
+        let run = sandbox.iterctl(call).exits(69).says(&format!("error: {obstacle}\n"));
+        run.says("hint: mount it writable").exits(69);
+    }
+    let report = sandbox.iterctl("-j plan -f iters.toml").exits(69).json();
+    assert!(
+        report["comment"].as_str().is_some_and(|comment| comment.contains(&obstacle)),
+        "{report}"
+    );
 }

@@ -73,7 +73,7 @@ fn standard_input_is_a_manifest() {
 fn several_files_are_one_manifest() {
     let sandbox = Sandbox::new();
     sandbox.manifest("one.toml", &("set = \"both\"\n".to_owned() + &entry("rodata.bpf.o", "one")));
-    sandbox.write("two.toml", &entry("rodata.bpf.o", "two"));
+    sandbox.manifest("two.toml", &entry("rodata.bpf.o", "two"));
     sandbox
         .manifest("else.toml", &("set = \"else\"\n".to_owned() + &entry("rodata.bpf.o", "else")));
     let both = ["+ one  task", "+ two  task"];

@@ -187,7 +187,7 @@ fn another_file_system_below_the_bpffs_is_not_entered() {
     sandbox.manifest("iters.toml", &entry("tasks_v1.bpf.o", "x/pin"));
     let before = sandbox.tree();
     let run = sandbox.iterctl("apply -f iters.toml").exits(73);
-    run.says("its parent `x` is not a directory");
+    run.says("another bpffs is mounted on its parent `x`");
     assert_eq!(sandbox.tree(), before);
 }
 

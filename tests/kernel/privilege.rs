@@ -33,15 +33,10 @@ fn as_nobody(sandbox: &Sandbox, arguments: &str) -> Run {
     Run::of(sandbox.command(&program, arguments).uid(NOBODY).gid(NOBODY))
 }
 
-const EVERYTHING: [&str; 5] = [
-    "apply -f iters.toml",
-    "plan -f iters.toml",
-    "list --bpffs bpf",
-    "unpin -f iters.toml",
-    "unpin --bpffs bpf a/b",
-];
+const EVERYTHING: [&str; 4] =
+    ["apply -f iters.toml", "plan -f iters.toml", "unpin -f iters.toml", "unpin --bpffs bpf a/b"];
 
-/// Every command that looks at bpffs is refused to nobody, and changes nothing.
+/// Every command that plans is refused to nobody, and changes nothing.
 #[track_caller]
 fn is_not_permitted(sandbox: &Sandbox) {
     let before = sandbox.tree();
@@ -115,6 +110,82 @@ fn mounting_is_not_permitted() {
 fn checking_needs_no_privilege() {
     let run = as_nobody(&with_a_pin(), "check -f iters.toml").exits(0);
     assert_eq!(run.stdout, "set iters: 1 iterator, no faults\n");
+}
+
+/// `read` and `list` by nobody name this file or directory, and no capability.
+#[track_caller]
+fn is_closed(sandbox: &Sandbox, arguments: &str, closed: &str, hint: &str) {
+    let run = as_nobody(sandbox, arguments).exits(77);
+    assert!(!run.stderr.contains("CAP_") && !run.stderr.contains("run it as root"), "{run}");
+    let caused =
+        format!("  caused by: this user may not {closed}, owner 0, group 0)\n  hint: {hint}");
+    run.says(&caused);
+}
+
+#[kernel_test]
+fn an_error_of_reading_names_what_is_closed() {
+    let sandbox = with_a_pin();
+    let path = |path: &str| sandbox.pin(path).display().to_string();
+    let read = format!("read {}", path("a/b"));
+    let open = |bits: &str, path: &str| format!("its owner can open it with `chmod {bits} {path}`");
+    let (bpffs, a, b) = (sandbox.bpffs().display().to_string(), path("a"), path("a/b"));
+
+    chmod(&sandbox, "", 0o700);
+    is_closed(
+        &sandbox,
+        &read,
+        &format!("search the directory {bpffs} (mode 0700"),
+        &open("a+x", &bpffs),
+    );
+    let list = format!("list the directory {bpffs} (mode 0700");
+    is_closed(&sandbox, "list --bpffs bpf", &list, &open("a+rx", &bpffs));
+    chmod(&sandbox, "", 0o711);
+    is_closed(&sandbox, &read, &format!("search the directory {a} (mode 0700"), &open("a+x", &a));
+    chmod(&sandbox, "a", 0o711);
+    let way_out = format!("its owner can let others read it with `chmod a+r {b}`");
+    is_closed(&sandbox, &read, &format!("read {b} (mode 0600"), &way_out);
+    chmod(&sandbox, "a/b", 0o644);
+    assert!(as_nobody(&sandbox, &read).exits(0).stdout.starts_with("v1\n"));
+}
+
+#[kernel_test]
+fn a_list_goes_on_after_what_is_closed() {
+    let sandbox = Sandbox::new();
+    let closed = entry_with("tasks_v1.bpf.o", "closed/a", "mode = '0666'");
+    let open = entry_with("tasks_v1.bpf.o", "open/b", "mode = '0640'\ndir-mode = '0755'");
+    sandbox.manifest("iters.toml", &(closed + &open));
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    sandbox.run("cp", &format!("{ITERCTL} iterctl")).exits(0);
+    let run = as_nobody(&sandbox, "list --bpffs bpf").exits(77);
+    let cells =
+        |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = run.stdout.lines().skip(1).map(cells).collect();
+    let unknown = "? ? ? ? ? closed: mode";
+    let expected = [
+        format!("open/b {unknown} 0640, owner 0, group 0"),
+        format!("closed/ {unknown} 0700, owner 0, group 0"),
+    ];
+    assert_eq!(lines, expected, "{run}");
+    assert!(!run.stderr.contains("CAP_"), "{run}");
+    run.says(
+        "error: this user may not look at 1 pin and 1 directory\n  hint: root sees what they are",
+    );
+
+    let report = as_nobody(&sandbox, "-j list --bpffs bpf").exits(77).json();
+    assert_eq!(report["pins"].as_array().map(Vec::len), Some(0), "{report}");
+    let path = |path: &str| sandbox.pin(path).display().to_string();
+    let pin = &report["closed"][0];
+    assert_eq!((&pin["path"], &pin["directory"]), (&path("open/b").into(), &false.into()));
+    assert_eq!((&pin["mode"], &pin["uid"], &pin["gid"]), (&"0640".into(), &0.into(), &0.into()));
+    let directory = &report["closed"][1];
+    assert_eq!(
+        (&directory["path"], &directory["directory"]),
+        (&path("closed").into(), &true.into())
+    );
+    assert_eq!(report["closed"].as_array().map(Vec::len), Some(2), "{report}");
+
+    // Root sees all of it.
+    assert_eq!(sandbox.iterctl("list --bpffs bpf").exits(0).stdout.lines().count(), 3);
 }
 
 #[kernel_test]

@@ -176,6 +176,25 @@ fn empty_output_is_reported_only_on_a_terminal() {
 }
 
 #[kernel_test]
+fn output_cannot_control_a_terminal() {
+    const BYTES: &str = "1\ta\x1b[31mred\r\n2 \u{9b}31m\u{202e}\n3";
+    let sandbox = Sandbox::new();
+    bpf::pin_foreign(&sandbox, "raw_bytes.bpf.o", "raw");
+    for what in ["raw", "raw_bytes.bpf.o"] {
+        let (run, shown) = read_on_a_terminal(&sandbox, what);
+        run.exits(0);
+        assert_eq!(shown, "1\ta\\u{1b}[31mred\\r\r\n2 \\u{9b}31m\\u{202e}\r\n3", "{what}");
+        // The terminal itself makes `\r\n` of `\n`.
+        let (run, shown) = read_on_a_terminal(&sandbox, &format!("{what} --raw"));
+        run.exits(0);
+        assert_eq!(shown, BYTES.replace('\n', "\r\n"), "{what}");
+        prints(read(&sandbox, what), BYTES);
+        let report = read(&sandbox, &format!("{what} -j")).exits(0).json();
+        assert_eq!(report["output"], BYTES, "{what}");
+    }
+}
+
+#[kernel_test]
 fn all_of_a_large_output_is_read() {
     let sandbox = Sandbox::new();
     let maps: Vec<MapHandle> = (0..16).map(|_| bpf::hash_map("many")).collect();
@@ -221,20 +240,28 @@ fn pin_returns_one(sandbox: &Sandbox, program: &str) {
 
 #[kernel_test]
 fn a_program_that_always_returns_one_is_reported() {
-    const ERROR: &str = "error: failed to read the iterator to its end\n  \
-        caused by: the program returns 1 for the same element again and again\n  \
+    const ERROR: &str = "caused by: the program returns 1 for the same element again and again\n  \
         hint: returning 1 asks the kernel to show the same element again: return 0 to go on to \
         the next one, also when nothing is printed\n";
     let sandbox = Sandbox::new();
     for (program, output) in [("always", ""), ("at_the_third", "0\n1\n")] {
         pin_returns_one(&sandbox, program);
         let object = format!("returns_one.bpf.o --program {program} map own numbers");
-        for words in [program, &object] {
+        let pin = format!("the pin {}", sandbox.pin(program).display());
+        for (words, what) in
+            [(program, pin.as_str()), (&object, "the iterator of returns_one.bpf.o")]
+        {
             let run = read(&sandbox, words).exits(1);
-            assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (output, ERROR), "{words}");
+            let error = format!("error: failed to read {what} to its end\n  {ERROR}");
+            assert_eq!(
+                (run.stdout.as_str(), run.stderr.as_str()),
+                (output, error.as_str()),
+                "{words}"
+            );
             let report = read(&sandbox, &format!("{words} -j")).exits(1).json();
             let hint = report["diagnostics"][0]["hint"].as_str().expect("there is a way out");
             assert!(hint.contains("return 0"), "{report}");
+            assert_eq!(report["output"], output, "what was read before is kept: {report}");
         }
     }
 }
@@ -265,13 +292,18 @@ fn a_cgroup_iterator_that_returns_one_ends_there() {
 fn an_element_that_is_too_large_is_explained() {
     let sandbox = Sandbox::new();
     bpf::pin_foreign(&sandbox, "huge_element.bpf.o", "huge");
-    for what in ["huge", "huge_element.bpf.o"] {
-        let run = read(&sandbox, what).exits(1);
+    let pin = format!("the pin {}", sandbox.pin("huge").display());
+    let whats =
+        [("huge", pin.as_str()), ("huge_element.bpf.o", "the iterator of huge_element.bpf.o")];
+    for (words, what) in whats {
+        let run = read(&sandbox, words).exits(1);
         assert_eq!(
             run.stderr,
-            "error: failed to read the iterator to its end\n  \
-             caused by: the kernel takes no more than 32 KiB for one element (Argument list too \
-             long (os error 7))\n"
+            format!(
+                "error: failed to read {what} to its end\n  \
+                 caused by: the kernel takes no more than 32 KiB for one element (Argument list too \
+                 long (os error 7))\n"
+            )
         );
     }
 }
@@ -291,7 +323,7 @@ fn a_cgroup_iterator_that_cannot_go_on_is_explained() {
     let run = read(&sandbox, &words).exits(1);
     assert_eq!(
         run.stderr,
-        "error: failed to read the iterator to its end\n  \
+        "error: failed to read the iterator of big_cgroup.bpf.o to its end\n  \
          caused by: an iterator of this kind cannot go on after its first buffer, about 32 KiB: \
          have it print less (Operation not supported (os error 95))\n"
     );

@@ -7,7 +7,7 @@ use iterctl_core::feature::Feature;
 
 use super::attempts::{APPLY, small};
 use super::needs::needs;
-use super::sandbox::{ITERCTL, Run, Sandbox, entry_with};
+use super::sandbox::{ITERCTL, Run, Sandbox, entry_with, finish};
 use super::strace;
 
 #[kernel_test]
@@ -42,8 +42,28 @@ fn a_report_that_cannot_be_printed_does_not_undo_the_work() {
     let attempts = small();
     let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
     let script = format!("{ITERCTL} {APPLY} >/dev/full");
-    Run::of(sandbox.command("sh", "-c").arg(script)).exits(1).says("failed to print the answer");
+    let run = Run::of(sandbox.command("sh", "-c").arg(script)).exits(1);
+    let run = run.says("error: the command did its work, but its report could not be written\n");
+    run.says("caused by: No space left on device");
     assert_eq!(sandbox.paths(), after);
+}
+
+#[kernel_test]
+fn a_report_without_a_reader_is_told_if_something_was_changed() {
+    for form in ["", "-j "] {
+        let attempts = small();
+        let (sandbox, [_, after]) = (&attempts.sandbox, attempts.paths());
+        let mut child = sandbox.start(&format!("{form}{APPLY}"));
+        drop(child.stdout.take());
+        let run = finish(APPLY, child).exits(1);
+        let run = run.says("the command did its work, but its report could not be written\n");
+        run.says("caused by: Broken pipe");
+        assert_eq!(sandbox.paths(), after);
+        // A report that is all that there is to do: its reader has had enough.
+        let mut child = sandbox.start(&format!("{form}list --bpffs bpf"));
+        drop(child.stdout.take());
+        assert_eq!(finish("list", child).exits(0).stderr, "");
+    }
 }
 
 /// A kernel that cannot exchange names: the fourth rename of the five.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use serde_spanned::Spanned;
+
 use super::{DEFAULT_BPFFS, Naming, Set};
 use crate::fault::{Fault, Place, Problem};
 use crate::manifest::{Argument, Manifest};
@@ -141,7 +143,30 @@ pub(super) fn bpffs(manifest: &Manifest, faults: &mut Vec<Fault>) -> PathBuf {
         };
         faults.push(Fault { place: Some(place), problem });
     }
-    first.map_or_else(|| PathBuf::from(DEFAULT_BPFFS), |(path, _)| path)
+    let Some((path, at)) = first else { return PathBuf::from(DEFAULT_BPFFS) };
+    if path != Path::new(DEFAULT_BPFFS) {
+        faults.extend(not_named(manifest, &path, &at));
+    }
+    path
+}
+
+/// The files whose pins would go to a bpffs that only another file names. If that file went, they would move.
+fn not_named<'a>(
+    manifest: &'a Manifest,
+    other: &'a Path,
+    at: &'a Place,
+) -> impl Iterator<Item = Fault> + 'a {
+    let files = manifest.files.iter().enumerate();
+    let silent =
+        files.filter(|(_, file)| file.keys.bpffs.is_none() && !file.document_is_incomplete);
+    silent.filter_map(move |(number, file)| {
+        // An absolute path names its bpffs itself.
+        let paths = file.keys.iter.iter().filter_map(|entry| entry.get_ref().path.as_ref());
+        let relative =
+            paths.filter(|path| !path.get_ref().starts_with('/')).map(Spanned::span).next()?;
+        let problem = Problem::BpffsNotNamed { other: other.to_path_buf(), at: at.clone() };
+        Some(Fault { place: Some(Place::new(number, relative)), problem })
+    })
 }
 
 /// The path without doubled and trailing slashes; `None` if it is relative, or has a `..` or a NUL.

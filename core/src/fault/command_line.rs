@@ -15,11 +15,11 @@ impl Problem {
                 Some("give one set with `--set NAME`".to_owned())
             }
             Self::BpffsNotAbsolute => Some("write the path without `..`, such as `--bpffs /sys/fs/bpf`".to_owned()),
-            Self::BpffsDiffers { .. } => Some("give one bpffs with `--bpffs DIR`".to_owned()),
+            Self::BpffsDiffers { .. } | Self::BpffsNotNamed { .. } => Some("give one bpffs with `--bpffs DIR`".to_owned()),
             Self::PinPath { text, why } => pin_path_help(text, why),
             Self::OutsideBpffs(bpffs) => Some(format!(
                 "give a path below {}, or another bpffs with `--bpffs DIR`",
-                bpffs.display()
+                Escaped::new(bpffs)
             )),
             Self::Mode(_) => Some("give three octal digits, such as `--mode 0440`".to_owned()),
             Self::DirectoryMode(_) => Some(
@@ -39,7 +39,7 @@ impl Problem {
             Self::NoIterator => self.help(Language::Manifest),
             Self::SeveralIterators(candidates) => Some(format!(
                 "add one of {}",
-                join(candidates.iter().map(|one| format!("`--program {}`", one.program)))
+                join(candidates.iter().map(|one| format!("`--program {}`", Escaped::new(&one.program))))
             )),
             Self::NoSuchProgram { candidates, .. } => Some(match candidates.as_slice() {
                 [] => "the object holds no iterator at all".to_owned(),

@@ -9,6 +9,7 @@ use crate::escaped::Escaped;
 use crate::language::Language;
 use crate::names::InvalidMapName;
 use crate::pin_path::InvalidPinPath;
+use crate::value::quote;
 
 impl Problem {
     /// The message in that language.
@@ -46,10 +47,14 @@ impl Problem {
             Self::BpffsDiffers { .. } => {
                 Some("one call has one bpffs: apply the files apart".to_owned())
             }
+            Self::BpffsNotNamed { other, .. } => Some(format!(
+                "write `bpffs = {}` at the top of this file too, or apply the files apart",
+                quote(&other.to_string_lossy())
+            )),
             Self::PinPath { text, why } => pin_path_help(text, why),
             Self::OutsideBpffs(bpffs) => Some(format!(
                 "write a path below {}, or set `bpffs` at the top of the manifest",
-                bpffs.display()
+                Escaped::new(bpffs)
             )),
             Self::Mode(_) => Some("write three octal digits, such as `0440`".to_owned()),
             Self::DirectoryMode(_) => {
@@ -69,7 +74,7 @@ impl Problem {
             ),
             Self::SeveralIterators(candidates) => Some(format!(
                 "add one of {}",
-                join(candidates.iter().map(|one| format!("`program = \"{}\"`", one.program)))
+                join(candidates.iter().map(|one| format!("`program = \"{}\"`", Escaped::new(&one.program))))
             )),
             Self::NoSuchProgram { candidates, .. } => Some(match candidates.as_slice() {
                 [] => "the object holds no iterator at all".to_owned(),
@@ -143,6 +148,9 @@ impl Problem {
         if let Self::SetsDiffer { at: Some(at), .. } | Self::BpffsDiffers { at, .. } = self {
             return Some((at, "first named here"));
         }
+        if let Self::BpffsNotNamed { at, .. } = self {
+            return Some((at, "the other bpffs"));
+        }
         if let Self::DuplicatePath { at, .. } = self {
             return Some((at, "first used here"));
         }
@@ -173,10 +181,12 @@ pub(super) fn below_cgroup2(mount: Option<&Path>, hint: impl Fn(Escaped<'_>) -> 
 
 pub(super) fn pin_path_help(text: &str, why: &InvalidPinPath) -> Option<String> {
     match why {
-        InvalidPinPath::Dot(_) => Some(format!("write `{}`", text.replace('.', "_"))),
+        InvalidPinPath::Dot(_) => {
+            Some(format!("write `{}`", Escaped::new(&text.replace('.', "_"))))
+        }
         InvalidPinPath::EmptyComponent => {
             let plain: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
-            (!plain.is_empty()).then(|| format!("write `{}`", plain.join("/")))
+            (!plain.is_empty()).then(|| format!("write `{}`", Escaped::new(&plain.join("/"))))
         }
         InvalidPinPath::Reserved(prefix) => {
             Some(format!("choose a name that does not begin with `{prefix}`"))
@@ -228,7 +238,7 @@ impl Problem {
             },
             Self::SetName(why) => write!(f, "{why}"),
             Self::NoSetName(argument) => {
-                write!(f, "no name for the set can be taken from {argument}")
+                write!(f, "no name for the set can be taken from {}", Escaped::new(argument))
             }
             Self::SetsDiffer { here, first, .. } => {
                 write!(f, "two sets in one call: `{first}` and `{here}`")
@@ -240,11 +250,16 @@ impl Problem {
                 Language::CommandLine => write!(f, "`--bpffs` contains `..`"),
             },
             Self::BpffsDiffers { first, .. } => {
-                write!(f, "another bpffs than {} in the same call", first.display())
+                write!(f, "another bpffs than {} in the same call", Escaped::new(first))
             }
+            Self::BpffsNotNamed { other, .. } => write!(
+                f,
+                "another file of the same call names the bpffs {}, and this one names none",
+                Escaped::new(other)
+            ),
             Self::PinPath { why, .. } => write!(f, "{why}"),
             Self::OutsideBpffs(bpffs) => {
-                write!(f, "pin path is not below the bpffs {}", bpffs.display())
+                write!(f, "pin path is not below the bpffs {}", Escaped::new(bpffs))
             }
             Self::DuplicatePath { path, .. } => write!(f, "two entries have the path `{path}`"),
             Self::ParentOfAnother { path, below, .. } => {

@@ -8,6 +8,7 @@ use crate::escaped::Escaped;
 use crate::fault::NO_CGROUP2;
 use crate::observed::{CgroupProblem, MapProblem, Provenance};
 use crate::pin_path::PinPath;
+use crate::value::quote;
 
 impl Obstacle {
     /// The path that it concerns; `None` if it concerns the whole set.
@@ -17,10 +18,11 @@ impl Obstacle {
             | Self::NotAnIterator { path, .. }
             | Self::Directory { path }
             | Self::ParentNotADirectory { path, .. }
+            | Self::BehindMount { path, .. }
             | Self::Map { path, .. }
             | Self::Cgroup { path, .. }
             | Self::NotPinned { path } => Some(path),
-            Self::OtherSource { .. } | Self::Empty { .. } => None,
+            Self::ReadOnly { .. } | Self::OtherSource { .. } | Self::Empty { .. } => None,
         }
     }
 
@@ -31,7 +33,19 @@ impl Obstacle {
             Self::NotAnIterator { .. } | Self::Directory { .. } => {
                 Some("remove it, or choose another path".to_owned())
             }
-            Self::ParentNotADirectory { .. } => Some("choose another path".to_owned()),
+            Self::ParentNotADirectory { .. } | Self::BehindMount { bpffs: None, .. } => {
+                Some("choose another path".to_owned())
+            }
+            Self::BehindMount { path, parent, bpffs: Some(bpffs) } => {
+                let below = path.as_path().strip_prefix(parent.as_path()).unwrap_or(path.as_path());
+                let below = below.to_string_lossy();
+                Some(format!(
+                    "to pin it there, write `path = {}` in a manifest of its own with `bpffs = {}`",
+                    quote(&below),
+                    quote(&bpffs.to_string_lossy())
+                ))
+            }
+            Self::ReadOnly { .. } => Some(WRITABLE.to_owned()),
             Self::Map { map, replaces, why: MapProblem::Missing, .. } => {
                 Some(missing_map_hint(map, replaces.is_some()).to_owned())
             }
@@ -60,6 +74,10 @@ impl Obstacle {
         }
     }
 }
+
+/// The hint for a bpffs that is mounted read-only.
+pub const WRITABLE: &str = "mount it writable: in a container, its volume may be `readOnly`; in a systemd unit, \
+    `ProtectKernelTunables=` and `ReadOnlyPaths=` make it read-only; `mount -o remount,rw DIR` elsewhere";
 
 fn missing_map_hint(map: &MapRef, replaces_own: bool) -> &'static str {
     match (map, replaces_own) {
@@ -90,6 +108,15 @@ impl fmt::Display for Obstacle {
             Self::ParentNotADirectory { parent, .. } => {
                 write!(f, "its parent `{parent}` is not a directory")
             }
+            Self::BehindMount { parent, bpffs: Some(_), .. } => {
+                write!(f, "another bpffs is mounted on its parent `{parent}`")
+            }
+            Self::BehindMount { parent, bpffs: None, .. } => {
+                write!(f, "another file system is mounted on its parent `{parent}`")
+            }
+            Self::ReadOnly { bpffs } => {
+                write!(f, "the bpffs {} is mounted read-only", Escaped::new(bpffs))
+            }
             Self::Map { map: MapRef::Pinned(pin), replaces, why: MapProblem::Missing, .. } => {
                 write!(f, "no map is pinned at {}", Escaped::new(pin))?;
                 match replaces {
@@ -103,14 +130,14 @@ impl fmt::Display for Obstacle {
             Self::Map { map, replaces: Some(name), why, .. } => {
                 write!(f, "map {map}, for the object's map `{}`: {why}", Escaped::new(name))
             }
-            Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", cgroup.display()),
+            Self::Cgroup { cgroup, why, .. } => write!(f, "cgroup {}: {why}", Escaped::new(cgroup)),
             Self::NotPinned { .. } => write!(f, "nothing is pinned there"),
             Self::OtherSource { set, ours, theirs } => write!(
                 f,
                 "pins of the set `{set}` come from {}, and this is {}",
                 // A stamp may hold any text.
                 Escaped::new(&theirs.join(", ")),
-                ours.join(", ")
+                Escaped::new(&ours.join(", "))
             ),
             Self::Empty { set } => write!(f, "the manifest of the set `{set}` lists nothing"),
         }
@@ -149,6 +176,15 @@ mod tests {
         let below = Obstacle::ParentNotADirectory { path: path(), parent };
         let words = "its parent `observe` is not a directory";
         check(&below, words, Some("choose another path"), Some(path()));
+        let parent = || path().parent().expect("it has one");
+        let mounted = Obstacle::BehindMount { path: path(), parent: parent(), bpffs: None };
+        let words = "another file system is mounted on its parent `observe`";
+        check(&mounted, words, Some("choose another path"), Some(path()));
+        let bpffs = Some(PathBuf::from("/bpf/observe"));
+        let nested = Obstacle::BehindMount { path: path(), parent: parent(), bpffs };
+        let words = "another bpffs is mounted on its parent `observe`";
+        let hint = "to pin it there, write `path = \"conns\"` in a manifest of its own with `bpffs = \"/bpf/observe\"`";
+        check(&nested, words, Some(hint), Some(path()));
         let nothing = Obstacle::NotPinned { path: path() };
         check(&nothing, "nothing is pinned there", None, Some(path()));
     }

@@ -13,7 +13,7 @@ use crate::access::Meta;
 use crate::desired::{CgroupRef, Desired, DesiredPin, MapRef, Naming, Param, Set, Wanted};
 use crate::ids::MapId;
 use crate::names::SetName;
-use crate::observed::{CgroupProblem, LinkParam, MapProblem, Node, Observed, ObservedPin};
+use crate::observed::{CgroupProblem, Kind, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::pin_path::PinPath;
 
 /// What to do with the set's pins that are not listed.
@@ -191,7 +191,14 @@ impl<'a> Planner<'a> {
                 self.obstacle(Obstacle::Directory { path: to_path() });
             }
             None | Some(Node::Directory(_)) => match self.blocking_parent(path) {
-                Some(parent) => {
+                Some((parent, Node::Other(Kind::Bpffs(at)))) => {
+                    let bpffs = Some(at.clone());
+                    self.obstacle(Obstacle::BehindMount { path: to_path(), parent, bpffs });
+                }
+                Some((parent, Node::Other(Kind::Mount))) => {
+                    self.obstacle(Obstacle::BehindMount { path: to_path(), parent, bpffs: None });
+                }
+                Some((parent, _)) => {
                     self.obstacle(Obstacle::ParentNotADirectory { path: to_path(), parent });
                 }
                 None => {
@@ -283,12 +290,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The nearest parent that is not a directory and that no earlier step unpins.
-    fn blocking_parent(&self, path: &PinPath) -> Option<PinPath> {
-        path.ancestors().find(|parent| match self.observed.nodes.get(parent) {
-            None | Some(Node::Directory(_)) => false,
-            Some(Node::Other(_)) => true,
-            Some(Node::Iterator(_)) => !self.unpinned.contains(parent),
+    /// The nearest parent that is not a directory and that no earlier step unpins, and what is there.
+    fn blocking_parent(&self, path: &PinPath) -> Option<(PinPath, &'a Node)> {
+        path.ancestors().find_map(|parent| {
+            let node = self.observed.nodes.get(&parent)?;
+            let is_blocking = match node {
+                Node::Directory(_) => false,
+                Node::Other(_) => true,
+                Node::Iterator(_) => !self.unpinned.contains(&parent),
+            };
+            is_blocking.then_some((parent, node))
         })
     }
 
@@ -406,6 +417,11 @@ impl<'a> Planner<'a> {
         self.plan.steps.append(&mut self.changes);
         self.plan.steps.append(&mut self.of_directories);
         self.plan.unchanged = self.unchanged.into_iter().collect();
+        if let Some(bpffs) = &self.observed.read_only
+            && !self.plan.steps.is_empty()
+        {
+            self.plan.obstacles.push(Obstacle::ReadOnly { bpffs: bpffs.clone() });
+        }
         self.plan
     }
 }

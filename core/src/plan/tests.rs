@@ -244,6 +244,26 @@ fn only_iterators_are_adopted() {
 }
 
 #[test]
+fn nothing_is_pinned_behind_a_mount() {
+    let mounted = |kind| want(&[("a/b/c", task())]).have(&[("a", dir()), ("a/b", other(kind))]);
+    check(mounted(Kind::Mount), &["! a/b/c is behind a/b"]);
+    check(mounted(Kind::Bpffs("/run/bpf".into())), &["! a/b/c is behind a/b, the bpffs /run/bpf"]);
+    let there = |kind| want(&[("a", task())]).have(&[("a", other(kind))]);
+    check(there(Kind::Mount), &["! a is something on which another file system is mounted"]);
+    let directory = "! a is a directory on which another bpffs is mounted";
+    check(there(Kind::Bpffs("/run/bpf".into())), &[directory]);
+}
+
+#[test]
+fn nothing_changes_on_a_read_only_bpffs() {
+    let (pin, gone) = ([("a", task())], [("a", ours())]);
+    check(want(&pin).read_only(), &["pin a", "! /sys/fs/bpf is read-only"]);
+    check(want(&pin).have(&gone).read_only(), &["= a"]);
+    let unpinned = want(&[]).allow_empty().have(&gone).read_only();
+    check(unpinned, &["unpin a", "! /sys/fs/bpf is read-only"]);
+}
+
+#[test]
 fn two_sets_never_touch_each_other() {
     let both = [("a", dir()), ("a/x", ours()), ("a/y", owned_by("audit"))];
     check(want(&[("a/x", task())]).have(&both), &["= a/x"]);

@@ -292,7 +292,8 @@ enum What {
 }
 
 fn found() -> impl Strategy<Value = Found> {
-    let kinds = vec![Kind::Map, Kind::Program, Kind::Link("tracing".to_owned()), Kind::Symlink];
+    let mut kinds = vec![Kind::Map, Kind::Program, Kind::Link("tracing".to_owned()), Kind::Symlink];
+    kinds.extend([Kind::Mount, Kind::Bpffs("/run/bpf".into())]);
     prop_oneof![
         8 => (whose(), what(), pins(), link_params())
             .prop_map(|(whose, what, pin, param)| Found::Pin(whose, what, Box::new(pin), param)),

@@ -115,9 +115,9 @@ pub struct PinArgs {
     #[arg(long, value_name = "NAME", default_value = "adhoc")]
     pub set: String,
 
-    /// The bpffs
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
-    pub bpffs: PathBuf,
+    /// The bpffs; by default the one that an absolute PATH is on, or else /sys/fs/bpf
+    #[arg(long, value_name = "DIR")]
+    pub bpffs: Option<PathBuf>,
 
     /// Take over an iterator that another tool or set has pinned there
     #[arg(long)]
@@ -158,6 +158,10 @@ pub struct ReadArgs {
     /// The bpffs
     #[arg(long, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
+
+    /// Do not escape control characters on a terminal. Files and pipes always receive the bytes of the iterator
+    #[arg(long)]
+    pub raw: bool,
 
     /// `--insecure`.
     #[command(flatten)]

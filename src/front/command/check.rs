@@ -1,4 +1,5 @@
-//! `check`: `-f` → desired, and no further; the kernel → what it has, and what it lacks of that.
+//! `check`: the line of values up to desired; with `--kernel`, also what the kernel has, and what it lacks for the
+//! manifest.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,7 @@
 //! One entry's command line → the manifest that says the same. Pure.
 //!
-//! In: the arguments of `pin` and `read`, in bpftool's grammar. Out: TOML text, which goes the same way
-//! as any manifest and can be kept as a file; and which of the arguments its parts were, so that faults
-//! are told of these.
+//! In: the arguments of `pin` and `read`, in bpftool's grammar. Out: TOML text, which is parsed like any manifest and
+//! can be saved as a file; and the argument that each part was made of, so that a fault names the argument.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -10,22 +9,23 @@ use std::path::{Path, PathBuf};
 
 use crate::front::cli::{GivenArgs, PinArgs, ReadArgs};
 use crate::front::errors::Words;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::parse_value;
 use iterctl_core::value::quote;
 
-/// An entry, alone in its manifest.
+/// A manifest with a single entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The manifest.
+    /// The text of the manifest.
     pub(super) toml: String,
-    /// The arguments that parts of it were, but for those whose faults name what they are.
+    /// The arguments that parts of it were made of, except for those whose faults name the argument anyway.
     pub(super) words: Vec<Words>,
 }
 
 /// What is wrong with the words of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum InvalidEntry {
-    /// The words behind the path are not `map MAP`.
+    /// The words after the path are not `map MAP`.
     Map(Vec<String>),
     /// A `--global` without `=`.
     Global(String),
@@ -33,16 +33,16 @@ pub(super) enum InvalidEntry {
     Reuse(String),
     /// A `--max-entries` that is not `NAME=N`.
     MaxEntries(String),
-    /// A path that is not UTF-8, as TOML has to be.
+    /// A path that is not UTF-8. TOML must be UTF-8.
     NotUtf8(PathBuf),
 }
 
-/// Where a command is run: relative paths start from there, as they do for bpftool.
+/// Where a command is run. Relative paths start there, as in bpftool.
 #[derive(Debug)]
 pub(super) struct Here {
     /// The current folder.
     pub(super) folder: PathBuf,
-    /// Whether that is on a bpffs: only then a relative pin is looked for there.
+    /// Whether that folder is on a bpffs: only then, the path of a pin may be relative to it.
     pub(super) is_on_bpffs: bool,
     /// The bpffs, as an absolute path.
     pub(super) bpffs: PathBuf,
@@ -51,7 +51,7 @@ pub(super) struct Here {
 /// The manifest that does the same as `pin`.
 ///
 /// # Errors
-/// Where the words make no entry.
+/// If the words make no entry.
 pub(super) fn from_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntry> {
     let pin = match here.is_on_bpffs {
         true => here.folder.join(&args.path),
@@ -87,7 +87,7 @@ pub(super) fn from_pin(args: &PinArgs, here: &Here) -> Result<Entry, InvalidEntr
 /// A manifest with the iterator that `read` is to run once. Its path is never used.
 ///
 /// # Errors
-/// Where the words make no entry.
+/// If the words make no entry.
 pub(super) fn from_read(args: &ReadArgs, here: &Here) -> Result<Entry, InvalidEntry> {
     let mut entry = Entry::default();
     entry.key("set", "\"read\"");
@@ -144,13 +144,13 @@ impl Entry {
         self.toml += &format!("{key} = {value}\n");
     }
 
-    /// A key that is this argument.
+    /// Adds a key that was made of this argument.
     fn argument(&mut self, key: &str, value: &str, words: String) {
         self.part(&format!("{key} = {value}"), words);
         self.toml += "\n";
     }
 
-    /// A table of which every entry is an argument; nothing where there is none.
+    /// Adds a table in which each entry was made of an argument, if there are any.
     fn table(&mut self, key: &str, entries: &[(String, String)]) {
         for (number, (entry, words)) in entries.iter().enumerate() {
             self.toml += &if number == 0 { format!("{key} = {{ ") } else { ", ".to_owned() };
@@ -244,7 +244,7 @@ impl fmt::Display for InvalidEntry {
                 text.escape_debug(),
                 u32::MAX
             ),
-            Self::NotUtf8(path) => write!(f, "{} is not UTF-8", path.display()),
+            Self::NotUtf8(path) => write!(f, "{} is not UTF-8", Escaped::new(path)),
         }
     }
 }

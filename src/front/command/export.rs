@@ -1,4 +1,4 @@
-//! `export`: bpffs and the kernel → observed → a manifest, which `plan` finds in sync.
+//! `export`: bpffs and the kernel → observed → a manifest, for which `plan` finds nothing to do.
 
 mod directories;
 
@@ -53,7 +53,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<Answer> {
     Ok(Answer::done(report))
 }
 
-/// The set that is asked for, or the only one.
+/// The set that was asked for, or the only one that has pins.
 fn choose<'a>(sets: &BTreeSet<&'a SetName>, asked: Option<&str>) -> Result<Option<&'a SetName>> {
     let names: Vec<String> = sets.iter().map(|set| format!("`{set}`")).collect();
     let mut all = sets.iter().copied();
@@ -107,7 +107,7 @@ fn entry(path: &PinPath, pin: &ObservedPin, stamp: &Stamp, directory: Option<Met
     toml
 }
 
-/// A stamp's globals, read and written again: whoever may load a program can put anything there.
+/// The globals of a stamp, parsed and written again: any process that may load a program can put any text there.
 fn read_again(toml: &str) -> Option<String> {
     let value = parse_value(toml)?;
     matches!(value, Value::Table(_)).then(|| value.to_string())

@@ -1,4 +1,4 @@
-//! `pin`: one entry, said on the command line; the rest of its set stays as it is.
+//! `pin`: pins one entry of the command line. The other pins of its set are kept.
 
 use super::resolve::{here, resolve_entry, trust};
 use super::transaction::{Aim, Mount, transaction};
@@ -12,7 +12,7 @@ use iterctl_core::observed::Observed;
 use iterctl_core::plan::{self, Foreign};
 
 pub(super) fn pin(args: &PinArgs, signals: &Signals) -> Result<Answer> {
-    let here = here(&args.bpffs)?;
+    let here = here(args.bpffs.as_deref(), &args.path)?;
     let entry = entry::from_pin(args, &here).map_err(|why| Error::Usage(why.to_string()))?;
     let foreign = if args.adopt { Foreign::Adopt } else { Foreign::Refuse };
     let toml = entry.toml.clone();

@@ -5,12 +5,13 @@ use std::io::{self, Cursor};
 
 use clap::CommandFactory as _;
 
-use super::Answer;
+use super::{Answer, Output, OutputOf};
 use crate::front::cli::{Cli, CompletionsArgs, ManArgs, Schema, SchemaArgs};
 use crate::front::errors::{Context as _, Error, Result};
 use crate::front::man;
 use crate::front::report::Report;
 use crate::front::schema;
+use iterctl_core::escaped::Escaped;
 
 pub(super) fn schema(args: &SchemaArgs) -> Result<Answer> {
     let schema = match args.what {
@@ -31,11 +32,11 @@ pub(super) fn completions(args: &CompletionsArgs) -> Answer {
 pub(super) fn man(args: &ManArgs) -> Result<Answer> {
     let pages = man::pages()?;
     if let Some(folder) = &args.dir {
-        let shown = folder.display();
+        let shown = Escaped::new(folder);
         fs::create_dir_all(folder).with_context(|| format!("failed to make {shown}"))?;
         for page in &pages {
             let file = folder.join(&page.file);
-            let shown = file.display();
+            let shown = Escaped::new(&file);
             fs::write(&file, &page.text).with_context(|| format!("failed to write {shown}"))?;
         }
         let comment = format!("{} pages in {shown}", pages.len());
@@ -49,12 +50,13 @@ pub(super) fn man(args: &ManArgs) -> Result<Answer> {
     match pages.into_iter().find(|page| is_meant(&page)) {
         Some(page) => Ok(prints(page.text)),
         None => Err(Error::Usage(format!(
-            "there is no page `{name}`: it is `iterctl`, a command, or `iterctl.toml`"
+            "there is no page `{}`: it is `iterctl`, a command, or `iterctl.toml`",
+            Escaped::new(name)
         ))),
     }
 }
 
 fn prints(text: Vec<u8>) -> Answer {
-    let output = Box::new(Cursor::new(text));
+    let output = Output { text: Box::new(Cursor::new(text)), of: OutputOf::Own };
     Answer { output: Some(output), ..Answer::done(Report::new("")) }
 }

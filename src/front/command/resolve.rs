@@ -7,12 +7,12 @@ use super::entry::{Entry, Here};
 use crate::front::cli::{KeepGoingArgs, ManifestArgs, PolicyArgs, TrustArgs};
 use crate::front::errors::{Context as _, Faulty, LeftOut, Origin, Result};
 use crate::host::accounts;
-use crate::host::bpffs::is_on_bpffs;
+use crate::host::bpffs::{bpffs_of, is_on_bpffs};
 use crate::host::cgroup::cgroup2_mount;
 use crate::host::object::Objects;
 use crate::host::sources;
 use crate::host::trust::Trust;
-use iterctl_core::desired::{self, Desired, Facts};
+use iterctl_core::desired::{self, DEFAULT_BPFFS, Desired, Facts};
 use iterctl_core::fault::Candidate;
 use iterctl_core::manifest::{self, Argument, Input, Manifest, Source};
 use iterctl_core::plan::{Empty, Foreign, Policy};
@@ -34,11 +34,16 @@ pub(super) fn trust(args: &TrustArgs) -> Trust {
     if args.insecure { Trust::AnyFile } else { Trust::own_files() }
 }
 
-/// Where `pin` and `read` are run.
-pub(super) fn here(bpffs: &Path) -> Result<Here> {
+/// Where `pin` and `read` are run. If no bpffs is given, it is the one that `path` is on, or the usual one.
+pub(super) fn here(bpffs: Option<&Path>, path: &Path) -> Result<Here> {
     let folder = std::env::current_dir().context("failed to find the current directory")?;
-    let bpffs = std::path::absolute(bpffs)?;
-    Ok(Here { is_on_bpffs: is_on_bpffs(&folder), folder, bpffs })
+    let is_on_bpffs = is_on_bpffs(&folder);
+    let path = if is_on_bpffs { folder.join(path) } else { path.to_path_buf() };
+    let bpffs = match bpffs {
+        Some(bpffs) => std::path::absolute(bpffs)?,
+        None => bpffs_of(&path).unwrap_or_else(|| PathBuf::from(DEFAULT_BPFFS)),
+    };
+    Ok(Here { is_on_bpffs, folder, bpffs })
 }
 
 /// The arguments of `pin` or `read`, written as a manifest → desired.

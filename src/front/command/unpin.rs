@@ -9,9 +9,10 @@ use super::resolve::trust;
 use super::transaction::{Aim, transaction};
 use crate::front::cli::UnpinArgs;
 use crate::front::errors::{Error, Faulty, Origin, Result};
+use crate::host::bpffs::bpffs_of;
 use crate::host::sources;
 use crate::host::sys::signals::Signals;
-use iterctl_core::desired::{self, Desired, Set};
+use iterctl_core::desired::{self, DEFAULT_BPFFS, Desired, Set};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest::{self, Manifest};
 use iterctl_core::observed::Observed;
@@ -44,7 +45,7 @@ fn what(args: &UnpinArgs) -> Result<(What, PathBuf)> {
         let Desired { set, bpffs, .. } = resolve_empty(&manifest, Origin::Manifest(input.sources))?;
         return Ok((What::Set(set), bpffs));
     }
-    let bpffs = std::path::absolute(&args.bpffs)?;
+    let bpffs = bpffs(args)?;
     let Some(name) = &args.set else {
         let paths = args.paths.iter().map(|path| pin_path(path, &bpffs));
         return Ok((What::Paths(paths.collect::<Result<_>>()?), bpffs));
@@ -52,6 +53,27 @@ fn what(args: &UnpinArgs) -> Result<(What, PathBuf)> {
     let manifest = Manifest { set: Some(name.clone()), ..Manifest::default() };
     let Desired { set, .. } = resolve_empty(&manifest, Origin::Manifest(Arc::default()))?;
     Ok((What::Set(set), bpffs))
+}
+
+/// The one that is given, or that the paths are on, or the usual one.
+fn bpffs(args: &UnpinArgs) -> Result<PathBuf> {
+    if let Some(bpffs) = &args.bpffs {
+        return Ok(std::path::absolute(bpffs)?);
+    }
+    let usual = || PathBuf::from(DEFAULT_BPFFS);
+    // A relative path is on none, so it is below the usual one.
+    let all: BTreeSet<PathBuf> =
+        args.paths.iter().map(|path| bpffs_of(path).unwrap_or_else(usual)).collect();
+    let mut all = all.into_iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(usual()),
+        (Some(bpffs), None) => Ok(bpffs),
+        (Some(first), Some(second)) => Err(Error::Usage(format!(
+            "the paths are on two bpffs, {} and {}: unpin them one after the other",
+            Escaped::new(&first),
+            Escaped::new(&second)
+        ))),
+    }
 }
 
 fn resolve_empty(manifest: &Manifest, origin: Origin) -> Result<Desired> {

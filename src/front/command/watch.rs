@@ -17,10 +17,11 @@ use super::{Answer, Progress, Say};
 use crate::front::cli::WatchArgs;
 use crate::front::errors::{Error, Result};
 use crate::host::wake::{Cause, Ended, Notice, Service, Waits, Wake, Woken};
+use iterctl_core::escaped::Escaped;
 
 pub(super) fn watch(args: &WatchArgs, say: Say<'_>) -> Result<Answer> {
     if let Some(file) = args.manifest.file.iter().find(|file| !can_be_read_again(file)) {
-        let file = file.display();
+        let file = Escaped::new(file);
         return Err(Error::Usage(format!("{file} cannot be read again, so it cannot be watched")));
     }
     let WatchArgs { debounce, max_delay, interval, .. } = *args;

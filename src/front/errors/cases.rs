@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub struct Faulty {
 pub struct Blocked {
     /// Everything that is in the way; at least one.
     pub obstacles: Vec<Obstacle>,
-    /// The directory that the obstacles' paths are below.
+    /// The bpffs. The paths of the obstacles are below it.
     pub bpffs: PathBuf,
 }
 
@@ -35,20 +36,47 @@ pub struct Blocked {
 pub struct NotDone {
     /// Everything that went wrong, and what could not be undone.
     pub failure: Failure,
-    /// The text that the entries stand in; nothing for entries that stand in no file.
+    /// The text of the files with the entries; empty if the entries are in no file.
     pub sources: Arc<[Source]>,
 }
 
-/// Entries are left out, so that the others are carried out (`--keep-going`).
+/// What `list` could not look at.
+#[derive(Clone, Copy, Debug)]
+pub struct NotShown {
+    /// The number of pins.
+    pub pins: usize,
+    /// The number of directories.
+    pub directories: usize,
+}
+
+/// A report could not be written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// The report of a command that has done its work.
+    AfterWork(io::Error),
+    /// The report of a command that has no other work.
+    Report(io::Error),
+}
+
+impl Unwritten {
+    /// The system's error.
+    pub fn error(&self) -> &io::Error {
+        match self {
+            Self::AfterWork(error) | Self::Report(error) => error,
+        }
+    }
+}
+
+/// Entries that were left out so that the others could be carried out (`--keep-going`).
 #[derive(Debug, Default)]
 pub struct LeftOut {
     /// Faults in the manifest and the objects, by the paths of the pins.
     pub faults: BTreeMap<PinPath, Vec<Fault>>,
-    /// The directory that the pins' paths are below.
+    /// The bpffs. The paths of the pins are below it.
     pub bpffs: PathBuf,
-    /// The text that the faults stand in.
+    /// The text of the files with the faults.
     pub sources: Arc<[Source]>,
-    /// Obstacles on bpffs, and among what the entries name.
+    /// Obstacles on bpffs, and maps and cgroups that cannot be used.
     pub obstacles: Vec<Obstacle>,
     /// Entries that could not be carried out.
     pub errors: Vec<Failed>,
@@ -60,7 +88,7 @@ impl LeftOut {
         self.faults.is_empty() && self.obstacles.is_empty() && self.errors.is_empty()
     }
 
-    /// The faults, with the text that they stand in.
+    /// The faults, with the text of their files.
     pub fn faulty(&self) -> Option<Faulty> {
         let faults: Vec<Fault> = self.faults.values().flatten().cloned().collect();
         let origin = || Origin::Manifest(Arc::clone(&self.sources));
@@ -74,6 +102,31 @@ impl fmt::Display for Faulty {
             (Origin::Manifest(_), _) => write!(f, "{}", self.faults),
             (Origin::CommandLine(_), 1) => write!(f, "1 fault in the arguments"),
             (Origin::CommandLine(_), number) => write!(f, "{number} faults in the arguments"),
+        }
+    }
+}
+
+impl fmt::Display for NotShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |number, one, many| match number {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            number => Some(format!("{number} {many}")),
+        };
+        let parts =
+            [count(self.pins, "pin", "pins"), count(self.directories, "directory", "directories")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        write!(f, "this user may not look at {}", parts.join(" and "))
+    }
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AfterWork(_) => {
+                write!(f, "the command did its work, but its report could not be written")
+            }
+            Self::Report(_) => write!(f, "failed to write the report"),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Errors of the host, and of the front → [`Error`].
+//! Converts errors of the host and of the front to [`Error`].
 
 use std::io;
 
-use super::{Blocked, Error, Faulty, LeftOut, NotDone, Result};
+use super::{Blocked, Error, Faulty, LeftOut, NotDone, NotShown, Result, Unwritten};
 use crate::host::accounts::LookupError;
 use crate::host::bpffs::{LockError, MountError, OpenError, WalkError};
+use crate::host::closed::Closed;
 use crate::host::execute;
 use crate::host::kernel::AttachError;
 use crate::host::reader::ReadError;
@@ -28,6 +29,8 @@ from! {
     Blocked => Error::Blocked,
     NotDone => Error::NotDone,
     LeftOut => Error::LeftOut,
+    NotShown => Error::NotShown,
+    Closed => Error::Closed,
     SourceError => Error::Source,
     Untrusted => Error::Untrusted,
     LookupError => Error::Account,
@@ -40,21 +43,22 @@ from! {
     AttachError => Error::Execute,
     ReadError => Error::Read,
     WakeError => Error::Wake,
+    Unwritten => Error::Unwritten,
     io::Error => Error::Io,
 }
 
-/// Adds what was tried to the error of a result.
+/// Adds to an error what was tried.
 pub trait Context<T> {
     /// Adds these words.
     ///
     /// # Errors
-    /// The same, in its context.
+    /// The same error, with these words.
     fn context(self, what: &str) -> Result<T>;
 
-    /// Adds words that are made only if it failed.
+    /// Adds words that are formatted only if it failed.
     ///
     /// # Errors
-    /// The same, in its context.
+    /// The same error, with these words.
     fn with_context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 

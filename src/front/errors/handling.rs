@@ -11,8 +11,10 @@ use crate::host::execute;
 use crate::host::kernel::{self, AttachError, LoadError, MapRefusal};
 use crate::host::reader::ReadError;
 use crate::host::sources::SourceError;
+use crate::host::sys::call::Refused;
 use crate::host::wake::WakeError;
 use iterctl_core::feature::Feature;
+use iterctl_core::plan::WRITABLE;
 
 const EINVAL: i32 = Errno::INVAL.raw_os_error();
 const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
@@ -20,9 +22,9 @@ const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 /// How an error is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handling {
-    /// The way out, if there is one.
+    /// What the user can do, if it is known.
     pub hint: Option<String>,
-    /// How a command ends that fails with this error.
+    /// The exit status of a command that fails with this error.
     pub exit: Exit,
 }
 
@@ -43,6 +45,13 @@ impl Handled for Error {
             Self::MissingNeeds(obstacles) => Handling::new(None, Exit::from_obstacles(obstacles)),
             Self::MissingFeatures(_) => Handling::new(None, Exit::Unavailable),
             Self::Usage(_) => Handling::new(None, Exit::Usage),
+            // To read a pin needs no privilege, and to list one no less than root.
+            Self::NotShown(_) => {
+                let hint =
+                    "root sees what they are; to read a pin, a user needs only its read permission";
+                Handling::new(Some(hint.to_owned()), Exit::NotPermitted)
+            }
+            Self::Closed(closed) => Handling::new(Some(closed.hint()), Exit::NotPermitted),
             Self::Source(error) => Handling::from_source(error),
             Self::Untrusted(error) => Handling::new(Some(error.hint()), Exit::NotPermitted),
             Self::Account(_) => Handling::new(None, Exit::Failed),
@@ -57,8 +66,9 @@ impl Handled for Error {
             Self::Read(ReadError::SameElement(error)) => {
                 Handling::new(Some(error.hint()), Exit::Failed)
             }
-            Self::Read(ReadError::Io(error)) => Handling::from_io(error, Exit::Failed),
+            Self::Read(ReadError::Io(error)) => Handling::from_reading(error),
             Self::Wake(WakeError::Signals(error)) => Handling::from_io(error, Exit::Failed),
+            Self::Unwritten(_) => Handling::new(None, Exit::Failed),
             Self::Io(error) => Handling::from_io(error, Exit::Failed),
             Self::Other(_) => Handling::new(None, Exit::Failed),
             Self::Context(_, error) | Self::Mounted(_, error) => error.handling(),
@@ -86,17 +96,31 @@ impl Handling {
         Self { hint, exit }
     }
 
-    /// `otherwise` is the status if the error has none of its own.
+    /// `otherwise` is the exit status of an error that decides none itself.
     fn from_io(error: &io::Error, otherwise: Exit) -> Self {
+        let refused = Refused::of(error).map(|refused| refused.call);
         if error.kind() == io::ErrorKind::PermissionDenied {
-            return Self::new(Some(kernel::permission_hint()), Exit::NotPermitted);
+            let hint = match refused {
+                Some(call) => kernel::hint_for_call(call, kernel::permission_hint),
+                None => kernel::permission_hint(),
+            };
+            return Self::new(Some(hint), Exit::NotPermitted);
         }
-        // A call that is not there. Not `ErrorKind::Unsupported`, which EOPNOTSUPP is, too. It is bpf(2): every
-        // other call that is used is older than the oldest kernel that this is made for.
-        if error.raw_os_error() == Some(ENOSYS) {
-            return Self::new(Some(Feature::Bpf.hint()), Exit::Unavailable);
+        // `ErrorKind::Unsupported` would also match EOPNOTSUPP.
+        if refused.is_some() || error.raw_os_error() == Some(ENOSYS) {
+            return Self::new(Some(missing_call_hint(refused)), Exit::Unavailable);
         }
         Self::new(None, otherwise)
+    }
+
+    /// To read needs no privilege: [`Closed`](crate::host::closed::Closed) has what permissions refuse.
+    fn from_reading(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            let hint =
+                "its permissions seem to allow it: a security module may refuse it (see `dmesg`)";
+            return Self::new(Some(hint.to_owned()), Exit::NotPermitted);
+        }
+        Self::from_io(error, Exit::Failed)
     }
 
     fn from_source(error: &SourceError) -> Self {
@@ -123,7 +147,7 @@ impl Handling {
     fn from_mount(error: &MountError) -> Self {
         match error {
             MountError::NotEmpty(_) => Self::new(None, Exit::Unavailable),
-            // The hint of a permission lists what loading needs, and mounting needs something else.
+            // The hint for a missing permission lists what loading needs. Mounting needs something else.
             MountError::Failed(_, error) => {
                 Self::new(None, Self::from_io(error, Exit::Unavailable).exit)
             }
@@ -132,6 +156,10 @@ impl Handling {
 
     fn from_walk(error: &WalkError) -> Self {
         match error {
+            // A link is opened for writing: bpf_obj_do_get() in kernel/bpf/inode.c.
+            WalkError::Look(_, error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Self::new(Some(WRITABLE.to_owned()), Exit::Unavailable)
+            }
             WalkError::Read(_, error) | WalkError::Look(_, error) => {
                 Self::from_io(error, Exit::Failed)
             }
@@ -142,6 +170,7 @@ impl Handling {
         let exit = match error {
             LoadError::NotPermitted => Exit::NotPermitted,
             LoadError::Lacks(_)
+            | LoadError::TypesHidden
             | LoadError::UnknownTarget(_)
             | LoadError::Unmet(_)
             | LoadError::MapRefused { why: MapRefusal::NoSuchType(_), .. } => Exit::Unavailable,
@@ -154,9 +183,10 @@ impl Handling {
                 why: MapRefusal::NoSize | MapRefusal::Other { .. }, ..
             }
             | LoadError::SlotRefused { .. }
-            | LoadError::MapDiffers { .. }
-            | LoadError::GivenMap { .. }
-            | LoadError::Other { .. } => Exit::Failed,
+            | LoadError::MapDiffers { .. } => Exit::Failed,
+            LoadError::GivenMap { error, .. } | LoadError::Other { error, .. } => {
+                if is_refused(error) { Exit::NotPermitted } else { Exit::Failed }
+            }
             LoadError::Stamp(error) if error.raw_os_error() == Some(EINVAL) => Exit::Unavailable,
             LoadError::Stamp(error) => Self::from_io(error, Exit::Failed).exit,
         };
@@ -164,21 +194,46 @@ impl Handling {
     }
 
     fn from_attach(error: &AttachError) -> Self {
+        if error.is_not_permitted() {
+            return Self::new(error.hint(), Exit::NotPermitted);
+        }
         let exit = match error {
             AttachError::Lacks(_) => Exit::Unavailable,
             AttachError::MayNotSleep(_) => Exit::Invalid,
             AttachError::Refused { .. }
+            | AttachError::MapGone(_)
             | AttachError::NoThread(_)
             | AttachError::NoProcess(_)
             | AttachError::NoOwnMap(_)
-            | AttachError::MapGone(_)
             | AttachError::Mismatch { .. } => Exit::Failed,
         };
         Self::new(error.hint(), exit)
     }
 }
 
-/// The status that all failures share; otherwise, plain failure.
+/// The hint for a call that is not there. If the error does not name it, bpf(2) is asked whether it is there: every
+/// other call that is used is older than the oldest kernel that iterctl is made for.
+fn missing_call_hint(call: Option<&str>) -> String {
+    let refused = |call: &str| {
+        format!(
+            "Linux has had {call} since before 5.10: something refuses it, such as a seccomp filter around this \
+             process, or a sandbox"
+        )
+    };
+    match call {
+        Some(call) => kernel::hint_for_call(call, || refused(call)),
+        None if kernel::has_bpf() => {
+            kernel::hint_for_call("a call", || refused("every call that is used"))
+        }
+        None => kernel::hint_for_call("bpf(2)", || Feature::Bpf.hint()),
+    }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The exit status that all failures share, or else that of a plain failure.
 fn shared_exit(not_done: &NotDone) -> Exit {
     let mut statuses = not_done.failure.errors.iter().map(|failed| failed.error.handling().exit);
     let first = statuses.next().unwrap_or(Exit::Failed);
@@ -191,9 +246,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::front::errors::Unwritten;
     use crate::host::execute::{Failed, Failure};
+    use crate::host::kernel::Parameter;
     use crate::host::reader::SameElement;
+    use crate::host::sys::call;
+    use iterctl_core::ids::MapId;
+    use iterctl_core::observed::LinkParam;
+    use iterctl_core::target::Target;
 
+    const EPERM: i32 = Errno::PERM.raw_os_error();
     const EACCES: i32 = Errno::ACCESS.raw_os_error();
     const EOPNOTSUPP: i32 = Errno::OPNOTSUPP.raw_os_error();
 
@@ -228,6 +290,54 @@ mod tests {
         check(execute::Error::from(io(EACCES)).context("failed to pin"), Exit::NotPermitted, true);
         check_load(LoadError::Stamp(io(EACCES)), Exit::NotPermitted, true);
         check(MountError::Failed(path(), io(EACCES)), Exit::NotPermitted, false);
+    }
+
+    #[test]
+    fn a_load_or_an_attachment_that_is_not_permitted_says_so() {
+        let given =
+            |errno| LoadError::GivenMap { map: "m".to_owned(), id: MapId(1), error: io(errno) };
+        let other = |errno| LoadError::Other { error: io(errno), message: None };
+        let refused = |target: &str, errno| AttachError::Refused {
+            target: Target::new(target),
+            param: Parameter::Of(LinkParam::None),
+            error: io(errno),
+        };
+        for errno in [EPERM, EACCES] {
+            check_load(given(errno), Exit::NotPermitted, true);
+            check_load(other(errno), Exit::NotPermitted, true);
+            check(refused("task", errno), Exit::NotPermitted, true);
+            check(AttachError::MapGone(io(errno)), Exit::NotPermitted, true);
+        }
+        check_load(given(EINVAL), Exit::Failed, false);
+        check_load(other(EINVAL), Exit::Failed, false);
+        check(AttachError::MapGone(io(EINVAL)), Exit::Failed, false);
+        check(refused("bpf_map_elem", EPERM), Exit::NotPermitted, true);
+        // Its keys or values are too small.
+        check(refused("bpf_map_elem", EACCES), Exit::Failed, true);
+    }
+
+    #[test]
+    fn a_call_that_is_refused_is_named() {
+        let refused = |errno| call::failed("openat2(2)", errno);
+        check(refused(Errno::NOSYS), Exit::Unavailable, true);
+        check(refused(Errno::PERM), Exit::NotPermitted, true);
+        check(refused(Errno::NOSPC), Exit::Failed, false);
+        let hint = Error::from(refused(Errno::NOSYS)).handling().hint.unwrap_or_default();
+        assert!(hint.contains("openat2(2)"), "{hint}");
+    }
+
+    #[test]
+    fn a_pin_on_a_read_only_bpffs_cannot_be_opened() {
+        const EROFS: i32 = Errno::ROFS.raw_os_error();
+        let path = || "a".parse().expect("a pin path");
+        check(WalkError::Look(path(), io(EROFS)), Exit::Unavailable, true);
+        check(WalkError::Look(path(), io(EINVAL)), Exit::Failed, false);
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_a_failure() {
+        check(Unwritten::AfterWork(io(EINVAL)), Exit::Failed, false);
+        check(Unwritten::Report(io(EACCES)), Exit::Failed, false);
     }
 
     #[test]

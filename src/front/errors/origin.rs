@@ -1,4 +1,4 @@
-//! The text of entries: files, or the command line.
+//! Where the text of entries comes from: files, or the command line.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use iterctl_core::manifest::Source;
 /// Where entries were written.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// In these files, which places are shown in.
+    /// In these files. Faults show the place in the file.
     Manifest(Arc<[Source]>),
-    /// On the command line of `pin` or `read`. The user has not written the manifest that is made of it: no place
-    /// in it is shown.
+    /// On the command line of `pin` or `read`. The user did not write the manifest that is made of it, so faults show
+    /// no place in it.
     CommandLine(Vec<Words>),
 }
 
 /// Words of the command line that are a part of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// The bytes of the manifest that was made of them.
+    /// The bytes of the manifest that were made of them.
     pub span: Range<usize>,
-    /// The words as they were given.
+    /// The words as the user wrote them.
     pub text: String,
 }
 
@@ -35,7 +35,7 @@ impl Origin {
         }
     }
 
-    /// The same, shared.
+    /// The files, as a shared reference.
     pub fn shared_sources(&self) -> Arc<[Source]> {
         match self {
             Self::Manifest(sources) => Arc::clone(sources),
@@ -43,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// Whether faults speak of TOML or of arguments.
+    /// Whether the words of faults are for TOML or for arguments.
     pub fn language(&self) -> Language {
         match self {
             Self::Manifest(_) => Language::Manifest,
@@ -51,7 +51,7 @@ impl Origin {
         }
     }
 
-    /// The words of the command line that stand for a place.
+    /// The words of the command line from which this place was made.
     pub fn words(&self, place: &Place) -> Option<&str> {
         let Self::CommandLine(words) = self else { return None };
         let holds = |span: &Range<usize>| span.start <= place.start && place.end <= span.end;

@@ -1,10 +1,11 @@
 //! Plans and observed pins → the rows of a report.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::faults::Lines;
-use super::{Action, Change, ListedPin, PinState, Reason, Summary};
+use super::{Action, Change, ClosedPath, ListedPin, PinState, Reason, Summary};
+use iterctl_core::access::Meta;
 use iterctl_core::desired::DesiredPin;
 use iterctl_core::manifest::Source;
 use iterctl_core::names::SetName;
@@ -12,9 +13,9 @@ use iterctl_core::observed::{LinkParam, Observed, ObservedPin};
 use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Drift, Obstacle, Plan, Step, UnpinReason, WantedParam};
 
-/// Every pin that a plan changes or cannot change, by path, and how many there are of each kind.
-/// `set` is who will own the new ones; the entries' places are in `sources`. `now` is every pin that is as
-/// it is to be after the plan was carried out: the others have no ids yet.
+/// Every pin that a plan changes or cannot change, by path, and the number of each kind. `set` will own the new pins;
+/// the places of the entries are in `sources`. `now` has every pin that is in sync after the plan was carried out: the
+/// others have no ids yet.
 pub fn changes(
     plan: &Plan,
     set: Option<&SetName>,
@@ -36,7 +37,7 @@ pub fn changes(
     (changes, summary)
 }
 
-/// Every pin that something is in the way of, by path.
+/// Every pin that is blocked by an obstacle, by path.
 pub(super) fn blocked(obstacles: &[Obstacle], bpffs: &Path) -> Vec<Change> {
     let mut rows: Vec<Change> =
         obstacles.iter().filter_map(|obstacle| from_obstacle(obstacle, bpffs)).collect();
@@ -56,11 +57,29 @@ pub fn pins(observed: &Observed, bpffs: &Path) -> Vec<ListedPin> {
         .collect()
 }
 
+/// Everything that this user may not look at: pins, then directories.
+pub fn closed(
+    pins: &[(PinPath, Meta)],
+    directories: &[(PathBuf, Meta)],
+    bpffs: &Path,
+) -> Vec<ClosedPath> {
+    let row = |path: &Path, directory: bool, Meta { mode, uid, gid }: Meta| ClosedPath {
+        path: path.to_string_lossy().into_owned(),
+        directory,
+        mode: mode.to_string(),
+        uid,
+        gid,
+        relative: path.strip_prefix(bpffs).unwrap_or(path).to_string_lossy().into_owned(),
+    };
+    let pins = pins.iter().map(|(path, meta)| row(&bpffs.join(path.as_path()), false, *meta));
+    pins.chain(directories.iter().map(|(path, meta)| row(path, true, *meta))).collect()
+}
+
 pub(super) fn absolute(bpffs: &Path, path: &PinPath) -> String {
     bpffs.join(path.as_path()).to_string_lossy().into_owned()
 }
 
-/// What the rows of a plan have in common.
+/// What all rows of a plan need.
 struct Rows<'a> {
     set: Option<&'a SetName>,
     bpffs: &'a Path,
@@ -194,17 +213,20 @@ fn from_drift(drift: &Drift) -> Reason {
     reason_of(kind, drift.to_string())
 }
 
-/// The row of an obstacle of one path; those of the whole set are errors of the command.
+/// The row of an obstacle at one path. Obstacles of the whole set have no row: they are errors of the command.
 pub(super) fn from_obstacle(obstacle: &Obstacle, bpffs: &Path) -> Option<Change> {
     let (path, kind, before) = match obstacle {
         Obstacle::Foreign { path, have } => (path, "foreign", Some(from_observed(have))),
         Obstacle::NotAnIterator { path, .. } => (path, "not-an-iterator", None),
         Obstacle::Directory { path } => (path, "directory", None),
         Obstacle::ParentNotADirectory { path, .. } => (path, "parent-not-a-directory", None),
+        Obstacle::BehindMount { path, .. } => (path, "behind-mount", None),
         Obstacle::Map { path, .. } => (path, "no-map", None),
         Obstacle::Cgroup { path, .. } => (path, "no-cgroup", None),
         Obstacle::NotPinned { path } => (path, "not-pinned", None),
-        Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => return None,
+        Obstacle::ReadOnly { .. } | Obstacle::OtherSource { .. } | Obstacle::Empty { .. } => {
+            return None;
+        }
     };
     let reasons = vec![reason_of(kind, obstacle.to_string())];
     Some(Change { before, ..nothing_done(bpffs, path, reasons) })

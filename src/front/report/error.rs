@@ -13,7 +13,7 @@ use super::kernel::from_lack;
 use super::{Diagnostic, Report, Severity, SourceLine};
 use crate::front::errors::{Blocked, Error, Faulty, Handled, LeftOut, NotDone, Origin};
 use crate::host::execute::{Failed, Failure};
-use iterctl_core::escaped::Escaped;
+use iterctl_core::escaped::{Escaped, escape_lines};
 use iterctl_core::manifest::Source;
 use iterctl_core::plan::{Note, Obstacle};
 
@@ -23,7 +23,7 @@ const NOTE: Style = AnsiColor::BrightGreen.on_default().bold();
 const CAUSE: Style = Style::new().dimmed();
 const HINT: Style = AnsiColor::BrightCyan.on_default();
 
-/// Everything that an error has to say, for people; styled, and without a newline at the end.
+/// All messages of an error, for people; styled, and without a newline at the end.
 pub fn render(error: &Error) -> String {
     if let Error::Mounted(path, error) = error {
         return join([render(error), render_one(&still_mounted(path))].into_iter());
@@ -44,6 +44,8 @@ pub fn render(error: &Error) -> String {
         Error::Blocked(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
+        | Error::NotShown(_)
+        | Error::Closed(_)
         | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
@@ -55,6 +57,7 @@ pub fn render(error: &Error) -> String {
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Wake(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..)
@@ -73,7 +76,7 @@ fn render_faulty(faulty: &Faulty) -> String {
     }
 }
 
-/// What failed, each with its place as a fault has it.
+/// What failed, each with its place, in the same form as a fault.
 fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
     let lines = Lines::of(sources);
     let render = |failed| {
@@ -97,8 +100,9 @@ pub fn render_one(diagnostic: &Diagnostic) -> String {
         Severity::Warning => (WARNING, "warning"),
         Severity::Note => (NOTE, "note"),
     };
-    let message = &diagnostic.message;
+    let message = escape_lines(&diagnostic.message);
     let place = diagnostic.place.as_ref().map(|SourceLine { file, line, column }| {
+        let file = Escaped::new(file);
         format!("\n {CAUSE}-->{CAUSE:#} {file}:{line}:{column}")
     });
     let place = place.unwrap_or_default();
@@ -109,15 +113,15 @@ fn causes_and_hint(diagnostic: &Diagnostic) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     for cause in &diagnostic.causes {
-        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {cause}");
+        let _ = write!(text, "\n  {CAUSE}caused by:{CAUSE:#} {}", escape_lines(cause));
     }
     if let Some(hint) = &diagnostic.hint {
-        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {hint}");
+        let _ = write!(text, "\n  {HINT}hint:{HINT:#} {}", escape_lines(hint));
     }
     text
 }
 
-/// The same as values: a failed transaction, a blocked plan and a faulty manifest have several.
+/// The messages of an error as values. A failed transaction, a blocked plan and a faulty manifest have several.
 pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
     if let Error::Mounted(path, error) = error {
         let mut all = diagnostics(error);
@@ -146,7 +150,9 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
             obstacles.iter().map(diagnostic).collect()
         }
         Error::MissingFeatures(lacks) => lacks.iter().map(from_lack).collect(),
-        Error::Usage(_)
+        Error::NotShown(_)
+        | Error::Closed(_)
+        | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
         | Error::Account(_)
@@ -157,6 +163,7 @@ pub fn diagnostics(error: &Error) -> Vec<Diagnostic> {
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Wake(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..)
@@ -169,7 +176,7 @@ fn still_mounted(path: &Path) -> Diagnostic {
     note(format!("the bpffs that was mounted on {} stays there", Escaped::new(path)))
 }
 
-/// What became of a plan that failed, but for why.
+/// What a failed plan has left behind, without the reasons why it failed.
 fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     let left = failure.left.iter().map(from_chain);
     let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
@@ -178,7 +185,7 @@ fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     all
 }
 
-/// What is wrong with entries that are left out.
+/// What is wrong with the entries that were left out.
 pub fn from_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
     let faulty = left_out.faulty();
     let faults = faulty.iter().flat_map(faults::diagnostics);
@@ -193,12 +200,12 @@ fn from_failed(failed: &Failed, lines: &Lines<'_>) -> Diagnostic {
     Diagnostic { place, ..from_chain(&failed.error) }
 }
 
-/// Something that is untidy after a command that did its work.
+/// Something that a command left untidy although it did its work.
 pub fn warning(error: &impl Handled) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, ..from_chain(error) }
 }
 
-/// Something good to know.
+/// Information.
 pub fn note(message: impl Into<String>) -> Diagnostic {
     plain(Severity::Note, message.into())
 }
@@ -212,7 +219,7 @@ pub fn notes(notes: &[Note], bpffs: &Path) -> Vec<Diagnostic> {
     notes.iter().map(diagnostic).collect()
 }
 
-/// What a plan's own rows do not say of its obstacles: those of the whole set, and the ways out.
+/// What the rows of a plan do not say about its obstacles: those of the whole set, and the hints.
 pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
     obstacles
         .iter()
@@ -224,8 +231,8 @@ pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The report of a command that ended in `error`. There are tools that show nothing of it but the
-/// comment, so that says the first reason, too.
+/// The report of a command that failed with `error`. Some tools show only the comment of a report, so the comment
+/// contains the first reason.
 pub fn report(error: &Error) -> Report {
     let diagnostics = diagnostics(error);
     let errors: Vec<&Diagnostic> =
@@ -244,13 +251,13 @@ pub fn report(error: &Error) -> Report {
     report
 }
 
-/// The first error of these, in one line.
+/// The first error among these, in one line.
 pub fn first_reason(diagnostics: &[Diagnostic]) -> String {
     let first = diagnostics.iter().find(|one| one.severity == Severity::Error);
     first.map(in_one_line).unwrap_or_default()
 }
 
-/// Place, message and causes, without what is in further lines: a verifier's log, usage.
+/// Place, message and causes, without further lines such as a verifier's log.
 fn in_one_line(diagnostic: &Diagnostic) -> String {
     let place = diagnostic
         .place
@@ -262,7 +269,7 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
     lines.join(": ")
 }
 
-/// What is in the way, in one line; `None` where nothing is.
+/// What is in the way, in one line; `None` if nothing is.
 pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
     let first = in_one_line(&from_obstacle(obstacles.first()?));
     Some(match obstacles.len() {

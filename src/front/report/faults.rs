@@ -1,13 +1,14 @@
 //! Faults of a manifest → text with file, line and caret, and the same as diagnostics.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{AlsoSee, Diagnostic, Severity, SourceLine, error};
 use crate::front::errors::{Faulty, Origin};
-use iterctl_core::escaped::Escaped;
+use iterctl_core::escaped::{Escaped, escape_lines, is_shown};
 use iterctl_core::fault::{Fault, Faults, Place, Warning};
 use iterctl_core::language::Language;
 use iterctl_core::manifest::Source;
@@ -36,7 +37,7 @@ fn more(faults: &Faults) -> Option<String> {
     }
 }
 
-/// A message with the place that it is about, in the same form; `None` where that is in no source.
+/// A message with its place, in the same form; `None` if the place is in no source.
 pub(super) fn render_at(
     message: &str,
     place: &Place,
@@ -44,15 +45,16 @@ pub(super) fn render_at(
     renderer: &Renderer,
 ) -> Option<String> {
     let part = lines.part(place.source, place.span())?;
-    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
-    let snippet = snippet.annotation(AnnotationKind::Primary.span(part.span(place)));
+    let span = part.span(place);
+    let snippet = part.snippet().annotation(AnnotationKind::Primary.span(span));
+    let message = escape_lines(message);
     Some(renderer.render(&[Level::ERROR.primary_title(message).element(snippet)]))
 }
 
 fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
     let title = fault.problem.message(Language::Manifest);
     let help = fault.problem.help(Language::Manifest);
-    let title = Level::ERROR.primary_title(title);
+    let title = Level::ERROR.primary_title(escape_lines(&title).into_owned());
     let mut group = match fault.place.as_ref().and_then(|place| snippet(place, fault, lines)) {
         Some(snippet) => title.element(snippet),
         None => Group::with_title(title),
@@ -61,7 +63,7 @@ fn render_one(fault: &Fault, lines: &Lines<'_>, renderer: &Renderer) -> String {
         group = group.element(other);
     }
     if let Some(help) = help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(escape_lines(&help).into_owned()));
     }
     renderer.render(&[group])
 }
@@ -70,38 +72,29 @@ fn snippet<'a>(
     place: &Place,
     fault: &Fault,
     lines: &Lines<'a>,
-) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+) -> Option<Snippet<'a, Annotation<'a>>> {
     let also = fault.problem.see_also().filter(|(also, _)| lines.are_near(place, also));
     let (also_start, also_end) =
         also.as_ref().map_or((place.start, place.end), |(also, _)| (also.start, also.end));
     let part = lines.part(place.source, place.start.min(also_start)..place.end.max(also_end))?;
-    let mut snippet = Snippet::source(part.text)
-        .path(part.file)
-        .line_start(part.line)
-        .annotation(AnnotationKind::Primary.span(part.span(place)));
-    if let Some((also, label)) = also {
-        let context = AnnotationKind::Context.span(part.span(also)).label(label);
-        snippet = snippet.annotation(context);
-    }
-    Some(snippet)
+    let primary = AnnotationKind::Primary.span(part.span(place));
+    let context =
+        also.map(|(also, label)| AnnotationKind::Context.span(part.span(also)).label(label));
+    Some(part.snippet().annotation(primary).annotations(context))
 }
 
-/// The other place of a problem, where it is in another file or far away.
-fn see_also<'a>(
-    fault: &Fault,
-    lines: &Lines<'a>,
-) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+/// The other place of a problem, if it is in another file or far away.
+fn see_also<'a>(fault: &Fault, lines: &Lines<'a>) -> Option<Snippet<'a, Annotation<'a>>> {
     let (also, label) = fault.problem.see_also()?;
     if fault.place.as_ref().is_some_and(|place| lines.are_near(place, also)) {
         return None;
     }
     let part = lines.part(also.source, also.span())?;
     let annotation = AnnotationKind::Context.span(part.span(also)).label(label);
-    let snippet = Snippet::source(part.text).path(part.file).line_start(part.line);
-    Some(snippet.annotation(annotation))
+    Some(part.snippet().annotation(annotation))
 }
 
-/// The same as values, in the language in which the entries were written.
+/// The faults as values, in the language of the entries.
 pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
     let Faulty { faults, origin } = faulty;
     let lines = Lines::of(origin.sources());
@@ -119,7 +112,7 @@ pub fn diagnostics(faulty: &Faulty) -> Vec<Diagnostic> {
     told.chain(more(faults).map(error::note)).collect()
 }
 
-/// What may be a mistake, as values.
+/// The warnings as values.
 pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
     let lines = Lines::of(sources);
     let diagnostic = |warning: &Warning| Diagnostic {
@@ -133,7 +126,7 @@ pub fn warnings(warnings: &[Warning], sources: &[Source]) -> Vec<Diagnostic> {
     warnings.iter().map(diagnostic).collect()
 }
 
-/// Where a manifest has a place, the command line has the words themselves.
+/// In a manifest, a fault has a place; on the command line, its message contains the words.
 fn message(fault: &Fault, origin: &Origin) -> String {
     let message = fault.problem.message(origin.language());
     match fault.place.as_ref().and_then(|place| origin.words(place)) {
@@ -142,25 +135,29 @@ fn message(fault: &Fault, origin: &Origin) -> String {
     }
 }
 
-/// Where every line of every source begins. Counted anew for each of thousands of entries they would
-/// take seconds; so would whole sources, given to annotate-snippets for each of thousands of faults.
+/// Where every line of every source begins. To count the lines again for each of thousands of entries would take
+/// seconds, and so would giving whole sources to annotate-snippets for each of thousands of faults.
 pub(super) struct Lines<'a> {
     sources: &'a [Source],
-    /// Where they begin, of each source that somebody has asked for.
+    /// Where the lines of each source begin, once they have been needed.
     starts: Vec<OnceCell<Vec<usize>>>,
 }
 
 /// Whole lines of a source.
 struct Part<'a> {
-    file: &'a str,
-    text: &'a str,
-    /// The number of the first.
+    file: Cow<'a, str>,
+    text: Cow<'a, str>,
+    /// The number of the first line.
     line: usize,
-    /// Where they begin in the source.
+    /// The byte of the source at which they begin.
     start: usize,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn snippet(self) -> Snippet<'a, Annotation<'a>> {
+        Snippet::source(self.text).path(self.file).line_start(self.line)
+    }
+
     fn span(&self, place: &Place) -> Range<usize> {
         place.start - self.start..place.end - self.start
     }
@@ -192,7 +189,8 @@ impl<'a> Lines<'a> {
         let source = self.sources.get(source)?;
         let rest = source.text.get(span.end..)?;
         let end = span.end + rest.find('\n').map_or(rest.len(), |newline| newline + 1);
-        Some(Part { file: &source.name, text: source.text.get(start..end)?, line, start })
+        let file = Escaped::new(&source.name).text();
+        Some(Part { file, text: visible(source.text.get(start..end)?), line, start })
     }
 
     /// The number of the line that a byte is in, and where it begins.
@@ -205,6 +203,22 @@ impl<'a> Lines<'a> {
         let line = starts.partition_point(|start| *start <= byte);
         Some((line, *starts.get(line.checked_sub(1)?)?))
     }
+}
+
+/// The text with a sign for everything that is not shown, of as many bytes: places are still right. Control
+/// characters of ASCII are left to annotate-snippets, which shows them (`OUTPUT_REPLACEMENTS`, 0.12).
+fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|one| one.is_ascii() || is_shown(one)) {
+        return Cow::Borrowed(text);
+    }
+    let sign = |character: char| match character.len_utf8() {
+        _ if is_shown(character) => character,
+        1 => character,
+        2 => '\u{a4}',
+        3 => char::REPLACEMENT_CHARACTER,
+        _ => '\u{1fbc4}',
+    };
+    Cow::Owned(text.chars().map(sign).collect())
 }
 
 #[cfg(test)]
@@ -221,6 +235,14 @@ mod tests {
         let found = Lines::of(&sources).line_of(&Place::new(1, at..at));
         assert!(found.iter().all(|line| line.file == "b"));
         assert_eq!(found.map(|line| (line.line, line.column)), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_has_a_sign_of_as_many_bytes() {
+        let text = "a\u{9b}\u{202e}\u{200e}\u{e0041}é\x1b\n";
+        assert_eq!(visible(text), "a\u{a4}\u{fffd}\u{fffd}\u{1fbc4}é\x1b\n");
+        assert_eq!(visible(text).len(), text.len());
+        assert!(visible("\u{1fbc4}").chars().all(is_shown));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a kernel has and lacks → rows, a table for people, and errors.
+//! The features that a kernel has and lacks, as rows, as a table for people, and as errors.
 
 use anstyle::{AnsiColor, Style};
 use schemars::JsonSchema;
@@ -14,39 +14,39 @@ use iterctl_core::target::{Known, Takes};
 pub struct KernelReport {
     /// What the kernel calls itself, such as `6.18.1-amd64`.
     pub release: String,
-    /// Everything that not every kernel has. Rows may be added within one version of this form.
+    /// All features that not every kernel has. Rows may be added within one version of this form.
     pub features: Vec<FeatureRow>,
 }
 
-/// One thing that not every kernel has.
+/// One feature that not every kernel has.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FeatureRow {
-    /// Its name, the same in every version: `stamps`, `task-parameters`, …; of a target, the target's.
+    /// Its name, the same in every version: `stamps`, `task-parameters`, …; for a target, the name of the target.
     pub name: String,
     /// What it is for: `base`, `targets`, `parameters`, `loading` or `pins`.
     pub group: &'static str,
     /// Whether this kernel has it.
     pub state: FeatureState,
-    /// The first Linux that has it; none of a target that iterctl does not know.
+    /// The first Linux that has it; none for a target that iterctl does not know.
     pub since: Option<&'static str>,
-    /// What it is, or what happens without it, or why it is not known.
+    /// What it is, what happens without it, or why it is unknown.
     pub message: String,
 }
 
-/// Whether a kernel has something.
+/// Whether a kernel has a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureState {
-    /// It has.
+    /// The kernel has it.
     Present,
-    /// It has not.
+    /// The kernel does not have it.
     Absent,
-    /// It could not be asked.
+    /// The kernel could not be asked.
     Unknown,
 }
 
 impl KernelReport {
-    /// The rows, those of a group together.
+    /// The rows, sorted by group.
     pub fn new(features: &Features) -> Self {
         let mut rows: Vec<FeatureRow> =
             features.states.iter().map(|(feature, state)| from_feature(*feature, state)).collect();
@@ -63,7 +63,7 @@ impl KernelReport {
         Self { release: features.release.clone(), features: rows }
     }
 
-    /// How much of it there is, in one line.
+    /// The numbers of features that are present, absent and unknown, in one line.
     pub fn comment(&self) -> String {
         let number = |state| self.features.iter().filter(|row| row.state == state).count();
         let (absent, unknown) = (number(FeatureState::Absent), number(FeatureState::Unknown));
@@ -103,7 +103,7 @@ fn from_feature(feature: Feature, state: &State) -> FeatureRow {
     }
 }
 
-/// What it is; of a target, what it takes.
+/// What the feature is; for a target, which parameter it takes.
 fn what(feature: Feature) -> String {
     match feature {
         Feature::Target(Known { takes: Takes::Nothing, .. }) => "takes no parameter".to_owned(),
@@ -129,7 +129,7 @@ const ABSENT: Style = AnsiColor::BrightRed.on_default().bold();
 const UNKNOWN: Style = AnsiColor::Yellow.on_default();
 const HEADER: Style = Style::new().bold();
 
-/// The rows, a table for each group; styled.
+/// A styled table for each group.
 pub(super) fn render(kernel: &KernelReport) -> String {
     let width = kernel.features.iter().map(|row| row.name.len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -157,7 +157,7 @@ pub(super) fn render(kernel: &KernelReport) -> String {
     text
 }
 
-/// One feature that is needed and that the kernel lacks.
+/// The error for one feature that is needed and that the kernel lacks.
 pub(super) fn from_lack(lack: &Lack) -> Diagnostic {
     let message = match lack.path() {
         Some(path) => format!("`{path}`: {}", lack.message()),

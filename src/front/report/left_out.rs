@@ -25,7 +25,7 @@ pub(super) fn rows(left_out: &LeftOut) -> Vec<Change> {
     let in_the_way =
         left_out.obstacles.iter().filter_map(|one| from_obstacle(one, &left_out.bpffs));
     let failed = left_out.errors.iter().flat_map(|Failed { paths, place, error }| {
-        // The first says what was tried, which the row need not; and a row is a line.
+        // The first message says what was tried, which the row does not need. A row has one line.
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         let why = why.split(['\n', ';']).next().unwrap_or_default().to_owned();
         let source = place.as_ref().and_then(|place| lines.line_of(place));

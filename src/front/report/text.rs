@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
-use super::{Action, Change, ListedPin, Report, Shown, kernel};
-use iterctl_core::escaped::Escaped;
+use super::{Action, Change, ClosedPath, ListedPin, Report, Shown, kernel};
+use iterctl_core::escaped::{Escaped, escape_lines};
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -14,15 +14,14 @@ const RED: Style = AnsiColor::Red.on_default();
 const ALARM: Style = AnsiColor::BrightRed.on_default().bold();
 const HEADER: Style = Style::new().bold();
 
-/// The whole answer: styled, each line with its newline. Diagnostics are talk, not answer, and are
-/// left out.
+/// The report as styled lines. Diagnostics are not part of it: they go to standard error.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     text.extend(report.kernel.as_ref().map(kernel::render));
     text.extend(report.changes.iter().map(change_line));
-    match report.pins.as_deref() {
-        None | Some([]) => text.push_str(&format!("{}\n", report.comment)),
-        Some(pins) => text.push_str(&table(pins)),
+    match (report.pins.as_deref().unwrap_or_default(), report.closed.as_slice()) {
+        ([], []) => text.push_str(&format!("{}\n", escape_lines(&report.comment))),
+        (pins, closed) => text.push_str(&table(pins, closed)),
     }
     let manifest = report.manifest.as_deref().unwrap_or_default();
     match report.shown {
@@ -32,13 +31,13 @@ pub fn render(report: &Report) -> String {
     }
 }
 
-/// What is shown of each change, unstyled, a line each.
+/// One unstyled line for each change.
 pub fn changes(report: &Report) -> Vec<String> {
     let plain = |change| strip_str(change_line(change).trim_end()).to_string();
     report.changes.iter().map(plain).collect()
 }
 
-/// A sign, a path, the reasons.
+/// One line for a change: a sign, the path, the reasons.
 fn change_line(change: &Change) -> String {
     let (style, sign) = match change.action {
         Action::Pin => (GREEN, '+'),
@@ -50,10 +49,10 @@ fn change_line(change: &Change) -> String {
     format!("{style}{sign}{style:#} {}  {}\n", change.relative, Escaped::new(&reasons.join(", ")))
 }
 
-fn table(pins: &[ListedPin]) -> String {
+fn table(pins: &[ListedPin], closed: &[ClosedPath]) -> String {
     let header =
         ["PATH", "TARGET", "PARAMETER", "PROGRAM", "ID", "SET", "OBJECT"].map(Cow::Borrowed);
-    let rows: Vec<Cells<'_>> = pins.iter().map(row).collect();
+    let rows: Vec<Cells<'_>> = pins.iter().map(row).chain(closed.iter().map(closed_row)).collect();
     let mut widths = header.clone().map(|title| title.len());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -85,7 +84,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     fn or_dash(value: Option<&String>) -> Cow<'_, str> {
         value.map_or("-", String::as_str).into()
     }
-    // A stamp may hold any text: whoever may load programs can forge one.
+    // A stamp may contain any text: any process that may load programs can forge one.
     let printable = |text| Escaped::new(text).text();
     let state = &pin.state;
     [
@@ -97,4 +96,14 @@ fn row(pin: &ListedPin) -> Cells<'_> {
         or_dash(state.set.as_ref()),
         state.object.as_ref().map_or("-".into(), printable),
     ]
+}
+
+/// What is at a path that this user may not look at is unknown.
+fn closed_row(closed: &ClosedPath) -> Cells<'_> {
+    let ClosedPath { directory, mode, uid, gid, relative, .. } = closed;
+    let slash = if *directory { "/" } else { "" };
+    let path = format!("{}{slash}", Escaped::new(relative)).into();
+    let why = format!("closed: mode {mode}, owner {uid}, group {gid}").into();
+    let unknown = || Cow::Borrowed("?");
+    [path, unknown(), unknown(), unknown(), unknown(), unknown(), why]
 }

@@ -1,10 +1,10 @@
-//! The words of comments: how many there are of what.
+//! The words of comments: counts of iterators and changes.
 
 use super::left_out::rows;
 use super::{Action, Change, Report, Summary};
 use crate::front::errors::LeftOut;
 
-/// What was done to bring pins about.
+/// What `apply` did.
 pub fn applied(summary: Summary) -> String {
     let unchanged = summary.unchanged;
     if summary.changes() == 0 {
@@ -17,7 +17,7 @@ pub fn applied(summary: Summary) -> String {
     }
 }
 
-/// What was done to get rid of pins.
+/// What `unpin` did.
 pub fn unpinned(summary: Summary) -> String {
     match summary.changes() {
         0 => "nothing to do: the set has no pins".to_owned(),
@@ -29,7 +29,8 @@ fn done(summary: Summary) -> String {
     count_changes(summary, ["pinned", "replaced", "updated", "unpinned"])
 }
 
-/// "1 to pin, 2 to replace", or whatever the words for pinning, replacing, updating and unpinning are.
+/// "1 to pin, 2 to replace": the numbers of a summary, with these words for pinning, replacing, updating and
+/// unpinning.
 pub fn count_changes(summary: Summary, words: [&str; 4]) -> String {
     let numbers = [summary.pin, summary.replace, summary.update, summary.unpin];
     let parts: Vec<String> = numbers

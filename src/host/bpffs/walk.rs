@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags, fstat, 
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Bpffs, File, names_in, open_directory};
+use super::{Bpffs, File, is_on_bpffs, names_in, open_directory};
 use crate::host::sys::threads;
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::escaped::Escaped;
@@ -28,7 +28,16 @@ pub enum Found<'a> {
     /// A symbolic link.
     Symlink,
     /// Another file system is mounted there.
-    Mount,
+    Mount(Mount),
+}
+
+/// What is mounted on something below the root.
+#[derive(Debug)]
+pub enum Mount {
+    /// Another bpffs, and where that is.
+    Bpffs(PathBuf),
+    /// Another file system, or a single file.
+    Other,
 }
 
 /// A file, and the directory from which it is opened.
@@ -68,6 +77,8 @@ pub enum WalkError {
 pub struct Walked<T> {
     /// Each path with the result of `look`.
     pub found: Vec<(PinPath, T)>,
+    /// The directories that this user may not look into.
+    pub closed: Vec<PathBuf>,
     /// Every directory with something in it whose path is too long or too deep for a pin.
     pub too_deep: Vec<PinPath>,
 }
@@ -129,6 +140,34 @@ impl Bpffs {
         &self,
         look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
     ) -> Result<Walked<T>, WalkError> {
+        self.walk_if(look, Err)
+    }
+
+    /// The same, but goes on if this user may not look into a directory.
+    ///
+    /// # Errors
+    /// If a directory cannot be read for another reason, or if `look` fails.
+    pub fn walk_open<T: Send>(
+        &self,
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+    ) -> Result<Walked<T>, WalkError> {
+        let mut closed = Vec::new();
+        let walked = self.walk_if(look, |error| match error {
+            WalkError::Read(path, why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                closed.push(path);
+                Ok(())
+            }
+            error @ (WalkError::Read(..) | WalkError::Look(..)) => Err(error),
+        })?;
+        Ok(Walked { closed, ..walked })
+    }
+
+    /// The same, but goes on after an error if `goes_on` says so.
+    fn walk_if<T: Send>(
+        &self,
+        look: impl Fn(Found<'_>) -> io::Result<Option<T>> + Sync,
+        mut goes_on: impl FnMut(WalkError) -> Result<(), WalkError>,
+    ) -> Result<Walked<T>, WalkError> {
         let (mut found, mut too_deep) = (Vec::new(), Vec::new());
         let mut level: Vec<Option<PinPath>> = vec![None];
         while !level.is_empty() {
@@ -137,7 +176,14 @@ impl Bpffs {
             let walk_one = |path: &Option<PinPath>| self.walk_one(path.as_ref(), few, &look);
             let mut below = Vec::new();
             for visited in threads::map(&level, FEW_DIRECTORIES, walk_one) {
-                for visited in visited? {
+                let visited = match visited {
+                    Ok(visited) => visited,
+                    Err(error) => {
+                        goes_on(error)?;
+                        continue;
+                    }
+                };
+                for visited in visited {
                     match visited {
                         Visited::Seen { path, is_directory, kept } => {
                             if is_directory {
@@ -153,7 +199,7 @@ impl Bpffs {
         }
         // Each entry of a directory names it.
         too_deep.dedup();
-        Ok(Walked { found, too_deep })
+        Ok(Walked { found, closed: Vec::new(), too_deep })
     }
 
     /// Looks at every entry of a directory; more than `few` are looked at side by side.
@@ -214,12 +260,22 @@ impl Bpffs {
         };
         let found = directory.find(name).map_err(|error| self.failed(parent, error))?;
         let Some(found) = found else { return Ok(None) };
+        let found = match found {
+            Found::Mount(_) => Found::Mount(self.mount(&path)),
+            Found::Directory(_) | Found::Pin(_) | Found::Symlink => found,
+        };
         let is_directory = matches!(found, Found::Directory(_));
         if parent.is_none() && is_of_an_apply(name, &found) {
             return Ok(None);
         }
         let kept = look(found).map_err(|error| WalkError::Look(path.clone(), error))?;
         Ok(Some(Visited::Seen { path, is_directory, kept }))
+    }
+
+    /// What is mounted at that path, as the user would find it.
+    fn mount(&self, path: &PinPath) -> Mount {
+        let path = self.path.join(path.as_path());
+        if path.is_dir() && is_on_bpffs(&path) { Mount::Bpffs(path) } else { Mount::Other }
     }
 
     fn failed(&self, directory: Option<&PinPath>, error: io::Error) -> WalkError {
@@ -252,7 +308,7 @@ impl Directory<'_> {
         let found = statx(&self.fd, name, flags, StatxFlags::BASIC_STATS)?;
         // Known since Linux 5.8.
         if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return Ok(Found::Mount);
+            return Ok(Found::Mount(Mount::Other));
         }
         let mode = u32::from(found.stx_mode);
         let meta = Meta { mode: Mode::from_stat(mode), uid: found.stx_uid, gid: found.stx_gid };
@@ -265,7 +321,7 @@ impl Directory<'_> {
     fn find_held(&self, name: &CStr) -> io::Result<Found<'_>> {
         let file = match File::open(&self.fd, Path::new(OsStr::from_bytes(name.to_bytes()))) {
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
-                return Ok(Found::Mount);
+                return Ok(Found::Mount(Mount::Other));
             }
             other => other?,
         };

@@ -120,7 +120,8 @@ fn make((program, pins): &Work<'_>, load: Load<'_>, staging: &Staging<'_>) -> Ma
         match staging.bpffs().keep(*map, |path| pin_map(*map, path)) {
             Ok(kept) => made.kept.extend(kept),
             Err(error) => {
-                let what = format!("failed to keep the map {map} of `{}`", program.name);
+                let name = Escaped::new(&program.name);
+                let what = format!("failed to keep the map {map} of `{name}`");
                 made.failed.push(Failed {
                     paths: pins.iter().map(|wanted| wanted.path.clone()).collect(),
                     place: pins.first().map(|wanted| wanted.pin.keys.obj.clone()),
@@ -159,7 +160,8 @@ fn failed_to_load(program: &Program, pins: &[Wanted<'_>]) -> String {
         number => format!(" and {} more", number - 1),
     };
     let object = Escaped::new(&program.object);
-    format!("failed to load `{}` of {object} for {}{others}", program.name, paths.join(""))
+    let name = Escaped::new(&program.name);
+    format!("failed to load `{name}` of {object} for {}{others}", paths.join(""))
 }
 
 /// The key that an error of loading is about, if one is known: else it is the object.

@@ -1,4 +1,4 @@
-//! The kernel's and libbpf's errors, translated: what happened, and the way out.
+//! Translates errors of the kernel and of libbpf: what happened, and what the user can do.
 
 mod attach;
 mod map;
@@ -15,7 +15,7 @@ pub use attach::AttachError;
 pub(super) use map::Declared;
 pub use map::MapRefusal;
 
-use super::probe::counts_locked_memory;
+use super::probe::{counts_locked_memory, has_hidden_types};
 use super::{capability, verdict};
 use iterctl_core::escaped::Escaped;
 use iterctl_core::feature::{Feature, Unmet};
@@ -40,19 +40,21 @@ const FIRST_OF_LIBBPF: i32 = 4000;
 pub enum LoadError {
     /// libbpf cannot open the object.
     Open(String),
-    /// The object has no such program any more.
+    /// The object does not contain the program any more.
     NoProgram,
     /// This process may not load BPF programs.
     NotPermitted,
     /// RLIMIT_MEMLOCK is too low, on a kernel that counts BPF memory against it.
     Memlock,
-    /// This kernel lacks something.
+    /// This kernel lacks a feature.
     Lacks(Feature),
+    /// This kernel has types, but sysfs does not show them here.
+    TypesHidden,
     /// This kernel has no such target.
     UnknownTarget(Target),
     /// This kernel lacks what the program takes from it, or has it in another form.
     Unmet(Unmet),
-    /// The verifier said no.
+    /// The verifier rejected the program.
     Rejected {
         /// Its log, line by line.
         log: Vec<String>,
@@ -106,11 +108,11 @@ pub enum LoadError {
     },
     /// The stamp could not be bound to the loaded program.
     Stamp(io::Error),
-    /// Anything else.
+    /// Any other error.
     Other {
         /// The kernel's error.
         error: io::Error,
-        /// What libbpf said of the reason.
+        /// The reason, in the words of libbpf.
         message: Option<String>,
     },
 }
@@ -125,7 +127,7 @@ pub enum Holds {
 }
 
 impl LoadError {
-    /// Understands a failed load from its errno, what libbpf said, and what the object declares of its maps.
+    /// Finds the reason of a failed load in its errno, in the messages of libbpf, and in the object's map declarations.
     pub(super) fn new(
         target: &Target,
         error: io::Error,
@@ -133,8 +135,8 @@ impl LoadError {
         declared: &[Declared],
     ) -> Self {
         if let Some(log) = messages.iter().find_map(|message| verdict::log(message)) {
-            // What every kernel says of kinds of programs that may not sleep (`check_attach_btf_id()` in
-            // kernel/bpf/verifier.c); which those are differs.
+            // The message of every kernel for programs of a kind that may not sleep (`check_attach_btf_id()` in
+            // kernel/bpf/verifier.c). The list of kinds in it differs.
             if log.iter().any(|line| line.contains("programs can be sleepable")) {
                 return Self::Lacks(Feature::Sleepable);
             }
@@ -145,8 +147,8 @@ impl LoadError {
         }
         let said = |text: &str| messages.iter().any(|message| message.contains(text));
         match error.raw_os_error() {
-            // What libbpf says to root who has reached the limit (pr_perm_msg()), and whenever not even the
-            // smallest program can be loaded (bpf_object__probe_loading(), libbpf 1.7).
+            // libbpf 1.7 says this to root if the limit is reached (pr_perm_msg()), and whenever even the smallest
+            // program cannot be loaded (bpf_object__probe_loading()).
             Some(EPERM)
                 if (said("ulimit -l") || said("RLIMIT_MEMLOCK"))
                     && !capability::is_lacking()
@@ -161,14 +163,18 @@ impl LoadError {
             Some(ESRCH)
                 if said("kernel BTF is missing") || said("failed to find valid kernel BTF") =>
             {
-                Self::Lacks(Feature::Btf)
+                if has_hidden_types() {
+                    Self::TypesHidden
+                } else {
+                    Self::Lacks(Feature::Btf)
+                }
             }
             Some(ENOSYS) => Self::Lacks(Feature::Bpf),
             _ => Self::from_map_messages(error, messages, declared),
         }
     }
 
-    /// The same where the maps may be what has failed.
+    /// The reason, if the maps may be what failed.
     fn from_map_messages(error: io::Error, messages: &[String], declared: &[Declared]) -> Self {
         if let Some(map) = said::refused_map(messages) {
             let why = MapRefusal::new(map, declared, error, map::kernel_has);

@@ -1,7 +1,7 @@
-//! The kernel → what it has of the [table of features](iterctl_core::feature): asked by its BTF, and by calls
-//! that leave nothing behind. Its version number is not looked at.
+//! The kernel → which of the [features](iterctl_core::feature) it has. BTF tells it, and calls that leave nothing
+//! behind. The version number of the kernel is not used.
 //!
-//! What this process may not ask is unknown.
+//! A feature is unknown if this process may not ask for it.
 
 mod types;
 
@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
+pub(super) use self::types::VMLINUX;
 use self::types::{Types, Unreadable};
 use super::ffi::{self, probe};
 use crate::host::bpffs::try_exchange;
@@ -22,7 +23,7 @@ const EBADF: i32 = Errno::BADF.raw_os_error();
 const EINVAL: i32 = Errno::INVAL.raw_os_error();
 const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 
-/// Asks for everything.
+/// Asks for all features.
 pub fn features() -> Features {
     let asked = Asked { bind: code(probe::bind_nothing()), types: Types::read() };
     let states = Feature::all().map(|feature| (feature, asked.state(feature)));
@@ -34,20 +35,30 @@ pub fn features() -> Features {
     }
 }
 
-/// Whether this kernel says that it has no sleepable iterators. It does not say so by itself: before
-/// Linux 5.18 it loads them, and runs them where nothing may sleep (`check_attach_btf_id()` in
+/// Whether bpf(2) can be called at all.
+pub fn has_bpf() -> bool {
+    code(probe::bind_nothing()) != Some(ENOSYS)
+}
+
+/// Whether this kernel has no sleepable iterators, by its BTF. The calls do not tell: before Linux 5.18, the kernel
+/// loads them, and runs them where nothing may sleep (`check_attach_btf_id()` in
 /// kernel/bpf/verifier.c and `bpf_iter_run_prog()` in kernel/bpf/bpf_iter.c; seen on 5.10).
 pub(super) fn lacks_sleepable() -> bool {
     static LACKS: OnceLock<bool> = OnceLock::new();
     *LACKS.get_or_init(|| Types::read().is_ok_and(|types| !types.has_sleepable()))
 }
 
-/// Whether this kernel says that it counts BPF memory against RLIMIT_MEMLOCK.
+/// Whether this kernel has types that sysfs does not show.
+pub(super) fn has_hidden_types() -> bool {
+    fs::File::open(VMLINUX).is_err() && matches!(probe::kernel_types(), Ok(Some(_)))
+}
+
+/// Whether this kernel counts BPF memory against RLIMIT_MEMLOCK, by its BTF.
 pub(super) fn counts_locked_memory() -> bool {
     Types::read().is_ok_and(|types| !types.has_memory_cgroup())
 }
 
-/// The answers that several features are told by.
+/// Answers of the kernel that decide several features.
 struct Asked {
     /// The error of binding nothing to nothing.
     bind: Option<i32>,
@@ -96,7 +107,7 @@ impl Asked {
                 Some(EINVAL) => State::Absent,
                 other => unknown(other),
             },
-            // The empty path is nowhere, whatever is in the current folder.
+            // The empty path never exists.
             Feature::PathFd => match ffi::obj_get_at(CWD, c"") {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => State::Present,
                 Err(error) if error.raw_os_error() == Some(EINVAL) => State::Absent,
@@ -118,8 +129,8 @@ fn found(is_found: bool) -> State {
     if is_found { State::Present } else { State::Absent }
 }
 
-/// BTF may have a target that is not registered: IPv6's, where IPv6 was turned off at boot. Only loading
-/// tells; whoever may not load has BTF's word for it.
+/// BTF may have a target that is not registered, such as that of IPv6 if IPv6 was turned off at boot. Only loading
+/// tells. A process that may not load must rely on BTF.
 fn target(types: &Types, name: &str) -> State {
     let Some(function) = types.target(name) else { return State::Absent };
     match probe::load_iterator(function) {
@@ -146,4 +157,23 @@ fn unknown(code: Option<i32>) -> State {
     } else {
         error.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(types: Unreadable, btf: &State) {
+        let asked = Asked { bind: Some(EBADF), types: Err(types) };
+        assert_eq!(asked.state(Feature::Btf), *btf);
+        assert!(matches!(asked.state(Feature::TaskParameters), State::Unknown(_)));
+    }
+
+    #[test]
+    fn only_a_kernel_that_shows_no_types_anywhere_has_none() {
+        check(Unreadable::Missing, &State::Absent);
+        let why = || "not permitted to ask".to_owned();
+        check(Unreadable::Broken(why()), &State::Unknown(why()));
+    }
 }

@@ -7,6 +7,8 @@ use std::io;
 use std::mem::discriminant;
 use std::path::PathBuf;
 
+use iterctl_core::escaped::Escaped;
+
 /// Something that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
@@ -95,7 +97,7 @@ impl fmt::Display for Lack {
                 f,
                 "the user has no inotify watch left, for {} at least: raise the sysctl \
                  fs.inotify.max_user_watches",
-                directory.display()
+                Escaped::new(directory)
             ),
             Self::Descriptors => f.write_str(
                 "this process has no file descriptor left: raise its limit (`ulimit -n`, LimitNOFILE=)",
@@ -103,7 +105,7 @@ impl fmt::Display for Lack {
             Self::Threads(why) => write!(f, "no thread can be started: {why}"),
             Self::Inotify(why) => write!(f, "inotify cannot be set up: {why}"),
             Self::Directory(directory, why) => {
-                write!(f, "{} cannot be watched: {why}", directory.display())
+                write!(f, "{} cannot be watched: {why}", Escaped::new(directory))
             }
             Self::Mounts(why) => write!(f, "the table of mounts cannot be watched: {why}"),
         }

@@ -41,7 +41,7 @@ fn files_of_a_directory_come_and_go() {
     sandbox.manifest("iters.d/a.toml", &entry(object, "a"));
     let watching = Watching::spawn(&sandbox, super::ITERCTL, "-f iters.d", &[]);
     watching.changes(&["pin a"]);
-    sandbox.write("iters.d/b.toml", &entry(object, "b"));
+    sandbox.manifest("iters.d/b.toml", &entry(object, "b"));
     watching.changes(&["pin b"]);
     sandbox.write("iters.d/notes.txt", "not a manifest");
     fs::rename(sandbox.file("iters.d/b.toml"), sandbox.file("iters.d/b.off")).expect("it is there");

@@ -110,6 +110,23 @@ fn one_call_has_one_bpffs() {
 }
 
 #[test]
+fn a_file_does_not_choose_the_bpffs_of_another() {
+    let (silent, here) = (at("a"), at("/run/bpf/b"));
+    let names = |bpffs: &str| format!("bpffs = '{bpffs}'\n{}", at("c"));
+    let [elsewhere, usual] = [names("/run/bpf"), names("/sys/fs/bpf")];
+    let message = "another file of the same call names the bpffs /run/bpf, and this one names none";
+    for (two, names_it) in [([&silent, &elsewhere], 1), ([&elsewhere, &silent], 0)] {
+        let call = || files(&[("/x/a.toml", two[0]), ("/y/a.toml", two[1])]);
+        check(call(), &[("\"a\"", message)]);
+        check_also(call(), &[(names_it, "'/run/bpf'", "the other bpffs")]);
+    }
+    // It says the same.
+    check(files(&[("/x/a.toml", &silent), ("/y/a.toml", &usual)]), &[]);
+    // Its paths say it.
+    check(files(&[("/x/a.toml", &here), ("/y/a.toml", &elsewhere)]), &[]);
+}
+
+#[test]
 fn the_source_is_the_arguments_of_the_call() {
     let given = [directory("/etc/observe.d"), Argument::Stdin];
     let call = file("set = 'observe'").given(&given);

@@ -52,6 +52,11 @@ impl Case {
         self
     }
 
+    pub(super) fn read_only(mut self) -> Self {
+        self.observed.read_only = Some(self.desired.bpffs.clone());
+        self
+    }
+
     /// The bpffs root has this mode, owner and group.
     pub(super) fn below_root(mut self, root: Meta) -> Self {
         self.observed.root = Some(root);
@@ -165,6 +170,13 @@ fn obstacle_line(obstacle: &Obstacle) -> String {
         Obstacle::NotAnIterator { path, kind } => format!("! {path} is {kind}"),
         Obstacle::Directory { path } => format!("! {path} is a directory"),
         Obstacle::ParentNotADirectory { path, parent } => format!("! {path} is below {parent}"),
+        Obstacle::BehindMount { path, parent, bpffs: None } => {
+            format!("! {path} is behind {parent}")
+        }
+        Obstacle::BehindMount { path, parent, bpffs: Some(bpffs) } => {
+            format!("! {path} is behind {parent}, the bpffs {}", bpffs.display())
+        }
+        Obstacle::ReadOnly { bpffs } => format!("! {} is read-only", bpffs.display()),
         Obstacle::Map { path, map, why, .. } => format!("! {path} needs {map}: {why}"),
         Obstacle::Cgroup { path, cgroup, why } => {
             format!("! {path} needs {}: {why}", cgroup.display())

@@ -88,6 +88,8 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
+        | Error::NotShown(_)
+        | Error::Closed(_)
         | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
@@ -99,6 +101,7 @@ fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> 
         | Error::Execute(_)
         | Error::Read(_)
         | Error::Wake(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_)
         | Error::Context(..) => Err(error),

@@ -136,6 +136,8 @@ fn is_to_come(error: &Error) -> bool {
         Error::LeftOut(_)
         | Error::MissingNeeds(_)
         | Error::MissingFeatures(_)
+        | Error::NotShown(_)
+        | Error::Closed(_)
         | Error::Usage(_)
         | Error::Source(_)
         | Error::Untrusted(_)
@@ -145,6 +147,7 @@ fn is_to_come(error: &Error) -> bool {
         | Error::Walk(_)
         | Error::Read(_)
         | Error::Wake(_)
+        | Error::Unwritten(_)
         | Error::Io(_)
         | Error::Other(_) => false,
     }

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::front::errors::{Error, Result};
 use crate::front::report::Summary;
+use iterctl_core::escaped::Escaped;
 
 /// The label of a family with one.
 type Label = [(&'static str, &'static str); 1];
@@ -59,7 +60,7 @@ impl Metrics {
     /// If something else than a regular file is there: it would be replaced.
     pub(super) fn new(file: &Path, manifest: &str) -> Result<Self> {
         if let Err(error) = target(file) {
-            let file = file.display();
+            let file = Escaped::new(file);
             return Err(Error::Usage(format!("--metrics-file {file} cannot be used: {error}")));
         }
         let labels = [("manifest".into(), manifest.to_owned().into())];
@@ -171,7 +172,7 @@ fn target(file: &Path) -> io::Result<PathBuf> {
             return Ok(file);
         }
         if !metadata.is_symlink() {
-            return Err(io::Error::other(format!("{} is not a regular file", file.display())));
+            return Err(io::Error::other(format!("{} is not a regular file", Escaped::new(&file))));
         }
         let link = fs::read_link(&file)?;
         file = file.parent().map_or_else(|| link.clone(), |folder| folder.join(&link));

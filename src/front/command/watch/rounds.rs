@@ -21,6 +21,7 @@ use crate::host::sys::signals::Signals;
 use crate::host::trust::Trust;
 use crate::host::wake::{Interest, Wake};
 use iterctl_core::desired::Desired;
+use iterctl_core::escaped::Escaped;
 use iterctl_core::manifest;
 use iterctl_core::observed::Observed;
 use iterctl_core::plan::{self, Plan};
@@ -235,8 +236,8 @@ impl<'a> Rounds<'a> {
         if number == 0 {
             return None;
         }
-        let (new, now_on) = (&desired.set.name, desired.bpffs.display());
-        let bpffs = bpffs.display();
+        let (new, now_on) = (&desired.set.name, Escaped::new(&desired.bpffs));
+        let bpffs = Escaped::new(bpffs);
         Some(Diagnostic {
             severity: Severity::Warning,
             message: format!(

@@ -1,4 +1,4 @@
-//! Why a loaded program cannot be attached: the kernel's errno and answers, understood.
+//! Why a loaded program cannot be attached: what the errno of the kernel means.
 
 use std::fmt;
 use std::io;
@@ -14,11 +14,11 @@ use iterctl_core::target::{Sleep, Takes, Target};
 /// Why a loaded program could not be attached.
 #[derive(Debug)]
 pub enum AttachError {
-    /// The kernel said no.
+    /// The kernel refused.
     Refused {
         /// What the iterator walks.
         target: Target,
-        /// With what.
+        /// Its parameter.
         param: Parameter,
         /// The kernel's error.
         error: io::Error,
@@ -45,7 +45,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// Understands why the kernel refuses.
+    /// Finds out why the kernel refuses.
     ///
     /// A parameter that it does not know is too long for it, if it is beyond what it reads of
     /// `bpf_iter_link_info`: the process, before Linux 6.1 (`bpf_iter_link_attach()` in
@@ -94,8 +94,32 @@ impl AttachError {
         }
     }
 
-    /// The way out, where there is one.
+    /// Whether this process may not do it. `EACCES` of a map says that its keys or values are too small.
+    pub fn is_not_permitted(&self) -> bool {
+        match self {
+            Self::Refused { target, error, .. } => {
+                let takes_map = target.known().is_some_and(|known| known.takes == Takes::Map);
+                match error.raw_os_error() {
+                    Some(EPERM) => true,
+                    Some(EACCES) => !takes_map,
+                    _ => false,
+                }
+            }
+            Self::MapGone(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Lacks(_)
+            | Self::MayNotSleep(_)
+            | Self::NoThread(_)
+            | Self::NoProcess(_)
+            | Self::NoOwnMap(_)
+            | Self::Mismatch { .. } => false,
+        }
+    }
+
+    /// The hint, if there is one.
     pub fn hint(&self) -> Option<String> {
+        if self.is_not_permitted() {
+            return Some(capability::hint());
+        }
         let (target, error) = match self {
             Self::Lacks(feature) => return Some(feature.hint()),
             Self::MayNotSleep(target) => {
@@ -116,7 +140,6 @@ impl AttachError {
                 "walk a map whose keys and values are at least as large as those that the program reads"
                     .to_owned(),
             ),
-            (Some(EPERM), _) => Some(capability::hint()),
             _ => None,
         }
     }

@@ -92,7 +92,7 @@ impl MapRefusal {
         }
     }
 
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub(super) fn hint(&self, name: &str) -> Option<String> {
         match self {
             Self::NoSize => Some(format!(

@@ -1,10 +1,10 @@
-//! What the verifier has against a program → the way out. Pure.
+//! The verifier's reasons → hints. Pure.
 
 use super::printable;
 use crate::host::kernel::verdict;
 use iterctl_core::anatomy::GPL_COMPATIBLE;
 
-/// The way out for a program with this log, on a kernel that is locked down so.
+/// The hint for a program with this log, on a kernel with this lockdown mode.
 pub(super) fn hint(log: &[String], lockdown: Option<&str>) -> Option<String> {
     if is_unoptimized(log) {
         let hint =
@@ -46,7 +46,7 @@ fn of_reasons(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
         return Some(hint);
     }
     // `unknown func` up to Linux 6.10 (`check_helper_call()` in kernel/bpf/verifier.c). libbpf makes
-    // bpf_probe_read#4 of the newer ones where it finds that they cannot be used.
+    // bpf_probe_read#4 of the newer ones if it finds that they cannot be used.
     let is_refused =
         says("cannot use helper bpf_probe_read") || says("unknown func bpf_probe_read");
     (is_refused && lockdown == Some("confidentiality")).then(|| {
@@ -56,9 +56,9 @@ fn of_reasons(reasons: &[&str], lockdown: Option<&str>) -> Option<String> {
     })
 }
 
-/// What a program says that was written for the context of another target: it reads a member that the
-/// context does not have (`btf_ctx_access()` in kernel/bpf/btf.c), or takes a structure for a larger one
-/// (`btf_struct_walk()`). If the sizes allow it, it loads, and prints nonsense.
+/// The hint for a program that was written for the context of another target: it reads a member that the context does
+/// not have (`btf_ctx_access()` in kernel/bpf/btf.c), or takes a structure for a larger one (`btf_struct_walk()`). If
+/// the sizes allow it, such a program loads and prints nonsense.
 fn of_another_target(reason: &str) -> Option<String> {
     const CHECK: &str = "check that SEC(\"iter/…\") and struct bpf_iter__… name the same target";
     if let Some(rest) = reason.strip_prefix("func 'bpf_iter_")
@@ -79,8 +79,8 @@ fn of_another_target(reason: &str) -> Option<String> {
     ))
 }
 
-/// Whether the code was compiled with -O0: it begins by putting the context on the stack, and takes the
-/// offset that a relocation gives for an address, because nothing has folded it into the access.
+/// Whether the code was compiled with -O0. Such code first puts the context on the stack. It uses the offset from a
+/// relocation as an address, because the compiler did not fold the offset into the access.
 fn is_unoptimized(log: &[String]) -> bool {
     let spills = |line: &String| {
         line.strip_prefix("0: (7b) *(u64 *)(r10 -").is_some_and(|rest| rest.contains(") = r1"))
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(begins, expected, "{log}");
     }
 
-    // The logs are those of Linux 6.18, where nothing else is said.
+    // The logs are those of Linux 6.18, unless something else is said.
 
     #[test]
     fn a_helper_that_lockdown_takes_away_is_told() {

@@ -1,11 +1,11 @@
-//! What libbpf has said, all of it in order → what of that tells why. Pure.
+//! All messages of libbpf, in order → the one that tells the reason. Pure.
 //!
-//! libbpf names the reason first and then each step that fails by it, up to `failed to load object`. Before the
-//! reason there may be warnings about what it does without.
+//! libbpf first names the reason, and then each step that fails because of it, up to `failed to load object`. Before
+//! the reason there may be warnings about optional features.
 
 use super::Holds;
 
-/// The message that says most; without the errno at its end, which comes as a number, too.
+/// The most specific message, without the errno at its end, which is known as a number.
 pub(super) fn reason(messages: &[String]) -> Option<&str> {
     let message = messages.iter().rfind(|message| !is_consequence(message))?;
     let (text, errno) = message.rsplit_once(": -").unwrap_or((message, ""));

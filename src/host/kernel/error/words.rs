@@ -1,14 +1,15 @@
-//! The words for why a program could not be loaded, and the ways out.
+//! The messages and hints for programs that could not be loaded.
 
 use std::fmt;
 use std::io;
 
 use super::{EBADF, EINVAL, FIRST_OF_LIBBPF, Holds, LoadError, printable, rejected};
+use crate::host::kernel::probe::VMLINUX;
 use crate::host::kernel::{capability, verdict};
 use iterctl_core::feature::Feature;
 
 impl LoadError {
-    /// The way out, where there is one.
+    /// The hint, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotPermitted => Some(capability::hint()),
@@ -17,7 +18,14 @@ impl LoadError {
                  BPF memory against it",
                 Feature::MemoryCgroup.since()
             )),
+            Self::Lacks(Feature::Bpf) => {
+                Some(capability::hint_for_call("bpf(2)", || Feature::Bpf.hint()))
+            }
             Self::Lacks(feature) => Some(feature.hint()),
+            Self::TypesHidden => Some(format!(
+                "libbpf needs them for this object: let this process read {VMLINUX}, which a container or a unit \
+                 may mask"
+            )),
             Self::UnknownTarget(target) => Some(match target.known() {
                 Some(known) => Feature::Target(known).hint(),
                 None => "check the program's SEC(\"iter/…\")".to_owned(),
@@ -29,7 +37,9 @@ impl LoadError {
             Self::Stamp(error) if error.raw_os_error() == Some(EINVAL) => {
                 Some(Feature::Stamps.hint())
             }
-            Self::Stamp(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Self::Stamp(error) | Self::GivenMap { error, .. } | Self::Other { error, .. }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Some(capability::hint())
             }
             Self::MapDiffers { .. } => Some(
@@ -69,6 +79,7 @@ impl fmt::Display for LoadError {
             Self::NotPermitted => write!(f, "not permitted to load BPF programs"),
             Self::Memlock => write!(f, "the limit on locked memory is too low"),
             Self::Lacks(feature) => f.write_str(&feature.lacking()),
+            Self::TypesHidden => write!(f, "this kernel's types (BTF) are not shown here"),
             Self::UnknownTarget(target) => {
                 write!(f, "this kernel has no target `{}`", printable(target.as_str()))
             }

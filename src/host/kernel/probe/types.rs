@@ -1,15 +1,20 @@
-//! What the kernel's BTF says, in one pass over its hundred thousand types.
+//! Reads the kernel's BTF, in one pass over its hundred thousand types.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write as _};
 
 use libbpf_rs::btf::types::{Composite, Enum, Func, FuncProto, Ptr, Struct};
 use libbpf_rs::btf::{Btf, BtfType, ReferencesType as _};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::super::ffi::probe;
 use super::super::log;
+use crate::host::sys::descriptors;
 
 /// Where the kernel's BTF is.
-const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+pub(in crate::host::kernel) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// What begins the name of the function that stands for a target (`BPF_ITER_FUNC_PREFIX` of
 /// include/linux/bpf.h).
@@ -34,26 +39,48 @@ pub(super) struct Types {
     has_core_relo: bool,
 }
 
-/// Why there is nothing to be found.
+/// Why the types cannot be read.
 #[derive(Debug)]
 pub(super) enum Unreadable {
     /// The kernel has no BTF, or does not show it.
     Missing,
-    /// libbpf cannot make sense of it.
+    /// libbpf cannot parse it, or this process may not ask for it.
     Broken(String),
 }
 
 impl Types {
-    /// Reads them, as libbpf does.
+    /// Reads them, as libbpf does. If sysfs does not show them, as in a container that masks it, the kernel is asked for
+    /// them: libbpf's generated loaders use what the kernel has.
     pub(super) fn read() -> Result<Self, Unreadable> {
         let (btf, messages) = log::collect(Btf::from_vmlinux);
         match btf {
             Ok(btf) => Ok(Self::of(&btf)),
-            Err(_) if !Path::new(VMLINUX).exists() => Err(Unreadable::Missing),
+            Err(_) if File::open(VMLINUX).is_err() => Self::ask(),
             Err(error) => Err(Unreadable::Broken(
                 messages.last().cloned().unwrap_or_else(|| error.to_string()),
             )),
         }
+    }
+
+    fn ask() -> Result<Self, Unreadable> {
+        // The kernel reads its types when they are first needed (bpf_get_btf_vmlinux() in kernel/bpf/verifier.c):
+        // this asks for a type, which is none of a target.
+        let _ = probe::load_iterator(1);
+        let types = match probe::kernel_types() {
+            Ok(Some(types)) => types,
+            Ok(None) => return Err(Unreadable::Missing),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Unreadable::Broken(format!(
+                    "not permitted to ask, and {VMLINUX} cannot be read"
+                )));
+            }
+            Err(error) => return Err(Unreadable::Broken(error.to_string())),
+        };
+        let parsed = in_memory(&types).and_then(|file| {
+            let (btf, _) = log::collect(|| Btf::from_path(descriptors::path(&file)));
+            btf.map(|btf| Self::of(&btf)).map_err(io::Error::other)
+        });
+        parsed.map_err(|error| Unreadable::Broken(error.to_string()))
     }
 
     fn of(btf: &Btf<'_>) -> Self {
@@ -99,7 +126,7 @@ impl Types {
         self.values.contains("BPF_CGROUP_ITER_CHILDREN")
     }
 
-    /// The helper came with them, in the next commit.
+    /// The kernel got this helper in the commit after sleepable iterators.
     pub(super) fn has_sleepable(&self) -> bool {
         self.values.contains("BPF_FUNC_copy_from_user_task")
     }
@@ -112,14 +139,21 @@ impl Types {
         self.has_core_relo
     }
 
-    /// What libbpf tells it by, too (`probe_memcg_account()`, libbpf 1.7).
+    /// libbpf decides it in the same way (`probe_memcg_account()`, libbpf 1.7).
     pub(super) fn has_memory_cgroup(&self) -> bool {
         self.values.contains("BPF_FUNC_ktime_get_coarse_ns")
     }
 }
 
-/// Of all functions with that beginning, those of targets alone take a `struct bpf_iter_meta *` first and
-/// give an `int` (`DEFINE_BPF_ITER_FUNC()` of include/linux/bpf.h; all of 6.18 looked at).
+/// A file that holds these bytes and has no name.
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(c"iterctl", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// Among all functions with this prefix, only those of targets take a `struct bpf_iter_meta *` first and return an
+/// `int` (`DEFINE_BPF_ITER_FUNC()` of include/linux/bpf.h; checked for all functions of 6.18).
 ///
 /// Only the kernel itself has targets: `bpf_iter_reg_target()` is not exported to modules.
 fn stands_for_a_target(btf: &Btf<'_>, function: Func<'_>) -> bool {
