@@ -58,7 +58,7 @@ const GLOBAL: &str = "Global options";
 
 const STATUSES: &str = "Exit statuses:
    0  done, or nothing to do
-   1  failed; bpffs is as it was, or the report says what is not
+   1  failed; bpffs is unchanged, or the report says what has changed
    2  plan --detailed-exitcode found changes
   64  usage
   65  manifest or object invalid
@@ -106,7 +106,7 @@ pub enum Command {
         after_help = "Examples:\n  iterctl pin task.bpf.o observe/tasks\n  iterctl pin conn.bpf.o /sys/fs/bpf/observe/conns map pinned /sys/fs/bpf/conns\n  iterctl pin task.bpf.o observe/init --pid 1 --global verbose=true"
     )]
     Pin(Box<PinArgs>),
-    /// Print what an iterator prints: of a pin, or of an object that is run once and not pinned
+    /// Print the output of a pinned iterator; or load an object, run it once, and pin nothing
     #[command(
         after_help = "Examples:\n  iterctl read observe/tasks\n  iterctl read task.bpf.o\n  iterctl read conn.bpf.o map name conns"
     )]
@@ -177,7 +177,7 @@ pub struct PolicyArgs {
 /// Whether files that another user could have changed may be used.
 #[derive(Debug, Args)]
 pub struct TrustArgs {
-    /// As root, also use manifests and objects that another user could have changed
+    /// As root or with capabilities, also use files that another user could have changed
     #[arg(long)]
     pub insecure: bool,
 }
@@ -198,7 +198,7 @@ pub struct LockArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        default_value = "30",
+        default_value = "30s",
         value_parser = ANY.parser(),
         help = ANY.help("How long to wait for another apply to end: seconds, or a duration such as `500ms` or `2min`")
     )]
@@ -272,7 +272,7 @@ pub struct ApplyArgs {
     )]
     pub wait: Option<Duration>,
 
-    /// Mount a bpffs where the manifest wants one, if there is none
+    /// Mount a bpffs at the path that the manifest names, if none is mounted there
     #[arg(long)]
     pub mount: bool,
 }

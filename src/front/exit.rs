@@ -10,7 +10,7 @@ use iterctl_core::plan::Obstacle;
 pub enum Exit {
     /// Done, or nothing to do.
     Done = 0,
-    /// Failed; bpffs is as it was, or the report says what is not.
+    /// Failed; bpffs is unchanged, or the report says what has changed.
     Failed = 1,
     /// `plan --detailed-exitcode` found changes.
     Changes = 2,

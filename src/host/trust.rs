@@ -157,7 +157,7 @@ impl Directory {
 /// Whether one of those is in effect that let a process load what it likes.
 fn has_capabilities() -> bool {
     let strong = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
-    // Without an answer, it is asked about each file rather than about none.
+    // If the capabilities cannot be read, every file is checked.
     capabilities(None).map_or(true, |sets| sets.effective.intersects(strong))
 }
 
@@ -222,27 +222,41 @@ enum Verdict {
 impl Untrusted {
     /// The way out.
     pub fn hint(&self) -> String {
-        let at = Escaped::new(&self.at);
-        match self.by {
-            Writer::Owner(_) => format!("`chown -h root {at}`, or `--insecure`"),
-            Writer::User(_) => format!("`setfacl -b {at}`, or `--insecure`"),
-            Writer::Group(_) | Writer::Everybody => format!("`chmod go-w {at}`, or `--insecure`"),
-            Writer::Link => "copy the file to a directory of root's, or `--insecure`".to_owned(),
+        let is_file = self.file.file_name() == self.at.file_name();
+        let command = match self.by {
+            // The home of a user, or a link of one, is not to become root's.
+            Writer::Owner(_) if !is_file => None,
+            Writer::Owner(_) => Some("chown root"),
+            Writer::User(_) => Some("setfacl -b"),
+            Writer::Group(_) | Writer::Everybody => Some("chmod go-w"),
+            Writer::Link => None,
+        };
+        match command.zip(plain_word(&self.at)) {
+            Some((command, at)) => format!("`{command} {at}`, or `--insecure`"),
+            None => {
+                "use a copy in a directory that only root can write to, or `--insecure`".to_owned()
+            }
         }
     }
+}
+
+/// The path, if a shell takes it as one word without quotes.
+fn plain_word(path: &Path) -> Option<&str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=@:,".contains(&byte);
+    path.to_str().filter(|text| text.bytes().all(is_plain))
 }
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, at) = (Escaped::new(&self.file), Escaped::new(&self.at));
-        write!(f, "root does not use {file}: ")?;
+        write!(f, "{file} is not trusted: ")?;
         match self.by {
             Writer::Owner(uid) => write!(f, "the user {uid} owns {at}"),
             Writer::User(uid) => {
                 write!(f, "the user {uid} can write to {at} (access control list)")
             }
             Writer::Group(gid) => write!(f, "the group {gid} can write to {at}"),
-            Writer::Everybody => write!(f, "everybody can write to {at}"),
+            Writer::Everybody => write!(f, "every user can write to {at}"),
             Writer::Link => {
                 write!(f, "any user could have made {at} a link to another file of root's")
             }

@@ -42,7 +42,7 @@ fn is_refused(change: impl Fn(&Sandbox), who: &str, at: &str) {
 #[kernel_test]
 fn manifests_that_others_can_write_are_refused() {
     let file = "own/iters.toml";
-    is_refused(|sandbox| set_mode(sandbox, file, 0o646), "everybody can write to", file);
+    is_refused(|sandbox| set_mode(sandbox, file, 0o646), "every user can write to", file);
     is_refused(|sandbox| give(sandbox, file, Some(7), None), "the user 7 owns", file);
     let group = |sandbox: &Sandbox| {
         give(sandbox, file, None, Some(9));
@@ -54,7 +54,7 @@ fn manifests_that_others_can_write_are_refused() {
 #[kernel_test]
 fn objects_that_others_can_write_are_refused() {
     let file = "own/tasks_v1.bpf.o";
-    is_refused(|sandbox| set_mode(sandbox, file, 0o646), "everybody can write to", file);
+    is_refused(|sandbox| set_mode(sandbox, file, 0o646), "every user can write to", file);
     is_refused(|sandbox| give(sandbox, file, Some(7), None), "the user 7 owns", file);
 }
 
@@ -64,12 +64,12 @@ fn no_command_reads_what_others_can_write() {
     sandbox.write("own/tasks_v1.bpf.o", "no object at all");
     sandbox.iterctl("plan -f own/iters.toml").exits(65);
     set_mode(&sandbox, "own/tasks_v1.bpf.o", 0o666);
-    sandbox.iterctl("plan -f own/iters.toml").exits(77).says("everybody can write to");
+    sandbox.iterctl("plan -f own/iters.toml").exits(77).says("every user can write to");
 }
 
 #[kernel_test]
 fn folders_that_others_can_write_are_refused() {
-    is_refused(|sandbox| set_mode(sandbox, "own", 0o777), "everybody can write to", "own");
+    is_refused(|sandbox| set_mode(sandbox, "own", 0o777), "every user can write to", "own");
     is_refused(|sandbox| give(sandbox, "own", Some(7), None), "the user 7 owns", "own");
     let sandbox = with_a_folder();
     set_mode(&sandbox, "own", 0o1777);
@@ -111,7 +111,7 @@ fn the_user_who_invoked_sudo_is_trusted() {
 fn pin_and_read_check_it_too() {
     let sandbox = with_a_folder();
     set_mode(&sandbox, "own/tasks_v1.bpf.o", 0o666);
-    let who = "everybody can write to";
+    let who = "every user can write to";
     sandbox.iterctl("read own/tasks_v1.bpf.o").exits(77).says(who);
     sandbox.iterctl("pin --bpffs bpf own/tasks_v1.bpf.o x").exits(77).says(who);
     sandbox.iterctl("read --insecure own/tasks_v1.bpf.o").exits(0);

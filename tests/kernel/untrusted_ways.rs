@@ -102,6 +102,8 @@ fn a_link_of_root_is_followed() {
         .expect("nothing is there");
     sandbox.iterctl("plan -f own/link.toml --set iters").exits(0);
     sandbox.iterctl("plan -f tmp/way/iters.toml").exits(0);
+    // A slash at the end asks for a directory.
+    sandbox.iterctl("plan -f own/iters.toml/").exits(65).says("Not a directory");
     // As many as the kernel follows, and one more.
     symlink("iters.toml", sandbox.file("own/l0")).expect("nothing is there");
     for number in 1..=40 {
@@ -220,7 +222,7 @@ fn unpin_asks_too() {
     set_mode(&sandbox, "own/iters.toml", 0o666);
     is_refused(
         sandbox.iterctl("unpin -f own/iters.toml"),
-        "everybody can write to",
+        "every user can write to",
         &sandbox.file("own/iters.toml"),
     );
     assert_eq!(sandbox.paths(), ["x"]);

@@ -258,7 +258,7 @@ def test_why_the_manifest_is_in_a_projected_volume(base, start):
     manifest["configMap"] = manifest.pop("projected")["sources"][0]["configMap"]
 
     pod = start(base)
-    pod.container.wait_until(lambda: "everybody can write to /etc/iterctl" in pod.container.log())
+    pod.container.wait_until(lambda: "every user can write to /etc/iterctl" in pod.container.log())
 
 
 def test_why_the_objects_are_in_a_directory_of_their_volume(base, start):
@@ -268,4 +268,4 @@ def test_why_the_objects_are_in_a_directory_of_their_volume(base, start):
     del objects["subPath"]
 
     pod = start(base)
-    pod.container.wait_until(lambda: "everybody can write to /var/lib/iterctl" in pod.container.log())
+    pod.container.wait_until(lambda: "every user can write to /var/lib/iterctl" in pod.container.log())

@@ -18,7 +18,8 @@ pub struct GivenArgs {
     #[arg(long, value_name = "DIR|ID", requires = "order")]
     pub cgroup: Option<String>,
 
-    /// The order in which cgroups are walked
+    /// The order in which cgroups are walked: self-only, descendants-pre, descendants-post, ancestors-up
+    /// or children
     #[arg(long, value_name = "ORDER", requires = "cgroup")]
     pub order: Option<String>,
 
@@ -30,7 +31,8 @@ pub struct GivenArgs {
     #[arg(long, value_name = "TID")]
     pub tid: Option<u32>,
 
-    /// The initial value of a global variable; may be repeated. The value is TOML, or else a string
+    /// The initial value of a global variable; may be repeated. The value is read as TOML; if it is
+    /// not TOML, it is a string
     #[arg(long = "global", value_name = "NAME=VALUE")]
     pub globals: Vec<String>,
 
@@ -38,8 +40,7 @@ pub struct GivenArgs {
     #[arg(long = "reuse", value_name = "NAME=id:N|pinned:FILE|name:NAME")]
     pub reuse: Vec<String>,
 
-    /// How many elements the object's own map NAME has room for, for a ring buffer how many bytes; may
-    /// be repeated
+    /// The size of the object's own map NAME, in elements; of a ring buffer, in bytes. May be repeated
     #[arg(long, value_name = "NAME=N")]
     pub max_entries: Vec<String>,
 
@@ -96,18 +97,18 @@ pub struct PinArgs {
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
 
-    /// The mode of the directories above the pin, with set-id and sticky bits; 0700 by default for those
-    /// that have to be made
+    /// The mode of the directories above the pin, with set-id and sticky bits. Default for new directories:
+    /// 0700. Existing ones are kept as they are
     #[arg(long, value_name = "MODE")]
     pub dir_mode: Option<String>,
 
-    /// The owner of the directories above the pin; that of the pin by default for those that have to be
-    /// made
+    /// The owner of the directories above the pin. Default for new directories: the pin's owner. Existing
+    /// ones are kept as they are
     #[arg(long, value_name = "USER")]
     pub dir_owner: Option<String>,
 
-    /// The group of the directories above the pin; that of the pin by default for those that have to be
-    /// made
+    /// The group of the directories above the pin. Default for new directories: the pin's group. Existing
+    /// ones are kept as they are
     #[arg(long, value_name = "GROUP")]
     pub dir_group: Option<String>,
 
@@ -127,7 +128,7 @@ pub struct PinArgs {
     #[arg(long)]
     pub mount: bool,
 
-    /// Also print the manifest that would do the same
+    /// Also print the entry of a manifest that does the same
     #[arg(short, long)]
     pub verbose: bool,
 
@@ -143,7 +144,8 @@ pub struct PinArgs {
 /// `read`.
 #[derive(Debug, Args)]
 pub struct ReadArgs {
-    /// A pin, relative to the bpffs or absolute; or a compiled BPF object, which is run once
+    /// A pin: absolute, or relative to the bpffs, or to the current directory if that is on a bpffs; or a
+    /// compiled BPF object, which is run once
     #[arg(value_name = "PATH|OBJ")]
     pub what: PathBuf,
 

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -95,11 +95,18 @@ impl<'a> Walk<'a> {
             Component::ParentDir => Some(OsStr::new("..")),
             Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
         });
+        // A slash at the end asks for a directory.
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            self.ahead.push(OsString::from("."));
+        }
         self.ahead.extend(names.map(OsStr::to_owned));
     }
 
     fn run(mut self) -> Result<Opened, Refused> {
         while let Some(name) = self.ahead.pop() {
+            if name == "." {
+                continue;
+            }
             if name == ".." {
                 self.up()?;
                 continue;
