@@ -163,12 +163,6 @@ fn deep_calls_and_large_data_are_accepted() {
     check(&object, "");
 }
 
-/// A call of the function that begins this many instructions after the next one.
-fn call(offset: i32) -> [u8; 8] {
-    let [a, b, c, d] = offset.to_le_bytes();
-    [0x85, 0x10, 0, 0, a, b, c, d]
-}
-
 #[test]
 fn objects_that_need_quadratic_time_are_refused() {
     let expected = "which take too long to read";

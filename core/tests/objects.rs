@@ -5,6 +5,10 @@
 mod amounts;
 #[path = "objects/build.rs"]
 mod build;
+#[path = "objects/edited.rs"]
+mod edited;
+#[path = "objects/needs.rs"]
+mod needs;
 #[path = "objects/places.rs"]
 mod places;
 #[path = "objects/refused.rs"]

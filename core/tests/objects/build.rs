@@ -266,3 +266,9 @@ pub(crate) fn array(btf: &mut Btf, number: u32) -> u32 {
     let element = character(btf);
     btf.add("", 3, 0, 0, &[element, element, number])
 }
+
+/// A call of the function that begins this many instructions after the next one.
+pub(crate) fn call(offset: i32) -> [u8; 8] {
+    let [a, b, c, d] = offset.to_le_bytes();
+    [0x85, 0x10, 0, 0, a, b, c, d]
+}
