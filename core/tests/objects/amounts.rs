@@ -75,7 +75,17 @@ fn externs_types_and_variables_are_counted() {
     check(&object, "30000 variables", "7002 symbols");
 }
 
-/// A section of 16 bytes, and this many relocations of its first.
+#[test]
+fn externs_with_a_long_name_take_longer() {
+    let object = |name: &str| {
+        let long = Symbol { name: name.to_owned(), ..undefined() };
+        with_symbols(with_btf(&types(5_500, ".ksyms", 1)), 5_500, &long)
+    };
+    assert!(anatomy(&object("y").to_bytes()).is_ok());
+    check(&object(&"y".repeat(1024)), "5500 externs", "5500 types");
+}
+
+/// A section of 16 bytes, and this many relocations of its first bytes.
 fn relocate(object: &mut Object, name: &str, flags: u64, number: usize) {
     let section = object.add(Section::new(name, PROGBITS, flags, vec![0; 16]));
     object.add(Section::relocations(".rel", section.into(), &[(0, 1)].repeat(number)));
