@@ -77,7 +77,9 @@ fn with_info(words: &[u32]) -> Object {
 fn core_relocations_are_found_if_the_header_says_so() {
     let within = "it has a CO-RE relocation within an instruction";
     let object = |header: u32, length: u32, records: &[u32]| {
-        with_info(&[&[0x0001_eb9f, header, 0, 0, 0, 0, 0, length], records].concat())
+        // They are after the 32 bytes of the header, also if it says that it is shorter.
+        let offset = 32 - header;
+        with_info(&[&[0x0001_eb9f, header, 0, 0, 0, 0, offset, length], records].concat())
     };
     let good = [16, 1, 1, 8, 1, 1, 1];
     check(&object(32, 28, &good), "");
