@@ -89,8 +89,8 @@ impl<'a> Types<'a> {
         let mut long = Vec::new();
         let mut at = 0;
         for text in strings.split(|byte| *byte == 0) {
-            if text.len() > LONGEST_NAME {
-                long.push((at, at + text.len() - LONGEST_NAME));
+            if let Some(excess) = text.len().checked_sub(LONGEST_NAME) {
+                long.push((at, at + excess));
             }
             at += text.len() + 1;
         }
