@@ -1,17 +1,18 @@
-//! Objects that are made to crash the code that reads them, or to keep it busy, are refused before libbpf
-//! sees them, with little time and memory, and for the right reason.
+//! Objects that are made to keep the code busy that reads them are refused before libbpf sees them, or read,
+//! with little time and memory. The reasons of all other refusals: core/tests/objects/refused.rs.
 
 mod broken {
-    pub(crate) mod build;
     pub(crate) mod object;
 }
+#[path = "../core/tests/objects/build.rs"]
+mod build;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use broken::build::*;
 use broken::object;
+use build::*;
 use iterctl::host::object::facts_of;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -63,55 +64,10 @@ fn memory() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// An object with an iterator and this BTF.
-fn with_btf(btf: &Btf) -> Object {
-    let mut object = Object::with_iterator(&PROGRAM);
-    object.add(btf.to_section());
-    object
-}
-
-/// BTF with a map `m` in `.maps`, whose `type` is of the type that the function adds.
-fn with_map(add: impl Fn(&mut Btf) -> u32) -> Object {
-    let mut btf = Btf::default();
-    let field = add(&mut btf);
-    let member = btf.string("type");
-    let map = btf.add("", 4, 1, 8, &[member, field, 0]);
-    let variable = btf.add("m", 14, 0, map, &[1]);
-    btf.add(".maps", 15, 1, 8, &[variable, 0, 8]);
-    let mut object = with_btf(&btf);
-    let maps = object.add(Section::new(".maps", PROGBITS, 3, vec![0; 8]));
-    object.symbols.push(Symbol::new("m", GLOBAL_OBJECT, maps, 0, 8));
-    object
-}
-
-const NAME: &str = "CONFIG_X";
-
-/// BTF with an extern of the kernel's configuration, of the type that the function adds.
-fn with_configuration(externs: usize, add: impl Fn(&mut Btf) -> u32) -> Object {
-    let mut btf = Btf::default();
-    let kind = add(&mut btf);
-    let variable = btf.add(NAME, 14, 0, kind, &[2]);
-    btf.add(".kconfig", 15, 1, 0, &[variable, 0, 0]);
-    let mut object = with_btf(&btf);
-    for _ in 0..externs {
-        object.symbols.push(Symbol::new(NAME, GLOBAL_UNTYPED, 0, 0, 0));
-    }
-    object
-}
-
-fn character(btf: &mut Btf) -> u32 {
-    btf.add("char", 1, 0, 1, &[8])
-}
-
 fn add_many(btf: &mut Btf, number: usize) {
     for _ in 0..number {
         btf.add("x", 7, 0, 0, &[]);
     }
-}
-
-fn array(btf: &mut Btf, number: u32) -> u32 {
-    let element = character(btf);
-    btf.add("", 3, 0, 0, &[element, element, number])
 }
 
 #[test]
@@ -125,135 +81,6 @@ fn valid_built_objects_are_read() {
     check(&with_configuration(1, |btf| array(btf, 8)), "");
     let facts = facts_of(Path::new("x.bpf.o"), &with_map(pointer).to_bytes()).expect("it is good");
     assert_eq!((facts.iterators.len(), facts.maps.len()), (1, 1));
-}
-
-#[test]
-fn type_that_never_ends_is_refused() {
-    // `skip_mods_and_typedefs()` would loop for ever.
-    check(&with_map(|btf| btf.add("round", 8, 0, 1, &[])), "a type that holds itself: `round`");
-    let two = |btf: &mut Btf| {
-        btf.add("", 9, 0, 2, &[]);
-        btf.add("", 10, 0, 1, &[])
-    };
-    check(&with_map(two), "a type that holds itself: `[1]`");
-    let returns_nothing_known = |btf: &mut Btf| btf.add("", 13, 0, 1_000_000, &[]);
-    let nothing_known = "its BTF names type 1000000, which is not there";
-    check(&with_map(returns_nothing_known), nothing_known);
-    // `btf__align_of()` would recurse for ever.
-    let itself = |btf: &mut Btf| btf.add("s", 4, 1, 4, &[0, 1, 0]);
-    check(&with_configuration(1, itself), "a type that holds itself: `s`");
-    // It would recurse two to the power of 60 times.
-    let tree = |btf: &mut Btf| {
-        let mut id = character(btf);
-        for _ in 0..60 {
-            id = btf.add("", 4, 2, 1, &[0, id, 0, 0, id, 0]);
-        }
-        id
-    };
-    check(&with_configuration(1, tree), "its extern `CONFIG_X` is no value");
-}
-
-#[test]
-fn list_through_a_pointer_is_no_endless_type() {
-    let mut btf = Btf::default();
-    btf.add("list", 4, 1, 8, &[0, 2, 0]);
-    btf.add("", 2, 0, 1, &[]);
-    check(&with_btf(&btf), "");
-}
-
-#[test]
-fn configuration_that_does_not_fit_is_refused() {
-    let expected = "its extern `CONFIG_X` is no value";
-    // libbpf mistakes it for an error code, and that for an object: found by libFuzzer.
-    check(&with_configuration(1, |btf| array(btf, 0xff00_0001)), expected);
-    // Their offsets would not fit into 32 bits.
-    check(&with_configuration(3, |btf| array(btf, 0x7fff_ffff)), expected);
-    check(&with_configuration(100_000, |btf| array(btf, 0xffff)), expected);
-}
-
-#[test]
-fn section_with_something_other_than_variables_is_refused() {
-    // libbpf writes a linkage after each variable, here after the end of all types.
-    let mut btf = Btf::default();
-    let kind = character(&mut btf);
-    let variable = btf.add("x", 14, 0, kind, &[2]);
-    btf.add(".ksyms", 15, 2, 0, &[variable, 0, 0, 4, 0, 0]);
-    btf.add("x", 8, 0, kind, &[]);
-    let mut object = with_btf(&btf);
-    object.symbols.push(Symbol::new("x", GLOBAL_UNTYPED, 0, 0, 0));
-    check(&object, "its BTF lists something in `.ksyms` that is not a variable");
-}
-
-#[test]
-fn half_instruction_is_refused() {
-    // libbpf would write after the end of the code, as the offset of a variable.
-    let mut object = Object::with_iterator(&[&PROGRAM[8..], &LOAD_64[..]].concat());
-    let data = object.add(Section::new(".data", PROGBITS, 3, vec![0; 8]));
-    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, data, 0, 8));
-    object.add(Section::relocations(".reliter/task", 3, &[(8, 2)]));
-    check(&object, "its function `tasks` ends within an instruction");
-}
-
-#[test]
-fn core_relocation_within_an_instruction_is_refused() {
-    // libbpf would leak 168 bytes: found by libFuzzer.
-    let object = |place: u32| {
-        let mut btf = Btf::default();
-        let kind = btf.add("s", 4, 0, 4, &[]);
-        let (section, access) = (btf.string("iter/task"), btf.string("0"));
-        let mut object = with_btf(&btf);
-        let records = [16, section, 1, place, kind, access, 8];
-        let header = [0x0001_eb9f, 32, 0, 0, 0, 0, 0, 4 * records.len() as u32];
-        let words = header.iter().chain(&records).flat_map(|word| word.to_le_bytes());
-        object.add(Section::new(".BTF.ext", PROGBITS, 0, words.collect()));
-        object
-    };
-    check(&object(4), "it has a CO-RE relocation within an instruction");
-    check(&object(8), "");
-}
-
-#[test]
-fn struct_ops_beyond_their_section_are_refused() {
-    let object = |offset: u32, size: u32, place: u64| {
-        let mut btf = Btf::default();
-        let member = btf.string("f");
-        let kind = btf.add("ops", 4, 1, size, &[member, 0, 32]);
-        let variable = btf.add("x", 14, 0, kind, &[1]);
-        btf.add(".struct_ops", 15, 1, 8, &[variable, offset, size]);
-        let mut object = with_btf(&btf);
-        let section = object.add(Section::new(".struct_ops", PROGBITS, 3, vec![0; 16]));
-        object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, section, 0, 8));
-        object.add(Section::relocations(".rel.struct_ops", section.into(), &[(place, 1)]));
-        object
-    };
-    let expected = "something in its section `.struct_ops` lies beyond";
-    // Offset and size add up to 16 in 32 bits.
-    check(&object(0xffff_fff0, 0x20, 0), expected);
-    // A pointer would be written to the last four bytes of the variable, and four after it.
-    check(&object(0, 8, 4), expected);
-}
-
-#[test]
-fn relocation_beyond_its_section_is_refused() {
-    let expected = "something in its section `.maps` lies beyond";
-    // libbpf would allocate as many slots as fit before it.
-    for place in [0xffff_ff00, u64::MAX - 7] {
-        let mut object = with_map(|btf| {
-            let array = array(btf, 3);
-            btf.add("", 2, 0, array, &[])
-        });
-        let maps = u32::from(object.symbols[1].section);
-        object.add(Section::relocations(".rel.maps", maps, &[(place, 1)]));
-        check(&object, expected);
-        let maps = object.sections.iter_mut().find(|section| section.name == ".maps").unwrap();
-        *maps = Section { kind: NOBITS, size: Some(0xffff_ffff), ..maps.clone() };
-        check(&object, "its section `.maps` is empty");
-    }
-    let mut object = Object::with_iterator(&[&LOAD_64[..], &[0; 8], &PROGRAM].concat());
-    let table = object.add(Section::new(".jumptables", PROGBITS, 3, vec![0; 16]));
-    object.symbols.push(Symbol::new("x", GLOBAL_OBJECT, table, 0xffff_fff8, 16));
-    object.add(Section::relocations(".reliter/task", 3, &[(0, 2)]));
-    check(&object, "something in its section `.jumptables` lies beyond");
 }
 
 #[test]
@@ -273,10 +100,6 @@ fn overlapping_bytes_are_refused() {
         object.symbols.push(Symbol::new(&name, GLOBAL_FUNCTION, 3, 0, code.len() as u64));
     }
     check(&object, "its functions overlap");
-    let mut object = Object::with_iterator(&PROGRAM);
-    object.add(Btf::default().to_section());
-    object.add(Btf::default().to_section());
-    check(&object, "it has two sections `.BTF`");
 }
 
 #[test]
@@ -338,12 +161,6 @@ fn deep_calls_and_large_data_are_accepted() {
     object.add(Section::new("iter/tcp", PROGBITS, CODE, PROGRAM.repeat(LARGE / 16)));
     object.symbols.push(Symbol::new("large", GLOBAL_FUNCTION, 5, 0, LARGE as u64));
     check(&object, "");
-}
-
-/// A call of the function that begins this many instructions after the next one.
-fn call(offset: i32) -> [u8; 8] {
-    let [a, b, c, d] = offset.to_le_bytes();
-    [0x85, 0x10, 0, 0, a, b, c, d]
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub fn with_weak_externs(bytes: &[u8], weak: &BTreeSet<String>) -> Result<Vec<u8
     let mut copy = bytes.to_vec();
     for offset in Layout::read(bytes)?.bindings(weak) {
         if let Some(info) = copy.get_mut(offset) {
-            *info = (elf::STB_WEAK.0 << 4) | (*info & 0xf);
+            let kind = elf::SymbolInfo(*info).st_type();
+            *info = elf::SymbolInfo::new(elf::STB_WEAK, kind).0;
         }
     }
     Ok(copy)

@@ -89,8 +89,8 @@ impl<'a> Types<'a> {
         let mut long = Vec::new();
         let mut at = 0;
         for text in strings.split(|byte| *byte == 0) {
-            if text.len() > LONGEST_NAME {
-                long.push((at, at + text.len() - LONGEST_NAME));
+            if let Some(excess) = text.len().checked_sub(LONGEST_NAME) {
+                long.push((at, at + excess));
             }
             at += text.len() + 1;
         }
@@ -281,7 +281,8 @@ impl<'a> Type<'a> {
         match self.kind() {
             Kind::Alias | Kind::Variable => (index == 0).then_some(self.size),
             Kind::Array => (index == 0).then(|| self.word(0)),
-            Kind::Composite => (index < self.members()).then(|| self.word(3 * index + 1)),
+            // Its members are all that follows it.
+            Kind::Composite => number(self.rest, 4 * (3 * index + 1)),
             Kind::Function | Kind::Section | Kind::Sized | Kind::Pointer | Kind::Other => None,
         }
     }

@@ -69,16 +69,18 @@ fn sections_list_variables() {
 
 #[test]
 fn names_have_an_end() {
-    let long = format!("\0{}\0b\0", "x".repeat(LONGEST_NAME + 1));
+    let long = format!("\0{}\0b\0", "x".repeat(LONGEST_NAME + 2));
     let is_long = |one: &[u32]| {
         let btf = btf(&[one], &long);
         let types = Types::read(&btf).expect("the bytes are in order");
         assert_eq!(types.len(), 1, "it is read");
         types.check() == Err(Unsound::LongName)
     };
-    assert!(is_long(&[1, info(7, 0), 0]));
     // A name may begin within another.
-    for short in [0, 2, LONGEST_NAME as u32 + 3] {
+    for name in [1, 2] {
+        assert!(is_long(&[name, info(7, 0), 0]), "{name}");
+    }
+    for short in [0, 3, LONGEST_NAME as u32 + 4] {
         assert!(!is_long(&[short, info(7, 0), 0]), "{short}");
     }
     for tag in [&[1, info(17, 0), 0, 0][..], &[1, info(18, 0), 0]] {
@@ -88,8 +90,11 @@ fn names_have_an_end() {
         let mut one = vec![0; 3 + 2 * stride];
         one[1] = info(kind, 2);
         assert!(!is_long(&one), "{kind}");
-        one[3 + stride] = 1;
-        assert!(is_long(&one), "{kind}");
+        for at in [3, 3 + stride] {
+            one[at] = 1;
+            assert!(is_long(&one), "{kind}");
+            one[at] = 0;
+        }
     }
 }
 

@@ -12,8 +12,6 @@ const COMPRESSED: u64 = 0x800;
 
 /// A complete program: an instruction that sets r0, and `exit`.
 pub(crate) const PROGRAM: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-/// The first half of `BPF_LD | BPF_DW | BPF_IMM`.
-pub(crate) const LOAD_64: [u8; 8] = [0x18, 0, 0, 0, 0, 0, 0, 0];
 
 #[derive(Clone)]
 pub(crate) struct Section {
@@ -222,4 +220,55 @@ impl Btf {
         bytes.extend(strings);
         Section::new(".BTF", PROGBITS, 0, bytes)
     }
+}
+
+/// An object with an iterator and this BTF.
+pub(crate) fn with_btf(btf: &Btf) -> Object {
+    let mut object = Object::with_iterator(&PROGRAM);
+    object.add(btf.to_section());
+    object
+}
+
+/// BTF with a map `m` in `.maps`, whose `type` is of the type that the function adds.
+pub(crate) fn with_map(add: impl Fn(&mut Btf) -> u32) -> Object {
+    let mut btf = Btf::default();
+    let field = add(&mut btf);
+    let member = btf.string("type");
+    let map = btf.add("", 4, 1, 8, &[member, field, 0]);
+    let variable = btf.add("m", 14, 0, map, &[1]);
+    btf.add(".maps", 15, 1, 8, &[variable, 0, 8]);
+    let mut object = with_btf(&btf);
+    let maps = object.add(Section::new(".maps", PROGBITS, 3, vec![0; 8]));
+    object.symbols.push(Symbol::new("m", GLOBAL_OBJECT, maps, 0, 8));
+    object
+}
+
+pub(crate) const NAME: &str = "CONFIG_X";
+
+/// BTF with an extern of the kernel's configuration, of the type that the function adds.
+pub(crate) fn with_configuration(externs: usize, add: impl Fn(&mut Btf) -> u32) -> Object {
+    let mut btf = Btf::default();
+    let kind = add(&mut btf);
+    let variable = btf.add(NAME, 14, 0, kind, &[2]);
+    btf.add(".kconfig", 15, 1, 0, &[variable, 0, 0]);
+    let mut object = with_btf(&btf);
+    for _ in 0..externs {
+        object.symbols.push(Symbol::new(NAME, GLOBAL_UNTYPED, 0, 0, 0));
+    }
+    object
+}
+
+pub(crate) fn character(btf: &mut Btf) -> u32 {
+    btf.add("char", 1, 0, 1, &[8])
+}
+
+pub(crate) fn array(btf: &mut Btf, number: u32) -> u32 {
+    let element = character(btf);
+    btf.add("", 3, 0, 0, &[element, element, number])
+}
+
+/// A call of the function that begins this many instructions after the next one.
+pub(crate) fn call(offset: i32) -> [u8; 8] {
+    let [a, b, c, d] = offset.to_le_bytes();
+    [0x85, 0x10, 0, 0, a, b, c, d]
 }
