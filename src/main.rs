@@ -16,7 +16,7 @@ use iterctl::front::report::terminal::Lines;
 use iterctl::front::report::{Diagnostic, error, text};
 use iterctl::front::version::Versions;
 use iterctl::host::reader::ReadError;
-use iterctl::host::sys::output;
+use iterctl::host::sys::{output, signals};
 use iterctl::host::{kernel, log};
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ use serde::Serialize;
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    // Without the handler, everything else works.
+    let _ = signals::survive_file_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return usage_error(&usage),

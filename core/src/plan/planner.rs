@@ -1,5 +1,6 @@
 //! How a plan is made: the policy of every path on one screen. Pure.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use itertools::EitherOrBoth::{Both, Left, Right};
@@ -136,6 +137,14 @@ fn other_sources(set: &Set, observed: &Observed) -> Vec<Obstacle> {
         theirs: theirs.clone(),
     };
     other_sources.into_iter().map(obstacle).collect()
+}
+
+/// Every directory above a listed path or a pin of the set.
+fn above_pins(desired: &Desired, observed: &Observed) -> BTreeSet<PinPath> {
+    let own =
+        observed.iterators().filter(|(_, pin)| pin.provenance.set() == Some(&desired.set.name));
+    let listed = desired.pins.keys().chain(&desired.left_out);
+    own.map(|(path, _)| path).chain(listed).flat_map(PinPath::ancestors).collect()
 }
 
 /// The values of an entry that only the kernel knows.
@@ -342,6 +351,8 @@ impl<'a> Planner<'a> {
     fn directories(&mut self, desired: &Desired) {
         let needed = self.directories_to_make();
         let mut after = BTreeMap::new();
+        let observed = self.observed;
+        let above_pins = LazyCell::new(|| above_pins(desired, observed));
         for (path, access) in desired.directories() {
             let have = match self.observed.nodes.get(&path) {
                 Some(Node::Directory(have)) => *have,
@@ -355,7 +366,8 @@ impl<'a> Planner<'a> {
                 }
             };
             let drift = Drift::of_directory(&access, have);
-            let other = if drift.is_empty() { None } else { self.foreign_in(desired, &path) };
+            let other =
+                if drift.is_empty() { None } else { self.foreign_in(desired, &above_pins, &path) };
             let stated = |wanted: Wanted<u32>, have| wanted.stated().unwrap_or(have);
             let want = Meta {
                 mode: access.mode.stated().unwrap_or(have.mode),
@@ -398,15 +410,22 @@ impl<'a> Planner<'a> {
         new.flat_map(PinPath::ancestors).collect()
     }
 
-    /// Something below the directory that belongs neither to the set nor to a listed path.
-    fn foreign_in(&self, desired: &Desired, directory: &PinPath) -> Option<PinPath> {
+    /// Something below the directory that does not belong to the set, nor will after the plan.
+    fn foreign_in(
+        &self,
+        desired: &Desired,
+        above_pins: &BTreeSet<PinPath>,
+        directory: &PinPath,
+    ) -> Option<PinPath> {
         // In the order of the paths, everything below a path follows directly after it.
         let below = self.observed.nodes.range(directory.clone()..).skip(1);
         let mut below = below.take_while(|(path, _)| path.is_below(directory));
         let foreign = below.find(|(path, node)| match node {
-            Node::Directory(_) => false,
+            Node::Directory(_) => !above_pins.contains(*path),
             Node::Iterator(pin) => {
-                pin.provenance.set() != Some(&desired.set.name) && !desired.pins.contains_key(*path)
+                let is_adopted =
+                    self.policy.foreign == Foreign::Adopt && desired.pins.contains_key(*path);
+                pin.provenance.set() != Some(&desired.set.name) && !is_adopted
             }
             Node::Other(_) => true,
         });

@@ -199,7 +199,15 @@ pub(crate) fn check_directories(
         steps.any(|step| matches!(step, Step::SetDirectoryMeta { path: it, .. } if it == path))
     };
     let is_foreign = |path: &PinPath, node: &Node| match node {
-        Node::Directory(_) => false,
+        Node::Directory(_) => {
+            let is_own = |(pin, node): (&PinPath, &Node)| match node {
+                Node::Iterator(have) => {
+                    have.provenance.set() == Some(&desired.set.name) && is_below(pin, path)
+                }
+                Node::Directory(_) | Node::Other(_) => false,
+            };
+            !before.iter().any(is_own) && !desired.pins.keys().any(|pin| is_below(pin, path))
+        }
         Node::Iterator(pin) => {
             pin.provenance.set() != Some(&desired.set.name) && !desired.pins.contains_key(path)
         }

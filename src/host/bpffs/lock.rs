@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{self, FlockOperation, Stat};
 
 use self::directory::{Attempt, Doorway};
+use super::place::{Place, Places};
 use super::{Bpffs, OpenError};
 use crate::host::sys::signals::{Signals, Stopped};
 use iterctl_core::escaped::Escaped;
@@ -34,8 +35,8 @@ pub struct Lock {
     bpffs: Bpffs,
     /// None if this process cannot write to any directory of it: then it can change nothing, either.
     directory: Option<OwnedFd>,
-    /// How many steps up iterctl's own directories are, at most.
-    pub(super) height: usize,
+    /// Where iterctl's own directories may be: the directory in which the manifest starts, and those above it.
+    pub(super) places: Vec<Place>,
 }
 
 /// The lock could not be taken.
@@ -81,28 +82,31 @@ impl Bpffs {
         signals: &Signals,
     ) -> Result<Lock, LockError> {
         match self.find_lock(timeout, signals) {
-            Ok((directory, height)) => Ok(Lock { bpffs: self, directory, height }),
+            Ok((directory, places)) => Ok(Lock { bpffs: self, directory, places }),
             Err(error) => Err(error),
         }
     }
 
-    /// The lock's directory, and how many steps up iterctl's own directories are, at most.
+    /// The lock's directory, and where iterctl's own directories may be.
     fn find_lock(
         &self,
         timeout: Duration,
         signals: &Signals,
-    ) -> Result<(Option<OwnedFd>, usize), LockError> {
+    ) -> Result<(Option<OwnedFd>, Vec<Place>), LockError> {
         let start = Instant::now();
         let failed = |error| self.failed_to_lock(error);
-        let heights = self.heights().map_err(failed)?;
-        for height in (0..=heights.of_file_system).rev() {
-            let place = self.place(height).map_err(failed)?;
-            let doorway = Doorway::new(&place).map_err(failed)?;
+        let Places { all: mut places, on_mount } = self.places().map_err(failed)?;
+        for number in (1..=places.len()).rev() {
+            let Some(place) = places.get(number - 1) else { continue };
+            let doorway = Doorway::new(place).map_err(failed)?;
             let mut tries = 0;
             loop {
                 signals.check().map_err(LockError::Stopped)?;
                 match doorway.attempt().map_err(failed)? {
-                    Attempt::Taken(lock) => return Ok((Some(lock), height.min(heights.of_mount))),
+                    Attempt::Taken(lock) => {
+                        places.truncate(number.min(on_mount));
+                        return Ok((Some(lock), places));
+                    }
                     Attempt::NotPermitted => break,
                     Attempt::Again if tries < TRIES || start.elapsed() < timeout => tries += 1,
                     Attempt::Again => {
@@ -119,7 +123,8 @@ impl Bpffs {
                 }
             }
         }
-        Ok((None, heights.of_mount))
+        places.truncate(on_mount);
+        Ok((None, places))
     }
 
     /// If the bpffs is gone, that is why.

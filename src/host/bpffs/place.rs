@@ -26,59 +26,55 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
 }
 
-/// How many steps up the highest directory is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Heights {
-    /// The highest of the file system.
-    pub(super) of_file_system: usize,
-    /// The highest of the same mount: nothing can be renamed from one mount to another, even if both show the
-    /// same file system (`do_renameat2()` in fs/namei.c).
-    pub(super) of_mount: usize,
+/// The directories from the one in which a manifest starts up to the highest, each the parent of the one before.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// At least one.
+    pub(super) all: Vec<Place>,
+    /// How many of them are on the same mount as the first: nothing can be renamed from one mount to another, even if
+    /// both show the same file system (`do_renameat2()` in fs/namei.c).
+    pub(super) on_mount: usize,
 }
 
+/// No manifest starts deeper. Another user who moves a directory that is above it could make the way up endless.
+const MOST_STEPS: usize = 4096;
+
 impl Bpffs {
-    /// How far up it goes.
+    /// The way up, walked once: another user may move a directory that is on it at any moment, but the highest one
+    /// stays the same.
     ///
     /// # Errors
     /// The kernel's, except if a directory may not be searched: then that one is the highest.
-    pub(super) fn heights(&self) -> io::Result<Heights> {
-        let mut heights = Heights::default();
+    pub(super) fn places(&self) -> io::Result<Places> {
         let mount = mount_id(&self.root)?;
-        let mut at = open_path(&self.root, ".")?;
-        let mut stat = fs::fstat(&at)?;
-        loop {
-            let above = match open_path(&at, "..") {
-                Err(Errno::ACCESS) => return Ok(heights),
+        let first = open_path(&self.root, ".")?;
+        let mut stat = fs::fstat(&first)?;
+        let mut places =
+            Places { all: vec![Place { fd: first, path: self.path.clone() }], on_mount: 1 };
+        while let Some(at) = places.all.last() {
+            let above = match open_path(&at.fd, "..") {
+                Err(Errno::ACCESS) => break,
                 other => other?,
             };
             let above_stat = fs::fstat(&above)?;
             // `..` of the root of a mount leads out of the mount; if nothing is above, it leads to itself.
             if above_stat.st_dev != stat.st_dev || above_stat.st_ino == stat.st_ino {
-                return Ok(heights);
+                break;
             }
-            let is_contiguous = heights.of_mount == heights.of_file_system;
-            heights.of_file_system += 1;
-            if is_contiguous && mount_id(&above)? == mount {
-                heights.of_mount += 1;
+            let steps = places.all.len();
+            if steps > MOST_STEPS {
+                return Err(io::Error::other(
+                    "another user moves the directories above all the time",
+                ));
             }
-            (at, stat) = (above, above_stat);
+            if places.on_mount == steps && mount_id(&above)? == mount {
+                places.on_mount += 1;
+            }
+            let path = named(&above).unwrap_or_else(|| self.path.join("../".repeat(steps)));
+            places.all.push(Place { fd: above, path });
+            stat = above_stat;
         }
-    }
-
-    /// The directory that many steps up.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub(super) fn place(&self, height: usize) -> io::Result<Place> {
-        let mut fd = open_path(&self.root, ".")?;
-        for _ in 0..height {
-            fd = open_path(&fd, "..")?;
-        }
-        let path = match height {
-            0 => self.path.clone(),
-            _ => named(&fd).unwrap_or_else(|| self.path.join("../".repeat(height))),
-        };
-        Ok(Place { fd, path })
+        Ok(places)
     }
 }
 

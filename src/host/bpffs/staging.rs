@@ -22,7 +22,7 @@ const OWN_PREFIX: &str = "iterctl-";
 #[derive(Debug)]
 pub struct Staging<'a> {
     bpffs: &'a Bpffs,
-    place: Place,
+    place: &'a Place,
     name: String,
     directory: OwnedFd,
     next: u64,
@@ -53,16 +53,20 @@ impl<'a> Staging<'a> {
     /// # Errors
     /// The kernel's.
     pub fn new(lock: &'a Lock) -> io::Result<Self> {
-        let (bpffs, mut height) = (lock.bpffs(), lock.height);
+        let bpffs = lock.bpffs();
         let name = random_name(STAGING_PREFIX)?;
-        let place = loop {
-            let place = bpffs.place(height)?;
+        let mut refused = Errno::ACCESS;
+        let made = lock.places.iter().rev().find_map(|place| {
             match fs::mkdirat(&place.fd, &name, fs::Mode::RWXU) {
-                Ok(()) => break place,
-                Err(error) if is_not_permitted(error) && height > 0 => height -= 1,
-                Err(error) => return Err(error.into()),
+                Ok(()) => Some(Ok(place)),
+                Err(error) if is_not_permitted(error) => {
+                    refused = error;
+                    None
+                }
+                Err(error) => Some(Err(error)),
             }
-        };
+        });
+        let place = made.unwrap_or(Err(refused))?;
         let directory =
             open_directory(&place.fd, Path::new(&name), OFlags::PATH).inspect_err(|_| {
                 // The error is reported; what cannot be removed now, the next apply will remove.
@@ -163,7 +167,7 @@ impl<'a> Staging<'a> {
     /// The kernel's: then it is still there, for the next apply to remove.
     pub fn remove(mut self) -> io::Result<()> {
         self.removed = true;
-        remove(&self.place, &self.name)
+        remove(self.place, &self.name)
     }
 }
 
@@ -171,7 +175,7 @@ impl Drop for Staging<'_> {
     fn drop(&mut self) {
         if !self.removed {
             // A thread has panicked; the next apply removes what is left.
-            let _ = remove(&self.place, &self.name);
+            let _ = remove(self.place, &self.name);
         }
     }
 }
@@ -184,12 +188,12 @@ impl Lock {
     /// If the names in a directory cannot be read.
     pub fn remove_stale_staging(&self) -> io::Result<Stale> {
         let mut stale = Stale::default();
-        let place = self.bpffs().place(self.height)?;
+        let Some(place) = self.places.last() else { return Ok(stale) };
         let own_uid = rustix::process::geteuid().as_raw();
         let mut names =
             names_with(&open_directory(&place.fd, Path::new("."), OFlags::RDONLY)?, OWN_PREFIX)?;
         let is_kept = |name: &CString| name.as_bytes().starts_with(KEPT_PREFIX.as_bytes());
-        if self.height > 0 {
+        if self.places.len() > 1 {
             // Maps are kept where the manifest starts, for what is pinned below.
             names.retain(|name| !is_kept(name));
             let root = open_directory(&self.bpffs().root, Path::new("."), OFlags::RDONLY)?;
@@ -203,7 +207,7 @@ impl Lock {
             }
             // Another user may make and remove such names all the time.
             let result = match File::open(&place.fd, Path::new(name)) {
-                Ok(file) if file.kind.is_dir() && file.meta.uid == own_uid => remove(&place, name),
+                Ok(file) if file.kind.is_dir() && file.meta.uid == own_uid => remove(place, name),
                 Ok(_) => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => Err(error),

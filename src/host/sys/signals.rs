@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// A signal that ends a command.
@@ -114,6 +114,15 @@ impl Signal {
         };
         number.unsigned_abs() as usize
     }
+}
+
+/// Lets a write beyond the largest file that this process may make (`RLIMIT_FSIZE`) fail with EFBIG, as any other error
+/// of writing, instead of ending the process.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(|_| ())
 }
 
 /// Lets the signal end this process if `is_deadly`. The kernel gives the first process of a container no signal whose

@@ -24,13 +24,14 @@ pub(super) struct Directories<'a> {
 impl<'a> Directories<'a> {
     pub(super) fn new(observed: &'a Observed, set: Option<&SetName>) -> Self {
         let is_own = |pin: &ObservedPin| set.is_some() && pin.provenance.set() == set;
-        let foreign = observed.nodes.iter().filter(|(_, node)| match node {
+        let own = || observed.iterators().filter(|(_, pin)| is_own(pin));
+        let above: BTreeSet<PinPath> = own().flat_map(|(path, _)| path.ancestors()).collect();
+        let foreign = observed.nodes.iter().filter(|(path, node)| match node {
             Node::Iterator(pin) => !is_own(pin),
             Node::Other(_) => true,
-            Node::Directory(_) => false,
+            Node::Directory(_) => !above.contains(*path),
         });
         let shared = foreign.flat_map(|(path, _)| path.ancestors()).collect();
-        let own = || observed.iterators().filter(|(_, pin)| is_own(pin));
         let with_pins = own().filter_map(|(path, _)| path.parent()).collect();
         let mut new = Self { observed, with_pins, shared, are_default: false };
         new.are_default = own().all(|(path, pin)| {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -159,7 +160,7 @@ impl Metrics {
 /// The file behind all symbolic links, which may be missing.
 ///
 /// # Errors
-/// If something else than a regular file is there.
+/// If something else than a regular file is there, or a symbolic link of another user.
 fn target(file: &Path) -> io::Result<PathBuf> {
     let mut file = file.to_path_buf();
     for _ in 0..=MOST_LINKS {
@@ -173,6 +174,12 @@ fn target(file: &Path) -> io::Result<PathBuf> {
         }
         if !metadata.is_symlink() {
             return Err(io::Error::other(format!("{} is not a regular file", Escaped::new(&file))));
+        }
+        // Another user's link could lead to any file, and this process may write to all of them.
+        let own = rustix::process::geteuid().as_raw();
+        if metadata.uid() != 0 && metadata.uid() != own {
+            let (uid, file) = (metadata.uid(), Escaped::new(&file));
+            return Err(io::Error::other(format!("the user {uid} owns the symbolic link {file}")));
         }
         let link = fs::read_link(&file)?;
         file = file.parent().map_or_else(|| link.clone(), |folder| folder.join(&link));

@@ -397,7 +397,12 @@ mod tests {
     fn it_has_one_holder_at_a_time() {
         let rounds = std::env::var("ITERCTL_ROUNDS").ok().and_then(|number| number.parse().ok());
         let replaced = AtomicUsize::new(0);
-        for round in 0..rounds.unwrap_or(40) {
+        let rounds = rounds.unwrap_or(40);
+        for round in 0..100 * rounds {
+            // On a busy machine, the others may come too late in every round: then there are more.
+            if round >= rounds && replaced.load(Ordering::SeqCst) > 0 {
+                break;
+            }
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path();
             let (is_held, is_over, start) =
