@@ -73,6 +73,39 @@ fn directory_that_others_use_is_left_alone() {
 }
 
 #[kernel_test]
+fn directory_with_a_directory_of_others_is_left_alone() {
+    let sandbox = Sandbox::new();
+    manifest(&sandbox, "a/b/x", "dir-mode = '0700'");
+    sandbox.iterctl("apply -f iters.toml").exits(0);
+    set(&sandbox, "a", 0o1777);
+    fs::create_dir(sandbox.pin("a/theirs")).expect("nothing is there");
+    chown(sandbox.pin("a/theirs"), Some(7), Some(7)).expect("root may");
+    set(&sandbox, "a/b", 0o755);
+    let run = sandbox.iterctl("apply -f iters.toml").exits(0);
+    run.says("because `a/theirs` in it does not belong")
+        .plans(&["~ a/b  dir-mode changed: 0755 -> 0700"]);
+    assert_eq!(access(&sandbox, "a"), (0o1777, 0, 0));
+    let exported = sandbox.iterctl("export --bpffs bpf").exits(0).stdout;
+    sandbox.write("exported.toml", &exported);
+    sandbox.iterctl("plan --detailed-exitcode -f exported.toml").exits(0);
+}
+
+#[kernel_test]
+fn pin_that_blocks_an_entry_belongs_to_others() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.pin("a")).expect("nothing is there");
+    set(&sandbox, "a", 0o755);
+    bpf::pin_foreign(&sandbox, "tasks_v2.bpf.o", "a/x");
+    let entries =
+        ["a/x", "a/y"].map(|path| entry_with("tasks_v1.bpf.o", path, "dir-mode = '0711'"));
+    sandbox.manifest("iters.toml", &entries.concat());
+    sandbox.iterctl("apply --keep-going -f iters.toml").exits(1);
+    let plan = sandbox.iterctl("plan --keep-going -f iters.toml").exits(1);
+    assert!(!plan.stdout.contains("dir-mode"), "{plan}");
+    assert_eq!(access(&sandbox, "a"), (0o755, 0, 0));
+}
+
+#[kernel_test]
 fn undo_gives_a_directory_all_its_bits_back() {
     let sandbox = Sandbox::new();
     manifest(&sandbox, "a/x", "dir-mode = '3777'");

@@ -5,6 +5,7 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown, lchown, symlink,
 };
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{FlockOperation, flock};
@@ -344,4 +345,36 @@ fn the_lock_is_no_place_for_a_pin() {
         assert!(!run.stdout.contains(LOCK), "{run}");
     }
     sandbox.iterctl("unpin --bpffs bpf iterctl-lock").exits(64).says("cannot be a pin");
+}
+
+#[kernel_test]
+fn moving_a_directory_above_the_manifest_leads_to_no_other_lock() {
+    let sandbox = Sandbox::new();
+    // The other user owns what is between the root and the directory in which the manifest starts.
+    let deep = sandbox.pin("theirs/p1/p2/p3/q/x");
+    fs::create_dir_all(&deep).expect("nothing is there");
+    let manifest = entry("tasks_v1.bpf.o", "a");
+    sandbox.write("iters.toml", &format!("bpffs = \"{}\"\n{manifest}", deep.display()));
+    let held = sandbox.lock();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (low, high) = (sandbox.pin("theirs/p1/p2/p3/q"), sandbox.pin("theirs/q"));
+            while !is_over.load(Ordering::Relaxed) {
+                fs::rename(&low, &high).expect("the other user can");
+                fs::rename(&high, &low).expect("the other user can");
+            }
+        });
+        // While the directory is elsewhere, there is no bpffs at its path.
+        for _ in 0..100 {
+            let run = sandbox.iterctl("apply --lock-timeout 0 -f iters.toml");
+            assert!(matches!(run.status(), Some(69 | 75)), "{run}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    give_back(&held);
+    assert_eq!(sandbox.tree().keys().filter(|path| path.ends_with("/a")).count(), 0);
+    for place in ["theirs", "theirs/p1", "theirs/p1/p2", "theirs/p1/p2/p3", "theirs/p1/p2/p3/q/x"] {
+        assert!(!sandbox.pin(place).join(LOCK).exists(), "a lock in {place}");
+    }
 }

@@ -2,7 +2,7 @@
 //! file.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 
 use rustix::process::Signal;
 
@@ -108,4 +108,12 @@ fn the_metrics_file_is_a_regular_file() {
     let page = fs::read_to_string(sandbox.file("collector/iterctl.prom")).expect("it is written");
     assert!(page.ends_with("# EOF\n"), "{page}");
     watching.stop(Signal::TERM);
+    // Another user's link could lead to any file of root's.
+    let secret = "it is root's";
+    sandbox.write("secret", secret);
+    symlink(sandbox.file("secret"), sandbox.file("theirs")).expect("own folder");
+    lchown(sandbox.file("theirs"), Some(7), Some(7)).expect("root may");
+    let watch = format!("20 {ITERCTL} watch -f iters.toml --metrics-file theirs");
+    sandbox.run("timeout", &watch).exits(64).says("the user 7 owns the symbolic link");
+    assert_eq!(fs::read_to_string(sandbox.file("secret")).expect("it is there"), secret);
 }

@@ -58,6 +58,17 @@ fn a_log_on_a_full_disk() {
 }
 
 #[kernel_test]
+fn a_log_at_the_limit_of_file_sizes() {
+    let sandbox = Sandbox::new();
+    one(&sandbox);
+    // As systemd's LimitFSIZE= sets it. Without a handler, the kernel ends a process that writes more.
+    let script = format!("ulimit -f 0; exec {ITERCTL} -j watch -f iters.toml");
+    let mut command = sandbox.command("sh", "-c");
+    command.arg(script).stderr(File::create(sandbox.file("limited")).expect("own folder"));
+    heals_and_ends(Watching::run_with_log(&sandbox, command, sandbox.file("log")), &sandbox);
+}
+
+#[kernel_test]
 fn a_log_whose_reader_is_gone() {
     let sandbox = Sandbox::new();
     one(&sandbox);
