@@ -61,7 +61,7 @@ fn tell(lines: &str) {
 }
 
 /// Runs a subcommand, and prints what it came to. If a signal came meanwhile, the exit status says so, even if
-/// everything was done: whoever sent the signal waits for it.
+/// everything was done: the sender of the signal waits for it.
 ///
 /// # Errors
 /// If the answer cannot be printed.
@@ -115,7 +115,7 @@ fn usage_error(usage: &clap::Error) -> ExitCode {
     ExitCode::from(Exit::Usage as u8)
 }
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// To change something.
@@ -159,7 +159,7 @@ fn print(answer: Result<Answer>, form: Form, purpose: Purpose) -> Result<Exit> {
             if let Some(output) = answer.output.take() {
                 let (bytes, end) = collect(output);
                 if let Err(error) = end {
-                    // What was printed up to here is kept.
+                    // The output up to here is kept.
                     exit = error.handling().exit;
                     answer.report = error::report(&error);
                 }
@@ -185,7 +185,7 @@ fn print(answer: Result<Answer>, form: Form, purpose: Purpose) -> Result<Exit> {
     }
 }
 
-/// What has become of a report that was to be printed. If a command only reports, its reader may go away before
+/// The error of a report that could not be printed. If a command only reports, its reader may go away before
 /// the end, as `head` does.
 fn written(printed: io::Result<()>, purpose: Purpose) -> Result<()> {
     match (printed, purpose) {

@@ -23,7 +23,7 @@ pub use self::edited::{with_weak_externs, without_slots};
 use self::layout::Layout;
 pub use self::unsound::Unsound;
 
-/// What an object declares, read before libbpf sees it.
+/// The declarations of an object, read before libbpf sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anatomy {
     /// Every iterator, by its name.
@@ -34,7 +34,7 @@ pub struct Anatomy {
     pub weak: BTreeSet<String>,
 }
 
-/// What a program needs to be loaded: itself, with its subprograms and the programs it tail-calls.
+/// The parts that a program needs to be loaded: itself, with its subprograms and the programs it tail-calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// The programs to load: itself, and those in the slots of a `PROG_ARRAY` that one of them uses.
@@ -127,7 +127,7 @@ pub fn anatomy(bytes: &[u8]) -> Result<Anatomy, Malformed> {
     })
 }
 
-/// What one iterator of the file needs; `None` if there is none of that name.
+/// The needs of one iterator of the file; `None` if there is none of that name.
 ///
 /// # Errors
 /// The same as for [`anatomy()`].

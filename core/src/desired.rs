@@ -34,7 +34,7 @@ use crate::names::{MapName, SetName, Sha256};
 use crate::pin_path::PinPath;
 use crate::target::{Sleep, Target};
 
-/// What has been found out about the files and names of a manifest.
+/// The facts about the files and names of a manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Facts about every object, by absolute path.
@@ -47,11 +47,11 @@ pub struct Facts {
     pub uid: u32,
     /// Its effective gid.
     pub gid: u32,
-    /// Where cgroup v2 is mounted, if it is and the manifest names cgroups.
+    /// The mount point of cgroup v2, if it is mounted and the manifest names cgroups.
     pub cgroup2: Option<PathBuf>,
 }
 
-/// What is known of an object without loading it.
+/// The facts about an object that are known without loading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFacts {
     /// The SHA-256 of the whole file.
@@ -64,7 +64,7 @@ pub struct ObjectFacts {
     pub globals: Vec<Global>,
     /// The externs that its programs use.
     pub externs: Vec<Extern>,
-    /// What each of its programs needs.
+    /// The needs of each of its programs.
     pub anatomy: Anatomy,
 }
 
@@ -79,7 +79,7 @@ pub struct ObjectMap {
     pub is_pinned_by_name: bool,
 }
 
-/// What the manifest asks for, fully resolved.
+/// The state that the manifest asks for, fully resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// The set that owns the pins.
@@ -160,7 +160,7 @@ pub struct Program {
     pub sha256: Sha256,
     /// The program's name.
     pub name: String,
-    /// What it walks.
+    /// The target that it walks.
     pub target: Target,
     /// Whether it may sleep.
     pub sleep: Sleep,
@@ -258,7 +258,7 @@ impl Desired {
         self.left_out.insert(path);
     }
 
-    /// What the entries want of every directory above their pins.
+    /// The mode, owner and group that the entries want for every directory above their pins.
     pub fn directories(&self) -> BTreeMap<PinPath, DirectoryAccess> {
         directory::merge(self.pins.iter().map(|(path, pin)| (path, &pin.directory))).0
     }
@@ -333,7 +333,7 @@ impl fmt::Display for Order {
     }
 }
 
-/// Where bpffs is, unless a manifest says otherwise.
+/// The path of the bpffs, unless a manifest says otherwise.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 
 /// Resolves every entry.

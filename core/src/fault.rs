@@ -1,4 +1,4 @@
-//! What can be wrong with a manifest and the objects that it names. Pure.
+//! Everything that can be wrong with a manifest and the objects that it names. Pure.
 //!
 //! Every fault carries its data and, if there is one, its place in the manifest. How it is shown is decided
 //! elsewhere.
@@ -48,7 +48,7 @@ impl Place {
 pub struct Fault {
     /// Its place; `None` if it concerns the manifest as a whole.
     pub place: Option<Place>,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
 }
 
@@ -125,7 +125,7 @@ pub enum Problem {
     PinPath {
         /// The path, without the bpffs if that is written too.
         text: String,
-        /// What is wrong with it.
+        /// The reason.
         why: InvalidPinPath,
     },
     /// An absolute pin path that is not below `bpffs`.
@@ -134,7 +134,7 @@ pub enum Problem {
     DuplicatePath {
         /// The path.
         path: PinPath,
-        /// Where it is written first.
+        /// The place of the first one.
         at: Place,
     },
     /// A path that is also the parent directory of another entry's.
@@ -204,14 +204,14 @@ pub enum Problem {
     CgroupNeeded {
         /// The target.
         target: Target,
-        /// Where cgroup v2 is mounted, if it is.
+        /// The mount point of cgroup v2, if it is mounted.
         mount: Option<PathBuf>,
     },
     /// A cgroup without an order.
     OrderNeeded,
     /// A cgroup named by neither `path` nor `id`, or by both.
     CgroupName {
-        /// Where cgroup v2 is mounted, if it is.
+        /// The mount point of cgroup v2, if it is mounted.
         mount: Option<PathBuf>,
     },
     /// A task given to a target that takes none.
@@ -235,14 +235,14 @@ pub enum Problem {
     SizeOfGivenMap {
         /// The object's map.
         map: String,
-        /// Where the existing one is named.
+        /// The place that names the existing one.
         at: Place,
     },
     /// A size for a map that the object pins by name.
     SizeOfMapByName {
         /// The object's map.
         map: String,
-        /// Where it is pinned.
+        /// The path of that pin.
         pin: PathBuf,
     },
     /// Not a map's name.
@@ -258,7 +258,7 @@ pub enum Problem {
 pub struct Candidate {
     /// The program's name.
     pub program: String,
-    /// What it walks.
+    /// The target that it walks.
     pub target: Target,
     /// Whether it may sleep.
     pub sleep: Sleep,
@@ -275,7 +275,7 @@ pub struct Warning {
     pub concern: Concern,
 }
 
-/// What may be a mistake.
+/// A possible mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concern {
     /// The program reads the kernel's structures, and has no CO-RE relocations.

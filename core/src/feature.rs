@@ -1,4 +1,4 @@
-//! What kernels have and lack: one table, used by `check --kernel` and by the errors. Pure.
+//! The features that kernels have and lack: one table, used by `check --kernel` and by the errors. Pure.
 //!
 //! In: a feature, or a kernel's answers about all of them. Out: its names, the first release that has it,
 //! and what happens without it; the features that a desired needs and a kernel lacks.
@@ -42,12 +42,12 @@ pub enum Feature {
     PathFd,
 }
 
-/// What a feature is for.
+/// The purpose of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// Everything.
     Base,
-    /// What iterators walk.
+    /// The targets of iterators.
     Targets,
     /// The parameters of iterators.
     Parameters,
@@ -57,7 +57,7 @@ pub enum Group {
     Pins,
 }
 
-/// What happens on a kernel without a feature.
+/// The effect of a missing feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     /// Nothing works; the hint.
@@ -68,7 +68,7 @@ pub enum Without {
     Otherwise(&'static str),
 }
 
-/// What a kernel answers about a feature.
+/// The answer of a kernel about a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is there.
@@ -79,10 +79,10 @@ pub enum State {
     Unknown(String),
 }
 
-/// What a kernel has and lacks.
+/// The features that a kernel has and lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// What the kernel calls itself: `6.18.1-amd64`.
+    /// The kernel's own name for its release: `6.18.1-amd64`.
     pub release: String,
     /// Every feature of the table, in its order.
     pub states: Vec<(Feature, State)>,
@@ -245,12 +245,12 @@ impl Feature {
         self.row().since
     }
 
-    /// What it is for.
+    /// Its group.
     pub fn group(self) -> Group {
         self.row().group
     }
 
-    /// What happens on a kernel without it.
+    /// The effect on a kernel without it.
     pub fn without(self) -> Without {
         self.row().without
     }

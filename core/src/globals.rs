@@ -79,9 +79,9 @@ pub enum Type {
 /// A member of a `struct` or a `union`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name; empty where it is anonymous.
+    /// Its name; empty if it is anonymous.
     pub name: String,
-    /// Where it begins, in bytes.
+    /// Its offset in bytes.
     pub offset: usize,
     /// Its type.
     pub kind: Type,

@@ -1,6 +1,6 @@
 //! The language of messages: that of manifests or that of the command line. Pure.
 
-/// Where an entry was written, which decides the words of its messages.
+/// The language of an entry, which decides the words of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// A manifest: TOML keys.

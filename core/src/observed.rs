@@ -1,4 +1,4 @@
-//! What has been found on bpffs and in the kernel → [`Observed`]. Pure.
+//! The findings on bpffs and in the kernel → [`Observed`]. Pure.
 //!
 //! In: a [`Scan`], raw, as the shell found it. Out: what is at every path of the bpffs, and who owns each
 //! pinned iterator.
@@ -19,7 +19,7 @@ use crate::pin_path::PinPath;
 use crate::stamp::{InvalidStamp, Stamp};
 use crate::target::Target;
 
-/// What the shell found, not interpreted yet.
+/// The findings of the shell, not interpreted yet.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     /// Every directory and file of the bpffs, except those with a dot in their names.
@@ -32,7 +32,7 @@ pub struct Scan {
     pub maps: BTreeMap<MapRef, ScannedMap>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
-    /// Where the bpffs is, if it is mounted read-only.
+    /// The path of the bpffs, if it is mounted read-only.
     pub read_only: Option<PathBuf>,
     /// Every directory with something in it whose path is too long or too deep for a pin.
     pub too_deep: Vec<PinPath>,
@@ -49,7 +49,7 @@ pub enum ScannedNode {
     Other(Kind),
 }
 
-/// What the kernel says of an iterator link.
+/// An iterator link, as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its id.
@@ -82,7 +82,7 @@ pub enum LinkParam {
     },
 }
 
-/// What the kernel says of a program.
+/// A program, as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScannedProgram {
     /// The name that the kernel keeps: at most 15 bytes.
@@ -152,12 +152,12 @@ pub enum CgroupProblem {
     Outside {
         /// The system's message.
         why: String,
-        /// Where cgroup v2 is mounted, if it is.
+        /// The mount point of cgroup v2, if it is mounted.
         mount: Option<PathBuf>,
     },
 }
 
-/// What bpffs and the kernel say.
+/// The state of bpffs and the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Every path.
@@ -168,7 +168,7 @@ pub struct Observed {
     pub maps: BTreeMap<MapRef, Result<MapId, MapProblem>>,
     /// The id of every cgroup that was asked for, or why it has none.
     pub cgroups: BTreeMap<PathBuf, Result<u64, CgroupProblem>>,
-    /// Where the bpffs is, if it is mounted read-only.
+    /// The path of the bpffs, if it is mounted read-only.
     pub read_only: Option<PathBuf>,
     /// Every directory with something in it that was not looked at: it is too deep to be a pin.
     pub too_deep: Vec<PinPath>,
@@ -192,7 +192,7 @@ pub struct ObservedPin {
     pub link: Link,
     /// The program's name, as the kernel keeps it.
     pub program_name: Arc<str>,
-    /// Who owns it.
+    /// The owner of its program.
     pub provenance: Provenance,
     /// The maps that the program holds.
     pub maps: Arc<BTreeSet<MapId>>,
@@ -200,7 +200,7 @@ pub struct ObservedPin {
     pub meta: Meta,
 }
 
-/// Who owns a program.
+/// The owner of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Provenance {
     /// A set; all pins of one program share the stamp.
@@ -215,7 +215,7 @@ pub enum Provenance {
     OtherUser(u32),
 }
 
-/// What is known of a program.
+/// A program, as far as it is known.
 #[derive(Clone, Default)]
 struct Program {
     name: Arc<str>,

@@ -36,7 +36,7 @@ pub struct Policy {
     pub empty: Empty,
 }
 
-/// What to do if a foreign iterator is pinned at a listed path.
+/// The policy for a foreign iterator that is pinned at a listed path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
     /// Leave it alone and report it.
@@ -45,7 +45,7 @@ pub enum Foreign {
     Adopt,
 }
 
-/// What to do with a manifest that lists nothing.
+/// The policy for a manifest that lists nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Empty {
     /// Treat it as a mistake.
@@ -62,7 +62,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Why the plan cannot be carried out. If there is any obstacle, nothing is done.
     pub obstacles: Vec<Obstacle>,
-    /// What may not be meant so, and prevents nothing.
+    /// Effects that may not be meant, and that prevent nothing.
     pub notes: Vec<Note>,
     /// The pins that are already as desired.
     pub unchanged: BTreeMap<PinPath, ObservedPin>,
@@ -135,11 +135,11 @@ pub enum Step {
     SetDirectoryMeta {
         /// The directory.
         path: PinPath,
-        /// What it is to have.
+        /// The desired mode, owner and group.
         want: Meta,
-        /// What it has.
+        /// The existing ones.
         have: Meta,
-        /// What differs.
+        /// The differences.
         drift: Vec<Drift>,
     },
     /// Change the mode, owner or group of a pin.
@@ -150,7 +150,7 @@ pub enum Step {
         want: DesiredPin,
         /// The pin to change.
         have: ObservedPin,
-        /// What differs.
+        /// The differences.
         drift: Vec<Drift>,
     },
 }
@@ -178,7 +178,7 @@ pub enum Obstacle {
     NotAnIterator {
         /// The path.
         path: PinPath,
-        /// What is there.
+        /// The kind of what is there.
         kind: Kind,
     },
     /// A directory is there, and unpinning what the set no longer lists does not empty it.
@@ -199,7 +199,7 @@ pub enum Obstacle {
         path: PinPath,
         /// The parent.
         parent: PinPath,
-        /// Where the file system is, if it is a bpffs.
+        /// The path of the file system, if it is a bpffs.
         bpffs: Option<PathBuf>,
     },
     /// The bpffs is mounted read-only.

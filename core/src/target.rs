@@ -121,7 +121,7 @@ impl Target {
         self.known().map(|known| known.sleeps)
     }
 
-    /// What is known of it; `None` if it is unknown, and may belong to a newer kernel.
+    /// The table's row for it; `None` if it is unknown, and may belong to a newer kernel.
     pub fn known(&self) -> Option<&'static Known> {
         KNOWN.iter().find(|known| known.name == &*self.0)
     }

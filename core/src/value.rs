@@ -32,7 +32,7 @@ pub enum Value {
 pub struct Entries<T>(pub Vec<(Spanned<String>, Spanned<T>)>);
 
 impl Value {
-    /// What messages call a value of this kind.
+    /// The name of this kind of value in messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Boolean(_) => "a boolean",
@@ -99,7 +99,7 @@ impl<T: fmt::Display> fmt::Display for Entries<T> {
     }
 }
 
-/// A TOML key: bare where that is possible.
+/// A TOML key: bare if that is possible.
 pub fn quote_key(key: &str) -> String {
     let bare = TomlKeyBuilder::new(key).as_unquoted();
     bare.map_or_else(|| quote(key), |bare| bare.to_toml_key())

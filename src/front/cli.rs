@@ -182,7 +182,7 @@ pub struct TrustArgs {
     pub insecure: bool,
 }
 
-/// What to do with the other entries if one fails.
+/// The option that decides about the other entries if one fails.
 #[derive(Debug, Args)]
 pub struct KeepGoingArgs {
     /// Skip entries that fail, and carry out the others. The exit status is still 1, and existing

@@ -27,10 +27,10 @@ use iterctl_core::plan::Obstacle;
 
 /// The report of a command, and how it ended.
 pub struct Answer {
-    /// What the command found and did.
+    /// The results of the command.
     pub report: Report,
     ending: Ending,
-    /// What is printed as it comes, instead of the report.
+    /// Text that is printed as it comes, instead of the report.
     pub output: Option<Output>,
 }
 
@@ -38,24 +38,24 @@ pub struct Answer {
 pub struct Output {
     /// The text, read as it is produced.
     pub text: Box<dyn Read>,
-    /// Whose text it is.
+    /// The source of the text.
     pub of: OutputOf,
 }
 
-/// Whose text a command prints.
+/// The source of a text that a command prints.
 pub enum OutputOf {
     /// iterctl's own: a schema, completions, a man page.
     Own,
     /// That of an iterator.
     Iterator {
-        /// What is read, in the words of an error: `the pin /sys/fs/bpf/tasks`.
+        /// The name of the source in an error: `the pin /sys/fs/bpf/tasks`.
         what: String,
-        /// What of it goes to a terminal.
+        /// The form of the text on a terminal.
         on_terminal: OnTerminal,
     },
 }
 
-/// What of an iterator's output goes to a terminal.
+/// The form of an iterator's output on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTerminal {
     /// Lines in which everything is escaped that could control the terminal.
@@ -95,7 +95,7 @@ impl Answer {
         }
     }
 
-    /// What failed, although there is a report.
+    /// The error of a command that failed although there is a report.
     pub fn failed(&self) -> Option<&Error> {
         match &self.ending {
             Ending::Failed(error) => Some(error),
@@ -104,7 +104,7 @@ impl Answer {
     }
 }
 
-/// What a command tells before its end.
+/// A message of a command before its end.
 pub enum Progress<'a> {
     /// `watch`: what a round found and did. The log has it, too.
     Round(&'a Report),

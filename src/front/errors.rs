@@ -30,7 +30,7 @@ use crate::host::wake::WakeError;
 use iterctl_core::feature::Lack;
 use iterctl_core::plan::Obstacle;
 
-/// What the functions of the front return.
+/// The result of the front's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A command failed.
@@ -81,7 +81,7 @@ pub enum Error {
     Io(io::Error),
     /// Anything else, in words.
     Other(String),
-    /// What was tried, and why it failed. The reason decides how it is handled.
+    /// A failed attempt and its reason. The reason decides how it is handled.
     Context(String, Box<Error>),
     /// A bpffs was mounted at this path and stays there, and then something failed, which decides how it is handled.
     Mounted(PathBuf, Box<Error>),

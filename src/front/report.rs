@@ -24,7 +24,7 @@ use iterctl_core::pin_path::PinPath;
 /// The version of the report's form. Keys may be added within one version.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// What a command found and did. The one JSON document that `--json` prints.
+/// The results of a command. The one JSON document that `--json` prints.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(title = "iterctl report")]
 pub struct Report {
@@ -50,7 +50,7 @@ pub struct Report {
     /// `check --kernel` only: what the kernel has and lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelReport>,
-    /// Which parts are shown as text.
+    /// The parts that are shown as text.
     #[serde(skip)]
     pub shown: Shown,
     /// `read` only: what the iterator printed. What is not UTF-8 is replaced.
@@ -82,13 +82,13 @@ pub struct Summary {
 pub struct Change {
     /// The pin's absolute path.
     pub path: String,
-    /// What is done with it.
+    /// The kind of change.
     pub action: Action,
     /// Why; at least one.
     pub reasons: Vec<Reason>,
-    /// What was there.
+    /// The pin before the change.
     pub before: Option<PinState>,
-    /// What will be there, or is there now.
+    /// The pin after the change, made or planned.
     pub after: Option<PinState>,
     /// The entry that asks for it, if it is in a file.
     pub source: Option<SourceLine>,
@@ -97,7 +97,7 @@ pub struct Change {
     pub relative: PinPath,
 }
 
-/// What is done with a pin.
+/// A kind of change to a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -122,7 +122,7 @@ pub struct Reason {
     pub message: String,
 }
 
-/// What a pin is like.
+/// The properties of a pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PinState {
     /// The target that the iterator walks.
@@ -154,7 +154,7 @@ pub struct PinState {
 pub struct ListedPin {
     /// The pin's absolute path.
     pub path: String,
-    /// What it is like.
+    /// Its properties.
     #[serde(flatten)]
     pub state: PinState,
     /// The path below bpffs.
@@ -196,11 +196,11 @@ pub struct SourceLine {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// What it is.
+    /// The message, without its causes.
     pub message: String,
-    /// What caused it, the nearest first.
+    /// The causes, the nearest first.
     pub causes: Vec<String>,
-    /// What the user can do, if it is known.
+    /// A way out for the user, if one is known.
     pub hint: Option<String>,
     /// The place in the manifest, if it has one.
     pub place: Option<SourceLine>,
@@ -213,7 +213,7 @@ pub struct Diagnostic {
 pub struct AlsoSee {
     /// The place.
     pub place: SourceLine,
-    /// What is there.
+    /// A description of that place.
     pub message: &'static str,
 }
 
@@ -229,7 +229,7 @@ pub enum Severity {
     Note,
 }
 
-/// Which parts of a report are shown as text.
+/// The parts of a report that are shown as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// The changes and the comment, or the pins.

@@ -114,7 +114,7 @@ impl Bpffs {
         fs::fstatvfs(&self.root).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
-    /// Where it is mounted.
+    /// The path at which it is mounted.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -153,7 +153,7 @@ impl Bpffs {
     }
 }
 
-/// Where the bpffs is mounted on which something is, or would be made, at an absolute path. `None` if it would be on
+/// The mount point of the bpffs on which something is, or would be made, at an absolute path. `None` if it would be on
 /// another file system.
 pub fn bpffs_of(path: &Path) -> Option<PathBuf> {
     if !path.is_absolute() {
@@ -213,7 +213,7 @@ fn names_with(directory: &OwnedFd, prefix: &str) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// How often another user may exchange a directory for a link and back while it is opened.
+/// The number of times that another user may exchange a directory for a link and back while it is opened.
 const TRIES: usize = 8;
 
 /// Opens something below `at`. A symbolic link on the way to it is `ELOOP`. If fs.protected_symlinks is set,
@@ -224,7 +224,7 @@ fn open_beneath(at: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd>
     for _ in 0..TRIES {
         match fs::openat2(at, path, flags, fs::Mode::empty(), BENEATH) {
             Err(Errno::ACCESS) if has_link(at, path) => return Err(Errno::LOOP.into()),
-            // What was a link may be a directory again.
+            // The link may have become a directory again.
             Err(Errno::ACCESS) => {}
             other => return other.map_err(|errno| call::failed("openat2(2)", errno)),
         }

@@ -16,15 +16,15 @@ use iterctl_core::escaped::Escaped;
 /// A file or a directory that refuses this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// Where it is.
+    /// Its path.
     pub at: PathBuf,
-    /// What may not be done with it.
+    /// The use that is refused.
     pub to: To,
     /// Its mode, owner and group.
     pub meta: Meta,
 }
 
-/// What may not be done with a file or a directory.
+/// A use of a file or a directory that can be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// A directory may not be searched: nothing in it can be opened.
@@ -36,8 +36,8 @@ pub enum To {
 }
 
 impl Closed {
-    /// What on the way to `path`, or there, has refused to be read. `None` if the error is another one, or if the
-    /// permissions are not what refuses.
+    /// Finds the file or the directory, at `path` or on the way there, that has refused to be read. `None` if the error
+    /// is another one, or if the permissions are not what refuses.
     pub fn find(path: &Path, error: &io::Error) -> Option<Self> {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return None;

@@ -39,9 +39,9 @@ pub type Load<'a> = &'a (dyn Fn(&Program, &BTreeSet<&str>) -> Result<Loaded, Err
 pub struct Failure {
     /// Everything that went wrong; at least one.
     pub errors: Vec<Failed>,
-    /// What could not be put back; empty if bpffs is as it was.
+    /// The errors of putting things back; empty if bpffs is as it was.
     pub left: Vec<Error>,
-    /// Where that is kept, until the next apply.
+    /// The directory that keeps the old state until the next apply.
     pub kept: Option<PathBuf>,
     /// Remains that do no harm, such as a staging directory that could not be removed.
     pub untidy: Vec<Error>,
@@ -54,11 +54,11 @@ pub struct Failed {
     pub paths: Vec<PinPath>,
     /// The key that asks for it, in the entry of the first of them.
     pub place: Option<Place>,
-    /// What went wrong.
+    /// The error.
     pub error: Error,
 }
 
-/// What is carried out.
+/// The work to carry out.
 #[derive(Clone, Copy)]
 pub enum Work<'a> {
     /// Pins come, change and go; the programs of new ones are loaded so.
@@ -76,10 +76,10 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What was carried out.
+/// The result of work that was carried out.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// What `verify` returned.
+    /// The result of `verify`.
     pub verified: T,
     /// Remains that do no harm, such as a staging directory that could not be removed.
     pub untidy: Vec<Error>,
@@ -112,7 +112,7 @@ pub fn execute<T>(
             prepare::release(&prepared.kept, bpffs);
             return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) });
         }
-        // What failed may have failed because of the signal.
+        // The failure may be due to the signal.
         (Err(_), Err(errors)) | (Err(errors), Ok(())) => {
             return Err(Failure { untidy: tidy(staging), ..Failure::new(errors) });
         }

@@ -120,7 +120,7 @@ fn explained(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    /// What a read returns.
+    /// The result of one read.
     #[derive(Clone, Copy)]
     enum Answer {
         /// `EAGAIN`, this many times.

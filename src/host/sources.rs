@@ -166,7 +166,7 @@ fn read_text(path: &Path, file: &File) -> Result<String, SourceError> {
 }
 
 impl SourceError {
-    /// The way out, where there is one.
+    /// The way out, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoManifest(_) => Some(

@@ -20,7 +20,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use iterctl_core::escaped::Escaped;
 
-/// Which files are used.
+/// The files that are used.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust {
     /// Only those that no other user could have changed.
@@ -29,7 +29,7 @@ pub enum Trust {
     AnyFile,
 }
 
-/// Whose files are as good as root's.
+/// The users whose files are as good as root's.
 #[derive(Clone, Copy, Debug)]
 pub struct Trusted {
     /// The user whose rights this process has.
@@ -38,7 +38,7 @@ pub struct Trusted {
     sudo: Option<u32>,
 }
 
-/// What a path leads to.
+/// A file or a directory that was opened for use.
 #[derive(Debug)]
 pub enum Opened {
     /// A regular file, to be read.
@@ -52,7 +52,7 @@ pub enum Opened {
 pub struct Directory {
     /// Opened with `O_PATH`.
     fd: OwnedFd,
-    /// Where it is: absolute, and without symbolic links if the way was checked.
+    /// Its path: absolute, and without symbolic links if the way was checked.
     at: PathBuf,
 }
 
@@ -67,7 +67,7 @@ pub enum Refused {
     Unreachable {
         /// The file or the directory that the call was about.
         at: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
 }
@@ -79,11 +79,11 @@ pub struct Untrusted {
     pub file: PathBuf,
     /// It, or what is on the way to it.
     pub at: PathBuf,
-    /// Who may change that.
+    /// The users who may change that.
     pub by: Writer,
 }
 
-/// Who may change a file, a directory or a symbolic link.
+/// The users who may change a file, a directory or a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     /// Its owner, of that uid.
@@ -209,7 +209,7 @@ impl Trusted {
     }
 }
 
-/// What owner, group and mode say.
+/// The verdict of owner, group and mode.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// No other user may change it.

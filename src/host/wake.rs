@@ -154,7 +154,7 @@ impl Wake {
         }
     }
 
-    /// What has become slower or faster since the last call.
+    /// The notices since the last call: something has become slower or faster.
     pub fn notices(&mut self) -> Vec<Notice> {
         self.lacks.notices()
     }

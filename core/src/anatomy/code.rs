@@ -94,7 +94,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// What a register or a place on the stack holds.
+/// The value of a register or of a place on the stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Held {
     Context,
@@ -238,7 +238,7 @@ mod tests {
     const FETCH_32: u8 = 0x61;
     const SET: u8 = 0xb7;
 
-    /// Of the context, the pointer at that offset.
+    /// The instruction that loads the pointer at that offset of the context.
     fn field(register: u8, offset: i16) -> [u8; 8] {
         one(FETCH_64, (register, 1), offset, 0)
     }

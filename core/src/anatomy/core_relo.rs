@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::layout::{Function, Layout};
 use super::types::number;
 
-/// What a relocation asks about the kernel's types: `enum bpf_core_relo_kind`.
+/// The question of a relocation about the kernel's types: `enum bpf_core_relo_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A field: its offset, size, existence, sign or shifts.
@@ -100,7 +100,7 @@ mod tests {
         words.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
-    /// The kinds of those in bytes 8 to 23 of `iter/task`, where `.BTF.ext` has a header of so many words and these.
+    /// The kinds of those in bytes 8 to 23 of `iter/task`, if `.BTF.ext` has a header of so many words and these.
     #[track_caller]
     fn check(header: usize, words: &[u32], expected: &[Kind]) {
         let btf = [bytes(&[0, 24, 0, 0, 0, 0]), b"\0iter/task\0iter/tcp\0".to_vec()].concat();

@@ -24,9 +24,9 @@ pub(super) struct Layout<'a> {
     pub(super) functions: Vec<Function<'a>>,
     /// Every map of `.maps`.
     pub(super) maps: Vec<Map<'a>>,
-    /// What the instructions refer to, by section and offset.
+    /// The references of the instructions, by section and offset.
     pub(super) references: BTreeMap<(usize, u64), Reference<'a>>,
-    /// What the slots of maps refer to, by offset in `.maps`.
+    /// The references of the slots of maps, by offset in `.maps`.
     pub(super) slots: BTreeMap<u64, Reference<'a>>,
     /// The names of all externs, with the offsets of their bindings in the file.
     externs: BTreeMap<&'a str, u64>,

@@ -124,7 +124,7 @@ impl Walk<'_> {
 }
 
 impl<'a> Layout<'a> {
-    /// What the slots of each map refer to, by the offset of the map.
+    /// The references of the slots of each map, by the offset of the map.
     fn slots_by_map(&self) -> BTreeMap<u64, Vec<Reference<'a>>> {
         let mut slots: BTreeMap<u64, Vec<Reference<'a>>> = BTreeMap::new();
         for (offset, reference) in &self.slots {

@@ -1,4 +1,4 @@
-//! What in an object makes libbpf crash, hang or use up all memory. Pure.
+//! The parts of an object that make libbpf crash, hang or use up all memory. Pure.
 
 use std::fmt;
 

@@ -110,7 +110,7 @@ impl Amounts {
 mod tests {
     use super::*;
 
-    /// What there is too much of, or which two things take too long.
+    /// `expected` names the thing of which there is too much, or the two things that take too long.
     #[track_caller]
     fn check(amounts: Amounts, expected: &[&str]) {
         let found = match amounts.check() {

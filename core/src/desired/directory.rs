@@ -1,4 +1,4 @@
-//! What entries want of the directories above their pins. Pure.
+//! The mode, owner and group that entries want for the directories above their pins. Pure.
 //!
 //! In: the pins, sorted by path. Out: one mode, owner and group for each directory, and the entries that contradict
 //! each other. What an entry states counts before a default; among these, the pin that is nearest to the directory
@@ -60,13 +60,13 @@ impl<T: Copy> Wanted<T> {
 }
 
 impl DirectoryAccess {
-    /// What a new directory gets.
+    /// The mode, owner and group of a new directory.
     pub fn meta(&self) -> Meta {
         Meta { mode: self.mode.value(), uid: self.uid.value(), gid: self.gid.value() }
     }
 }
 
-/// What the pins, sorted by path, want of each directory above them.
+/// Merges what the pins, sorted by path, want of each directory above them.
 pub(super) fn merge<'a>(
     pins: impl Iterator<Item = (&'a PinPath, &'a DirectoryAccess)>,
 ) -> (BTreeMap<PinPath, DirectoryAccess>, Vec<Contradiction>) {
@@ -92,7 +92,7 @@ pub(super) fn merge<'a>(
     (directories, contradictions)
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Copy)]
 struct Source {
     /// How many directories are between the pin and this one.
@@ -101,7 +101,7 @@ struct Source {
     number: usize,
 }
 
-/// What counts so far for one directory.
+/// The values that count so far for one directory.
 struct Merged {
     mode: Choice<Mode>,
     uid: Choice<u32>,

@@ -233,7 +233,7 @@ impl Resolver<'_> {
         Some(maps)
     }
 
-    /// Where the map is pinned, if the object pins it by name.
+    /// The path at which the map is pinned, if the object pins it by name.
     fn pin_of(&self, map: &ObjectMap) -> Option<PathBuf> {
         map.is_pinned_by_name.then(|| self.bpffs.join(&map.name))
     }

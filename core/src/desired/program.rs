@@ -1,4 +1,4 @@
-//! What an entry says about its program → the program to load for it. Pure.
+//! The words of an entry about its program → the program to load for it. Pure.
 
 use std::path::PathBuf;
 use std::sync::Arc;

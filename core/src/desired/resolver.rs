@@ -27,13 +27,13 @@ pub(super) struct Resolver<'a> {
     pub(super) last_plain: Option<(Words<'a>, Meant<'a>)>,
 }
 
-/// What a plain entry says about its program: its source, `obj` and `program`.
+/// The words of a plain entry about its program: its source, `obj` and `program`.
 pub(super) type Words<'a> = (usize, &'a str, Option<&'a str>);
 
-/// What an entry says about its program, as far as it is valid.
+/// The meaning of an entry's words about its program, as far as they are valid.
 #[derive(Clone)]
 pub(super) struct Meant<'a> {
-    /// What is known of the object.
+    /// The facts about the object.
     pub(super) facts: Option<&'a ObjectFacts>,
     /// The iterator in it.
     pub(super) candidate: Option<&'a Candidate>,

@@ -111,7 +111,7 @@ fn place_of(written: &Written<'_>, obj: &Spanned<String>) -> Place {
     written.place(program.map_or_else(|| obj.span(), |program| program.span()))
 }
 
-/// Whether the entry gives the map a size. A size that could not be read has been reported already.
+/// Whether the entry sets the size of the map. A size that could not be read has been reported already.
 fn is_sized(written: &Written<'_>, map: &str) -> bool {
     let entry = written.keys.get_ref();
     let mut sizes = entry.max_entries.iter().flat_map(|sizes| &sizes.get_ref().0);

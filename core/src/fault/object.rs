@@ -1,4 +1,4 @@
-//! What can be wrong with an object file. Pure.
+//! Everything that can be wrong with an object file. Pure.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -167,7 +167,7 @@ impl Problem {
     }
 }
 
-/// What a machine needs before any cgroup can be walked.
+/// The hint for a machine without cgroup v2: no cgroup can be walked there.
 pub(crate) const NO_CGROUP2: &str =
     "no cgroup v2 is mounted here: `mount -t cgroup2 cgroup2 DIR` mounts it on DIR";
 

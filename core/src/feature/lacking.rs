@@ -1,4 +1,4 @@
-//! What a desired needs + what a kernel has → what the kernel lacks. Pure.
+//! The needs of a desired + the features of a kernel → what the kernel lacks. Pure.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub enum Lack {
     Extern {
         /// The path of its pin.
         path: PinPath,
-        /// What the kernel lacks.
+        /// The part that the kernel lacks.
         unmet: Unmet,
     },
     /// The target of one entry, which the table does not have either.

@@ -1,4 +1,4 @@
-//! What a program uses from the kernel and this kernel lacks or has in another form, as reported by
+//! A part of the kernel that a program uses and this kernel lacks or has in another form, as reported by
 //! libbpf's messages and the verifier's log. Pure.
 
 use std::borrow::Cow;
@@ -226,7 +226,7 @@ fn types(why: &str) -> Option<(String, String)> {
     Some((name(declared)?, name(found)?))
 }
 
-/// What a relocation is about, from the text of `bpf_core_format_spec()` (relo_core.c, libbpf 1.7).
+/// The subject of a relocation, from the text of `bpf_core_format_spec()` (relo_core.c, libbpf 1.7).
 /// Relocations of types alone never fail: they are 0 if there is no such type
 /// (`bpf_core_calc_type_relo()`).
 fn relocation(spec: &str) -> Option<Unmet> {

@@ -9,7 +9,7 @@ use crate::language::Language;
 use crate::manifest::parse_values;
 use crate::value::Value;
 
-/// Where the variable begins in its section.
+/// The offset of the variable in its section.
 const OFFSET: usize = 8;
 
 /// The value of bytes that no patch covers.
@@ -238,7 +238,7 @@ fn every_element_must_fit() {
     refuse(array(bytes(), 2), "[[0], [0, 0, 0]]", &short);
 }
 
-/// `struct { u8 a; struct { u16 c; bool d; } b; }` with the padding that C gives it.
+/// `struct { u8 a; struct { u16 c; bool d; } b; }` with the padding that C puts in.
 fn nested() -> Type {
     let inner = structure(4, &[("c", 0, int(2, false)), ("d", 2, Type::Bool)]);
     structure(6, &[("a", 0, int(1, false)), ("b", 2, inner)])

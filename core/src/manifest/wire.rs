@@ -75,7 +75,7 @@ pub struct Entry {
     #[schemars(with = "String", required)]
     pub obj: Option<Spanned<String>>,
 
-    /// Where the iterator is pinned: relative to `bpffs`, or absolute and below it. No component may
+    /// The path of the pin: relative to `bpffs`, or absolute and below it. No component may
     /// contain a dot.
     #[schemars(with = "String", required)]
     pub path: Option<Spanned<String>>,
@@ -162,7 +162,7 @@ pub enum Map {
     Own(String),
 }
 
-/// Where a `cgroup` iterator starts, and in which order it walks from there.
+/// The cgroup at which a `cgroup` iterator starts, and the order in which it walks from there.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Cgroup {
@@ -172,7 +172,7 @@ pub struct Cgroup {
     /// The cgroup's id: the inode number of its directory. Either this or `path`.
     pub id: Option<u64>,
 
-    /// Which cgroups are walked, and in which order.
+    /// The cgroups that are walked, and their order.
     pub order: Option<Order>,
 }
 

@@ -16,7 +16,7 @@ pub enum Note {
     SharedDirectory {
         /// The directory.
         directory: PinPath,
-        /// What differs.
+        /// The differences.
         drift: Vec<Drift>,
         /// Something in it that does not belong to the set.
         other: PinPath,
@@ -27,7 +27,7 @@ pub enum Note {
         directory: Option<PinPath>,
         /// Its mode, owner and group after the plan.
         meta: Meta,
-        /// Who they are.
+        /// Those users.
         readers: Readers,
         /// The first of the pins.
         first: PinPath,

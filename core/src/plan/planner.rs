@@ -17,19 +17,19 @@ use crate::names::SetName;
 use crate::observed::{CgroupProblem, Kind, LinkParam, MapProblem, Node, Observed, ObservedPin};
 use crate::pin_path::PinPath;
 
-/// What to do with the set's pins that are not listed.
+/// The policy for the set's pins that are not listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unlisted {
     Go,
     Stay,
 }
 
-/// What has to change for bpffs to match the manifest.
+/// The changes that make bpffs match the manifest.
 pub fn plan(desired: &Desired, observed: &Observed, policy: Policy) -> Plan {
     plan_set(desired, observed, policy, Unlisted::Go)
 }
 
-/// What has to change for these pins to be there. The set's other pins stay, listed or not.
+/// The changes that bring these pins. The set's other pins stay, listed or not.
 pub fn pin(desired: &Desired, observed: &Observed, foreign: Foreign) -> Plan {
     plan_set(desired, observed, Policy { foreign, empty: Empty::Refuse }, Unlisted::Stay)
 }
@@ -66,7 +66,7 @@ fn plan_set(desired: &Desired, observed: &Observed, policy: Policy, unlisted: Un
     planner.finish()
 }
 
-/// What has to change for the whole set to be gone.
+/// The changes that remove the whole set.
 pub fn unpin_set(set: &Set, observed: &Observed) -> Removal {
     let obstacles = other_sources(set, observed);
     if !obstacles.is_empty() {
@@ -83,7 +83,7 @@ pub fn unpin_set(set: &Set, observed: &Observed) -> Removal {
     Removal(planner.finish())
 }
 
-/// What has to change for these pins to be gone, whichever set owns them.
+/// The changes that remove these pins, regardless of which set owns them.
 pub fn unpin(paths: &BTreeSet<PinPath>, observed: &Observed, foreign: Foreign) -> Removal {
     let policy = Policy { foreign, empty: Empty::Allow };
     let mut planner = Planner::new(observed, policy);

@@ -1,4 +1,4 @@
-//! Which steps only undo what others have done to pins. Pure.
+//! The steps that only undo what others have done to pins. Pure.
 
 use super::{Drift, Plan, Step};
 

@@ -29,7 +29,7 @@ impl Bounds {
         format!("{what}; from {} to {}", self.least.0, self.most.0)
     }
 
-    /// What clap parses the option with.
+    /// The parser of the option for clap.
     pub(super) fn parser(self) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
         move |text| self.parse(text)
     }

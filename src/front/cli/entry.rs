@@ -149,7 +149,7 @@ pub struct ReadArgs {
     #[arg(value_name = "PATH|OBJ")]
     pub what: PathBuf,
 
-    /// Of an object, the map to walk: `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`
+    /// The map to walk, if an object is run: `map id N`, `map pinned FILE`, `map name NAME` or `map own NAME`
     #[arg(value_name = "map MAP", num_args = 0..)]
     pub map: Vec<String>,
 

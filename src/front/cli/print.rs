@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Of what
+    /// The document that the schema describes
     #[arg(value_name = "WHAT", default_value = "manifest")]
     pub what: Schema,
 }

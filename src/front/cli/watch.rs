@@ -43,7 +43,7 @@ pub struct WatchArgs {
     )]
     pub max_delay: Duration,
 
-    /// How often to look without an event.
+    /// The time between two looks without an event.
     #[arg(
         long,
         value_name = "DURATION",

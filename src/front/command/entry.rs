@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) words: Vec<Words>,
 }
 
-/// What is wrong with the words of a command line.
+/// A mistake in the words of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum InvalidEntry {
     /// The words after the path are not `map MAP`.
@@ -37,7 +37,7 @@ pub(super) enum InvalidEntry {
     NotUtf8(PathBuf),
 }
 
-/// Where a command is run. Relative paths start there, as in bpftool.
+/// The place where a command is run. Relative paths start there, as in bpftool.
 #[derive(Debug)]
 pub(super) struct Here {
     /// The current folder.

@@ -30,7 +30,7 @@ pub(super) fn look(bpffs: &Bpffs, desired: Option<&Desired>) -> Result<Observed,
     Ok(observe(scan, desired.map(|desired| &desired.set.name)))
 }
 
-/// What a user may see of a bpffs.
+/// The part of a bpffs that a user may see.
 pub(super) struct Visible {
     pub(super) observed: Observed,
     /// The pins that this user may not look at.
@@ -104,7 +104,7 @@ pub(super) fn too_deep(observed: &Observed) -> Option<Diagnostic> {
     )))
 }
 
-/// What a manifest names outside of itself, but for the objects.
+/// The paths that a manifest names outside of itself, but for the objects.
 pub(super) fn named_by(desired: &Desired) -> BTreeSet<PathBuf> {
     let pins = desired.pins.keys().map(|path| desired.bpffs.join(path.as_path()));
     let maps = desired.maps().into_iter().filter_map(|map| match map {

@@ -29,12 +29,12 @@ pub(super) fn read_input(args: &ManifestArgs, trust: Trust) -> Result<Input> {
     Ok(sources::read(&args.file, args.set.clone(), trust)?)
 }
 
-/// Which manifests and objects are used.
+/// The manifests and objects that are used.
 pub(super) fn trust(args: &TrustArgs) -> Trust {
     if args.insecure { Trust::AnyFile } else { Trust::own_files() }
 }
 
-/// Where `pin` and `read` are run. If no bpffs is given, it is the one that `path` is on, or the usual one.
+/// The place where `pin` and `read` are run. Without a given bpffs, it is the one that `path` is on, or the usual one.
 pub(super) fn here(bpffs: Option<&Path>, path: &Path) -> Result<Here> {
     let folder = std::env::current_dir().context("failed to find the current directory")?;
     let is_on_bpffs = is_on_bpffs(&folder);
@@ -74,7 +74,7 @@ pub(super) fn resolve_manifest(
     }
 }
 
-/// Which entries are carried out.
+/// The entries that are carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Selection {
     /// All, or none.

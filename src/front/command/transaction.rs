@@ -30,7 +30,6 @@ use iterctl_core::plan::{Obstacle, Plan, Removal, Step};
 pub(super) enum Aim<'a> {
     /// Pins are as desired.
     Pinned {
-        /// What is desired.
         resolved: &'a Resolved,
         /// Makes the plan.
         plan: &'a dyn Fn(&Desired, &Observed) -> Plan,
@@ -58,7 +57,7 @@ pub(super) enum Mount {
 }
 
 impl Mount {
-    /// What `--mount` asks for.
+    /// The choice that `--mount` stands for.
     pub(super) fn asked_for(is_given: bool, otherwise: Self) -> Self {
         if is_given { otherwise } else { Self::Never }
     }
@@ -271,9 +270,9 @@ fn release_kept(bpffs: &Bpffs, needed: &BTreeSet<MapId>) -> Vec<Diagnostic> {
     left.into_iter().map(warning).collect()
 }
 
-/// What earlier applies have left.
+/// The remains of earlier applies.
 struct Remains {
-    /// What to tell the user about it.
+    /// The notes that tell the user about them.
     notes: Vec<Diagnostic>,
     /// Whether maps are kept for pinned iterators, or were.
     has_kept_maps: bool,

@@ -19,7 +19,7 @@ use iterctl_core::observed::Observed;
 use iterctl_core::pin_path::{InvalidPinPath, PinPath};
 use iterctl_core::plan::{self, Foreign};
 
-/// What is to go.
+/// The pins that are to go.
 enum What {
     /// Every pin of a set.
     Set(Set),

@@ -40,7 +40,7 @@ pub struct NotDone {
     pub sources: Arc<[Source]>,
 }
 
-/// What `list` could not look at.
+/// The numbers of paths that `list` could not look at.
 #[derive(Clone, Copy, Debug)]
 pub struct NotShown {
     /// The number of pins.

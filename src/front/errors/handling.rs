@@ -22,7 +22,7 @@ const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 /// How an error is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handling {
-    /// What the user can do, if it is known.
+    /// A way out for the user, if one is known.
     pub hint: Option<String>,
     /// The exit status of a command that fails with this error.
     pub exit: Exit,

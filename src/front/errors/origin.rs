@@ -1,4 +1,4 @@
-//! Where the text of entries comes from: files, or the command line.
+//! The origin of the text of entries: files, or the command line.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use iterctl_core::fault::Place;
 use iterctl_core::language::Language;
 use iterctl_core::manifest::Source;
 
-/// Where entries were written.
+/// The origin of entries.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// In these files. Faults show the place in the file.

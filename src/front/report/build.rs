@@ -79,7 +79,7 @@ pub(super) fn absolute(bpffs: &Path, path: &PinPath) -> String {
     bpffs.join(path.as_path()).to_string_lossy().into_owned()
 }
 
-/// What all rows of a plan need.
+/// The data that all rows of a plan need.
 struct Rows<'a> {
     set: Option<&'a SetName>,
     bpffs: &'a Path,

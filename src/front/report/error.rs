@@ -76,7 +76,7 @@ fn render_faulty(faulty: &Faulty) -> String {
     }
 }
 
-/// What failed, each with its place, in the same form as a fault.
+/// The failures, each with its place, in the same form as a fault.
 fn render_failed(errors: &[Failed], sources: &[Source]) -> Vec<String> {
     let lines = Lines::of(sources);
     let render = |failed| {
@@ -176,7 +176,7 @@ fn still_mounted(path: &Path) -> Diagnostic {
     note(format!("the bpffs that was mounted on {} stays there", Escaped::new(path)))
 }
 
-/// What a failed plan has left behind, without the reasons why it failed.
+/// The remains of a failed plan, without the reasons why it failed.
 fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     let left = failure.left.iter().map(from_chain);
     let mut all: Vec<Diagnostic> = left.chain(failure.untidy.iter().map(warning)).collect();
@@ -185,7 +185,7 @@ fn beside_errors(failure: &Failure) -> Vec<Diagnostic> {
     all
 }
 
-/// What is wrong with the entries that were left out.
+/// The faults, obstacles and errors of the entries that were left out.
 pub fn from_left_out(left_out: &LeftOut) -> Vec<Diagnostic> {
     let faulty = left_out.faulty();
     let faults = faulty.iter().flat_map(faults::diagnostics);
@@ -210,7 +210,7 @@ pub fn note(message: impl Into<String>) -> Diagnostic {
     plain(Severity::Note, message.into())
 }
 
-/// What a plan notes.
+/// The notes of a plan.
 pub fn notes(notes: &[Note], bpffs: &Path) -> Vec<Diagnostic> {
     let diagnostic = |note: &Note| Diagnostic {
         hint: note.hint(bpffs),
@@ -219,7 +219,7 @@ pub fn notes(notes: &[Note], bpffs: &Path) -> Vec<Diagnostic> {
     notes.iter().map(diagnostic).collect()
 }
 
-/// What the rows of a plan do not say about its obstacles: those of the whole set, and the hints.
+/// The obstacles that the rows of a plan do not show: those of the whole set, and the hints.
 pub fn beside_rows(obstacles: &[Obstacle]) -> Vec<Diagnostic> {
     obstacles
         .iter()
@@ -269,7 +269,7 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
     lines.join(": ")
 }
 
-/// What is in the way, in one line; `None` if nothing is.
+/// The obstacles in one line; `None` if there are none.
 pub fn in_the_way(obstacles: &[Obstacle]) -> Option<String> {
     let first = in_one_line(&from_obstacle(obstacles.first()?));
     Some(match obstacles.len() {

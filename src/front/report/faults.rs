@@ -135,11 +135,11 @@ fn message(fault: &Fault, origin: &Origin) -> String {
     }
 }
 
-/// Where every line of every source begins. To count the lines again for each of thousands of entries would take
+/// The beginnings of all lines of every source. To count the lines again for each of thousands of entries would take
 /// seconds, and so would giving whole sources to annotate-snippets for each of thousands of faults.
 pub(super) struct Lines<'a> {
     sources: &'a [Source],
-    /// Where the lines of each source begin, once they have been needed.
+    /// The offsets at which the lines of each source begin, once they have been needed.
     starts: Vec<OnceCell<Vec<usize>>>,
 }
 

@@ -9,10 +9,10 @@ use super::{Diagnostic, Severity};
 use iterctl_core::feature::{Feature, Features, Group, Lack, State, Without};
 use iterctl_core::target::{Known, Takes};
 
-/// What a kernel has and lacks.
+/// The features that a kernel has and lacks.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct KernelReport {
-    /// What the kernel calls itself, such as `6.18.1-amd64`.
+    /// The kernel's own name for its release, such as `6.18.1-amd64`.
     pub release: String,
     /// All features that not every kernel has. Rows may be added within one version of this form.
     pub features: Vec<FeatureRow>,
@@ -23,13 +23,13 @@ pub struct KernelReport {
 pub struct FeatureRow {
     /// Its name, the same in every version: `stamps`, `task-parameters`, …; for a target, the name of the target.
     pub name: String,
-    /// What it is for: `base`, `targets`, `parameters`, `loading` or `pins`.
+    /// The group of the feature: `base`, `targets`, `parameters`, `loading` or `pins`.
     pub group: &'static str,
     /// Whether this kernel has it.
     pub state: FeatureState,
     /// The first Linux that has it; none for a target that iterctl does not know.
     pub since: Option<&'static str>,
-    /// What it is, what happens without it, or why it is unknown.
+    /// A description of the feature, the effect of its absence, or the reason why it is unknown.
     pub message: String,
 }
 
@@ -103,7 +103,7 @@ fn from_feature(feature: Feature, state: &State) -> FeatureRow {
     }
 }
 
-/// What the feature is; for a target, which parameter it takes.
+/// A description of the feature; for a target, the parameter that it takes.
 fn what(feature: Feature) -> String {
     match feature {
         Feature::Target(Known { takes: Takes::Nothing, .. }) => "takes no parameter".to_owned(),

@@ -1,4 +1,4 @@
-//! What an iterator prints → the same as text that does nothing to a terminal. Pure.
+//! The output of an iterator → the same as text that does nothing to a terminal. Pure.
 //!
 //! A process can put anything into its name, and most iterators print it as it is. Into files and pipes it goes
 //! byte for byte.

@@ -98,7 +98,7 @@ fn row(pin: &ListedPin) -> Cells<'_> {
     ]
 }
 
-/// What is at a path that this user may not look at is unknown.
+/// The row of a path that this user may not look at: the rest is unknown.
 fn closed_row(closed: &ClosedPath) -> Cells<'_> {
     let ClosedPath { directory, mode, uid, gid, relative, .. } = closed;
     let slash = if *directory { "/" } else { "" };

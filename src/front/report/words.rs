@@ -4,7 +4,7 @@ use super::left_out::rows;
 use super::{Action, Change, Report, Summary};
 use crate::front::errors::LeftOut;
 
-/// What `apply` did.
+/// The summary line of `apply`.
 pub fn applied(summary: Summary) -> String {
     let unchanged = summary.unchanged;
     if summary.changes() == 0 {
@@ -17,7 +17,7 @@ pub fn applied(summary: Summary) -> String {
     }
 }
 
-/// What `unpin` did.
+/// The summary line of `unpin`.
 pub fn unpinned(summary: Summary) -> String {
     match summary.changes() {
         0 => "nothing to do: the set has no pins".to_owned(),

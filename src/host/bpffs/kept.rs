@@ -19,7 +19,7 @@ use super::{Bpffs, File, names_in, open_directory, proc_path, random_name};
 use iterctl_core::ids::MapId;
 use iterctl_core::pin_path::KEPT_PREFIX;
 
-/// Where a map is kept: the name of a directory in the root, and the name there, which is the map's id.
+/// The place of a kept map: the name of a directory in the root, and the name there, which is the map's id.
 #[derive(Debug)]
 pub struct Kept {
     directory: String,
@@ -27,7 +27,7 @@ pub struct Kept {
 }
 
 impl Bpffs {
-    /// Keeps a map: `pin` pins it at the path that it is given. Returns `None` where it is kept already.
+    /// Keeps a map: `pin` pins it at the path that it is given. Returns `None` if it is kept already.
     ///
     /// # Errors
     /// The kernel's, and those of `pin`.
@@ -71,7 +71,7 @@ impl Bpffs {
     /// Lets every kept map go but these. Returns what could not be removed, and why.
     ///
     /// # Errors
-    /// Where the names in the root cannot be read.
+    /// If the names in the root cannot be read.
     pub fn release_kept(&self, but: &BTreeSet<MapId>) -> io::Result<Vec<(PathBuf, io::Error)>> {
         let mut left = Vec::new();
         for (name, directory) in self.kept_directories()? {

@@ -35,7 +35,7 @@ pub struct Lock {
     bpffs: Bpffs,
     /// None if this process cannot write to any directory of it: then it can change nothing, either.
     directory: Option<OwnedFd>,
-    /// Where iterctl's own directories may be: the directory in which the manifest starts, and those above it.
+    /// The places of iterctl's own directories: the directory in which the manifest starts, and those above it.
     pub(super) places: Vec<Place>,
 }
 
@@ -136,7 +136,7 @@ impl Bpffs {
     }
 }
 
-/// Who holds the flock, as far as `/proc/locks` tells.
+/// The process that holds the flock, as far as `/proc/locks` tells.
 fn holder(lock: &Stat) -> Option<(u32, String)> {
     let (major, minor) = (fs::major(lock.st_dev), fs::minor(lock.st_dev));
     let file = format!("{major:02x}:{minor:02x}:{}", lock.st_ino);
@@ -147,7 +147,7 @@ fn holder(lock: &Stat) -> Option<(u32, String)> {
 }
 
 impl Lock {
-    /// What is locked.
+    /// The bpffs that is locked.
     pub fn bpffs(&self) -> &Bpffs {
         &self.bpffs
     }

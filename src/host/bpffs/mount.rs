@@ -88,7 +88,7 @@ pub fn mount_if_missing(path: &Path) -> Result<Option<Lock>, MountError> {
     Ok(None)
 }
 
-/// What cannot be opened for another reason is reported when it is opened for use.
+/// Whether there is no bpffs. Any other failure to open it is reported when it is opened for use.
 fn is_missing(path: &Path) -> bool {
     matches!(Bpffs::open(path), Err(OpenError::NotBpffs(_) | OpenError::Missing(_)))
 }

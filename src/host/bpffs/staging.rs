@@ -14,7 +14,7 @@ use super::{Bpffs, File, names_in, names_with, open_directory, proc_path, random
 use iterctl_core::access::{Meta, Mode};
 use iterctl_core::pin_path::{KEPT_PREFIX, PinPath, STAGING_PREFIX};
 
-/// What the names of all of iterctl's own directories begin with.
+/// The prefix of the names of all of iterctl's own directories.
 const OWN_PREFIX: &str = "iterctl-";
 
 /// A staging directory, mode 0700. Everything in it goes when it is removed; it also goes, as far as

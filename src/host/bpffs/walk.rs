@@ -31,7 +31,7 @@ pub enum Found<'a> {
     Mount(Mount),
 }
 
-/// What is mounted on something below the root.
+/// A file system that is mounted on something below the root.
 #[derive(Debug)]
 pub enum Mount {
     /// Another bpffs, and where that is.
@@ -272,7 +272,7 @@ impl Bpffs {
         Ok(Some(Visited::Seen { path, is_directory, kept }))
     }
 
-    /// What is mounted at that path, as the user would find it.
+    /// The file system that is mounted at that path, as the user would find it.
     fn mount(&self, path: &PinPath) -> Mount {
         let path = self.path.join(path.as_path());
         if path.is_dir() && is_on_bpffs(&path) { Mount::Bpffs(path) } else { Mount::Other }

@@ -313,7 +313,7 @@ fn take_back(
             .file(path)
             .and_then(|mut directory| match directory.is_directory() {
                 true => directory.set_meta(*meta),
-                // What has come in its place is not ours.
+                // A file that has come in its place is not ours.
                 false => Ok(()),
             })
             .with_context(|| {

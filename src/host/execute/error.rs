@@ -27,7 +27,7 @@ pub enum Error {
     Unexpected(String),
     /// A system call failed.
     Io(io::Error),
-    /// What was tried, and why it failed.
+    /// A failed attempt and its reason.
     Context(String, Box<Error>),
 }
 

@@ -9,21 +9,21 @@ const BPF: u32 = 39;
 const PERFMON: u32 = 38;
 const SYS_ADMIN: u32 = 21;
 
-/// What iterctl always needs.
+/// The capabilities that iterctl always needs.
 const NEEDED: &[Capability] = &[
     ("CAP_BPF", BPF, "loads programs and makes maps"),
     ("CAP_PERFMON", PERFMON, "lets iterators read the kernel's memory"),
     ("CAP_SYS_ADMIN", SYS_ADMIN, "opens programs and maps by id, which stamps need"),
 ];
 
-/// What it needs for the files of others.
+/// The capabilities that it needs for the files of others.
 const SOMETIMES: &[Capability] = &[
     ("CAP_CHOWN", 0, "gives a pin to another owner"),
     ("CAP_FOWNER", 3, "changes the mode of what others own"),
     ("CAP_DAC_OVERRIDE", 1, "opens what others have closed"),
 ];
 
-/// What may keep this process from a call, besides its capabilities.
+/// The restrictions of this process besides its capabilities.
 #[derive(Clone, Copy, Debug, Default)]
 struct Confined<'a> {
     /// A seccomp filter is set.

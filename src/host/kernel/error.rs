@@ -79,7 +79,7 @@ pub enum LoadError {
         map: String,
         /// Its slot.
         slot: u32,
-        /// What is to be in it.
+        /// The contents that it is to have.
         holds: Holds,
         /// The kernel's error.
         error: io::Error,
@@ -90,11 +90,11 @@ pub enum LoadError {
         map: String,
         /// The existing one.
         id: MapId,
-        /// What differs: the type, the size of keys or of values.
+        /// The property that differs: the type, the size of keys or of values.
         what: &'static str,
-        /// What the object's map has.
+        /// The value of the object's map.
         wanted: String,
-        /// What the existing one has.
+        /// The value of the existing one.
         found: String,
     },
     /// An existing map could not be given to the program.
@@ -117,7 +117,7 @@ pub enum LoadError {
     },
 }
 
-/// What an object puts into a slot of one of its maps.
+/// The contents of a slot in one of an object's maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// A program, which is called from there.

@@ -184,7 +184,7 @@ fn thread_exists(tid: u32) -> bool {
     Path::new(&format!("/proc/{tid}")).exists()
 }
 
-/// Of a thread that is not the first of its process, the kernel would walk nothing.
+/// Whether this is the first thread of a process. For any other thread, the kernel would walk nothing.
 fn process_exists(pid: u32) -> bool {
     let first = format!("Tgid:\t{pid}");
     std::fs::read_to_string(format!("/proc/{pid}/status"))

@@ -33,7 +33,7 @@ pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
 }
 
 fn keep(level: u32, message: Vec<u8>) {
-    // What libbpf and the verifier quote of an object, its names and its source, may be anything.
+    // The names and the source that libbpf and the verifier quote of an object may be any bytes.
     let message = String::from_utf8_lossy(&message);
     let message = escape_lines(&message);
     if DEBUG.load(Ordering::Relaxed) {

@@ -14,7 +14,7 @@ use iterctl_core::ids::{MapId, ProgramId};
 use iterctl_core::observed::{ScannedNode, ScannedProgram};
 use iterctl_core::target::Target;
 
-/// How often a link is asked for its program before a program that is not there is an error.
+/// The number of times that a link is asked for its program before a program that is not there is an error.
 const TRIES: usize = 100;
 
 /// Looks at pinned files, on one thread or on several.

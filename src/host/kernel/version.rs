@@ -1,4 +1,4 @@
-//! Which libbpf this is.
+//! The version of this libbpf.
 
 use super::ffi;
 

@@ -27,7 +27,7 @@ pub fn failed(call: &'static str, errno: Errno) -> io::Error {
 }
 
 impl Refused {
-    /// What is in an error that [`failed`] has made.
+    /// The refused call in an error that [`failed`] has made.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }

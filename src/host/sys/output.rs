@@ -44,7 +44,7 @@ struct State {
     /// How a line of the log is made; `None` as long as no thread writes.
     line: Option<Line>,
     queue: VecDeque<Message>,
-    /// Of all messages in the queue.
+    /// The size of all messages in the queue.
     bytes: usize,
     is_writing: bool,
     /// How many messages were dropped that have not been told yet.

@@ -49,7 +49,7 @@ pub(super) fn open_in(
     walk.run()
 }
 
-/// Opens what a path leads to, whoever could have changed it. `file` is how errors call it.
+/// Opens what a path leads to, even if another user could have changed it. `file` is how errors call it.
 pub(super) fn open_any(start: BorrowedFd<'_>, path: &Path, file: &Path) -> Result<Opened, Refused> {
     let unreachable = |errno: Errno| unreachable(file, errno);
     let special = || Err(Refused::Special(file.to_path_buf()));
@@ -71,7 +71,7 @@ pub(super) fn open_any(start: BorrowedFd<'_>, path: &Path, file: &Path) -> Resul
 /// A way that is being walked.
 struct Walk<'a> {
     trusted: Trusted,
-    /// What it is walked for.
+    /// The file that is to be used.
     file: &'a Path,
     /// How far it has come. Checked.
     here: Directory,
@@ -253,7 +253,7 @@ fn is_public(directory: &Stat) -> bool {
     directory.st_mode & 0o002 != 0
 }
 
-/// What there is at a name.
+/// The kind of a file.
 enum Kind {
     Directory,
     Link,

@@ -1,4 +1,4 @@
-//! What has happened since the last look, from all threads that wait for something.
+//! The events since the last look, from all threads that wait for something.
 //!
 //! It holds at most one note of each kind, however much happens.
 
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::places::Places;
 
-/// Where the threads leave their notes, and the loop collects them.
+/// The place where the threads leave their notes, and the loop collects them.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     notes: Mutex<Notes>,
     woken: Condvar,
 }
 
-/// What has happened since the last time.
+/// The events since the last time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arrivals {
     /// When and where something happened last at a place that matters.
@@ -46,7 +46,7 @@ struct Notes {
     inputs: Places,
 }
 
-/// What was done to a file or a directory.
+/// A change to a file or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// A process has written to it and may write more.
@@ -144,7 +144,7 @@ impl Inbox {
         for (path, written) in writing.into_iter().filter(|(_, written)| is_quiet(written)) {
             let is_open = is_open(&path);
             let mut notes = self.notes();
-            // What was written in the meantime says more.
+            // A later write says more.
             if notes.writing.get(&path) != Some(&written) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What is missing for changes to be found at once. Pure.
+//! The lacks that keep changes from being found at once. Pure.
 //!
 //! In: what is missing now. Out: a notice of each that was not missing before, and one when nothing is missing any more.
 
@@ -28,7 +28,7 @@ pub enum Lack {
     Mounts(String),
 }
 
-/// What is told.
+/// A message about lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Changes are found later.
@@ -37,7 +37,7 @@ pub enum Notice {
     AsUsual,
 }
 
-/// What is missing, as it was told last.
+/// The lacks that were told last.
 #[derive(Debug, Default)]
 pub(super) struct Lacks {
     told: Vec<Lack>,

@@ -1,4 +1,4 @@
-//! Which directories are watched, and for which names in them.
+//! The directories that are watched, and the names in them that matter.
 //!
 //! In: the paths that matter. Out: every place where a change can make such a path lead elsewhere: the
 //! name itself, every symbolic link on the way, and if something is missing, the first missing name.
@@ -19,7 +19,7 @@ pub(super) struct Places {
     directories: BTreeMap<PathBuf, Names>,
     /// All that leads to one of the directories, each of these included.
     ways: BTreeSet<PathBuf>,
-    /// Where the parents of the paths lead, if anywhere: most paths share theirs.
+    /// The directories to which the parents of the paths lead, if anywhere: most paths share theirs.
     parents: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
@@ -88,7 +88,7 @@ impl Places {
         self.directories.entry(directory).or_default()
     }
 
-    /// Where an absolute path leads, if anywhere. Notes every place that this depends on.
+    /// The path to which an absolute path leads, if anywhere. Notes every place that this depends on.
     fn resolve(&mut self, path: &Path, last: Last) -> Option<PathBuf> {
         self.resolve_from(PathBuf::from("/"), names_of(path), last)
     }
@@ -133,7 +133,7 @@ impl Places {
     }
 }
 
-/// What the last name of a path stands for.
+/// The meaning of the last name of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     /// It matters itself.
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// Which of the paths matter, each below a folder that `make` fills, for the path `added`.
+    /// The paths that matter, each below a folder that `make` fills, for the path `added`.
     #[track_caller]
     fn check(make: impl Fn(&Path), added: &str, expected: &[&str], not: &[&str]) {
         let folder = tempfile::tempdir().expect("a folder");

@@ -16,7 +16,7 @@ use super::lack::Lack;
 use super::places::Places;
 use crate::host::sys::signals::blocked_in_threads_of;
 
-/// What is watched. Reading a file or an iterator wakes nothing.
+/// The kinds of events that are watched. Reading a file or an iterator wakes nothing.
 const KINDS: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 
 /// Watches directories.
@@ -25,17 +25,17 @@ pub(super) struct Watcher {
     inbox: Arc<Inbox>,
     /// `None` as long as it could not be set up.
     inotify: Option<RecommendedWatcher>,
-    /// What is watched, with the device and inode that it had then: a watch stays with the inode, whatever happens to
-    /// the name.
+    /// The watched paths, each with the device and inode that it had then: a watch stays with the inode, whatever
+    /// happens to the name.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-/// What has become of the watches.
+/// The result of placing the watches.
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     /// Whether a directory is watched that was not watched before: what happened in it until now is unknown.
     pub(super) is_new: bool,
-    /// What cannot be watched.
+    /// The watches that could not be placed.
     pub(super) lacks: Vec<Lack>,
 }
 

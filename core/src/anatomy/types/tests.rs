@@ -1,4 +1,4 @@
-//! Which types libbpf comes to an end with, and which not.
+//! The types that libbpf comes to an end with, and those that it does not.
 
 use super::{Kind, LONGEST_NAME, MAGIC, Types, Unsound};
 

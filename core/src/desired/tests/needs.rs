@@ -1,4 +1,4 @@
-//! Which parts of an object matter to the program that an entry wants, and possible mistakes.
+//! The parts of an object that matter to the program that an entry wants, and possible mistakes.
 
 use super::case::{
     check, check_help, check_maps, check_pins, check_warnings, file, of, only_program,

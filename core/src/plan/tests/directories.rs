@@ -10,7 +10,7 @@ fn directories_get_what_is_stated_and_nothing_else() {
     check(stated().have(&[("d", dir_of("2750", 5, 6)), ("d/a", ours())]), &["= d/a"]);
     let drifted = &["set d/: dir-mode changed: 0700 -> 2750", "= d/a"];
     check(stated().have(&[("d", dir_of("0700", 5, 6)), ("d/a", ours())]), drifted);
-    // What is not stated is a default for new directories.
+    // A value that is not stated is a default for new directories.
     check(
         want(&[("d/a", task())]).have(&[("d", dir_of("0777", 5, 6)), ("d/a", ours())]),
         &["= d/a"],

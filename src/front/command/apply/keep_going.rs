@@ -11,7 +11,7 @@ use crate::front::report::{Action, Change, Report};
 use crate::host::execute::Failure;
 use iterctl_core::pin_path::PinPath;
 
-/// What was done, and what was not.
+/// The result of `--keep-going`: the report, and the entries that were left out.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) report: Report,
@@ -24,7 +24,7 @@ impl Outcome {
         let report = &mut self.report;
         for change in earlier.changes {
             if !report.changes.iter().any(|later| later.path == change.path) {
-                // It is in sync by now, but where somebody else has been there since.
+                // It is in sync by now, unless another process has changed it since.
                 let in_sync = usize::from(change.action != Action::Unpin);
                 report.summary.unchanged = report.summary.unchanged.saturating_sub(in_sync);
                 *report.summary.count(change.action) += 1;
@@ -41,7 +41,7 @@ impl Outcome {
 /// Carries out what can be: every transaction is all or nothing, as ever.
 ///
 /// # Errors
-/// What concerns more than single entries.
+/// An error that concerns more than single entries.
 pub(super) fn carry_out_others(
     mut resolved: Resolved,
     mut left_out: LeftOut,
@@ -62,7 +62,7 @@ pub(super) fn carry_out_others(
 /// The entries that failed: at least one.
 ///
 /// # Errors
-/// The error itself, where it concerns more than single entries.
+/// The error itself, if it concerns more than single entries.
 fn leave_out(error: Error, left_out: &mut LeftOut) -> Result<BTreeSet<PinPath>> {
     match error {
         Error::Blocked(blocked) => {

@@ -23,7 +23,7 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 /// The longest time that continuing events can delay a try.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// How often it is tried without an event: maps send none when one gets a name or an id.
+/// The time between two tries without an event: maps send none when one gets a name or an id.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// One try.

@@ -7,7 +7,7 @@ use iterctl_core::names::SetName;
 use iterctl_core::observed::{Node, Observed, ObservedPin};
 use iterctl_core::pin_path::PinPath;
 
-/// What a directory gets if no entry states anything.
+/// The mode of a directory if no entry states anything.
 const DEFAULT: Mode = Mode::from_stat(0o700);
 
 /// The directories of one set.
@@ -41,8 +41,8 @@ impl<'a> Directories<'a> {
         new
     }
 
-    /// What the entry of a pin must state of its directories; nothing if that is the default, or if no value is right
-    /// for all of them.
+    /// The mode, owner and group that the entry of a pin must state for its directories; nothing if that is the
+    /// default, or if no value is right for all of them.
     pub(super) fn stated(&self, path: &PinPath) -> Option<Meta> {
         if self.are_default {
             return None;

@@ -1,5 +1,5 @@
 //! The programs that pins of the set have already → the same for new pins: each is loaded once, also
-//! where an apply adds to what another one has made, or finishes what one that was killed has begun.
+//! if an apply adds to what another one has made, or finishes what one that was killed has begun.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use iterctl_core::pin_path::PinPath;
 use iterctl_core::plan::{Plan, Step};
 use iterctl_core::stamp::Stamp;
 
-/// What pins that stay in place have loaded.
+/// The programs of pins that stay in place.
 pub(super) struct LoadedAlready<'a>(BTreeMap<&'a Program, (ProgramId, &'a Stamp)>);
 
 impl<'a> LoadedAlready<'a> {

@@ -46,7 +46,7 @@ pub(super) struct Metrics {
 /// The measures of a round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
-    /// What there was to change, and what was in sync; `None` if that is unknown.
+    /// The numbers of changes and of pins in sync; `None` if they are unknown.
     pub(super) summary: Option<Summary>,
     /// Whether the changes were made.
     pub(super) changed: bool,
@@ -142,7 +142,7 @@ impl Metrics {
 
     /// Writes a file beside it and renames that, so that no reader finds half of it.
     fn write(&self) -> io::Result<()> {
-        // What is there may have changed since the last time.
+        // The file may have changed since the last time.
         let file = target(&self.file)?;
         let mut page = String::new();
         text::encode(&mut page, &self.registry).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! What is new in a round: for the log, for JSON, for the service manager and for the metrics.
+//! The news of a round: for the log, for JSON, for the service manager and for the metrics.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -12,9 +12,9 @@ use crate::front::report::words::iterators;
 use crate::front::report::{Diagnostic, Report, Severity, error, text};
 use crate::host::wake::Cause;
 
-/// What was told so far.
+/// The messages that were told so far.
 pub(super) struct News {
-    /// What is wrong, as it was told last.
+    /// The state that was told last; `None` if it was as desired.
     wrong: Option<Wrong>,
     is_first: bool,
     last_change: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct News {
     metrics: Option<Metrics>,
 }
 
-/// What is not as desired: one line, and the whole text.
+/// A state that is not as desired: one line, and the whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wrong {
     Failed(String, String),

@@ -30,11 +30,11 @@ const NAMED: usize = 3;
 pub(super) struct Theirs {
     /// Its `-f` arguments.
     source: Vec<String>,
-    /// What differs, pin by pin.
+    /// The differences, pin by pin.
     pins: Vec<String>,
 }
 
-/// What earlier rounds found.
+/// The findings of earlier rounds.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
     /// The links of this set that were in place after the last round. `None` before the first one.
@@ -48,7 +48,7 @@ pub(super) struct Rivals {
 }
 
 impl Rivals {
-    /// What a plan changes of pins that another iterctl has made since the last round.
+    /// The changes of a plan to pins that another iterctl has made since the last round.
     pub(super) fn theirs(&self, plan: &Plan, set: &Set) -> Option<Theirs> {
         let links = self.links.as_ref()?;
         let mut theirs: Option<Theirs> = None;

@@ -36,7 +36,7 @@ const LAST_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// file changed while it was being read.
 const LONGEST_DISTURBANCE: Duration = Duration::from_secs(2);
 
-/// What one round came to.
+/// The result of one round.
 pub(super) enum Round {
     /// Everything is as desired, or is left as it is because of `--no-heal`.
     Well(Report),
@@ -44,7 +44,7 @@ pub(super) enum Round {
     Badly(Error, Option<Report>),
 }
 
-/// What was done, and what it tells of another iterctl.
+/// The report of a round, and what it tells of another iterctl.
 struct Carried {
     report: Report,
     /// The links of this set's pins that are now in place.
@@ -138,7 +138,7 @@ impl<'a> Rounds<'a> {
     /// The pins of the last good manifest are restored even if the manifest has become bad.
     fn keep_the_last_good(&mut self, bad: Option<&Resolved>, error: Error) -> Round {
         let is_another = |good: &&Resolved| bad.is_none_or(|bad| bad.desired != good.desired);
-        // What stands in the way of one stands in the way of the other.
+        // An obstacle to one is an obstacle to the other.
         let is_of_no_use = matches!(error.handling().exit, Exit::Locked | Exit::Unavailable);
         let good = self.good.take();
         let kept = match good.as_ref().filter(is_another) {

@@ -52,16 +52,16 @@ use super::super::place::{Place, is_not_permitted};
 use super::super::{names_in, names_with, random_name};
 use iterctl_core::pin_path::LOCK_PREFIX;
 
-/// What the names of rooms begin with.
+/// The prefix of the names of rooms.
 const ROOM_PREFIX: &str = "iterctl-lock-new-";
 
-/// What the names of other users' directories begin with that have been in the way and are not empty.
+/// The prefix of the names of other users' directories that have been in the way and are not empty.
 const OLD_PREFIX: &str = "iterctl-lock-old-";
 
 /// The name of a new lock in its room.
 const NEW: &str = "lock";
 
-/// What has come of one try.
+/// The result of one try.
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// The lock is held as long as the directory is open.
@@ -74,7 +74,7 @@ pub(super) enum Attempt {
     NotPermitted,
 }
 
-/// Where a lock is looked for, and which one.
+/// The place and the name at which a lock is looked for.
 #[derive(Debug)]
 pub(super) struct Doorway<'a> {
     place: &'a Place,
@@ -82,7 +82,7 @@ pub(super) struct Doorway<'a> {
     dev: u64,
     /// The owners that are trusted.
     owners: [u32; 2],
-    /// Who owns a new lock.
+    /// The owner of a new lock.
     owner: u32,
 }
 
@@ -332,7 +332,7 @@ impl<'a> Doorway<'a> {
     }
 }
 
-/// What the rooms hold.
+/// The contents of the rooms.
 #[derive(Debug)]
 enum Rooms {
     /// No lock that is held.

@@ -16,7 +16,7 @@ use iterctl_core::target::{Sleep, Takes, Target};
 pub enum AttachError {
     /// The kernel refused.
     Refused {
-        /// What the iterator walks.
+        /// The target of the iterator.
         target: Target,
         /// Its parameter.
         param: Parameter,
@@ -37,9 +37,9 @@ pub enum AttachError {
     MapGone(io::Error),
     /// The kernel made another link than it was asked for.
     Mismatch {
-        /// What was asked for.
+        /// The link that was asked for.
         asked: String,
-        /// What the link says of itself.
+        /// The link that the kernel made.
         got: String,
     },
 }

@@ -9,7 +9,7 @@ use super::{E2BIG, EINVAL, ENOMEM, printable};
 use crate::host::kernel::capability;
 use crate::host::kernel::ffi::{self, probe};
 
-/// What an object declares of one of its maps.
+/// The declaration of a map in an object.
 #[derive(Clone, Debug)]
 pub(in crate::host::kernel) struct Declared {
     name: String,
@@ -31,7 +31,7 @@ pub enum MapRefusal {
     Other {
         /// The kernel's error.
         error: io::Error,
-        /// What the object declares.
+        /// The declaration of the map in the object.
         declared: Option<String>,
     },
 }

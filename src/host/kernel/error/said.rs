@@ -13,8 +13,9 @@ pub(super) fn reason(messages: &[String]) -> Option<&str> {
     Some(if is_errno { text } else { message })
 }
 
-/// Of libbpf 1.7: `bpf_object_load()`, `bpf_object__load_progs()`, `bpf_object__relocate()`,
-/// `bpf_object__read_kconfig_file()` and `bpf_object__create_maps()`.
+/// Whether the message only follows from an earlier one. The beginnings are those of libbpf 1.7: `bpf_object_load()`,
+/// `bpf_object__load_progs()`, `bpf_object__relocate()`, `bpf_object__read_kconfig_file()` and
+/// `bpf_object__create_maps()`.
 fn is_consequence(message: &str) -> bool {
     const BEGINNINGS: [&str; 3] = [
         "failed to load object '",

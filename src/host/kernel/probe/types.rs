@@ -13,10 +13,10 @@ use super::super::ffi::probe;
 use super::super::log;
 use crate::host::sys::descriptors;
 
-/// Where the kernel's BTF is.
+/// The path of the kernel's BTF.
 pub(in crate::host::kernel) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// What begins the name of the function that stands for a target (`BPF_ITER_FUNC_PREFIX` of
+/// The beginning of the name of the function that stands for a target (`BPF_ITER_FUNC_PREFIX` of
 /// include/linux/bpf.h).
 const PREFIX: &str = "bpf_iter_";
 
@@ -28,7 +28,7 @@ const VALUES: [&str; 4] = [
     "BPF_CGROUP_ITER_CHILDREN",
 ];
 
-/// What was found.
+/// The types that were found.
 #[derive(Debug, Default)]
 pub(super) struct Types {
     /// The function of every target, by the target's name.
