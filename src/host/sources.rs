@@ -80,7 +80,8 @@ fn stream(path: &Path) -> Option<io::Result<File>> {
     let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     match path.to_str()? {
         "-" => Some(io::stdin().as_fd().try_clone_to_owned().map(File::from)),
-        "/dev/stdin" => Some(File::open(path)),
+        // The usual name of an empty file.
+        "/dev/stdin" | "/dev/null" => Some(File::open(path)),
         text => {
             let name = text.strip_prefix("/dev/fd/").or(text.strip_prefix("/proc/self/fd/"))?;
             is_number(name).then(|| File::open(path))

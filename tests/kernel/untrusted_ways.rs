@@ -281,4 +281,6 @@ fn descriptors_that_the_caller_passes_on_are_read() {
     };
     plan(&script).exits(0).plans(&["+ x  task"]);
     plan(&format!("{ITERCTL} check --set iters -f /dev/stdin < own/iters.toml")).exits(0);
+    // An empty manifest, as configuration management writes it.
+    plan(&format!("{ITERCTL} check --set iters -f /dev/null")).exits(0);
 }
