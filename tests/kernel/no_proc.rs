@@ -6,7 +6,7 @@ use super::sandbox::{ITERCTL, Run, Sandbox, entry};
 /// Runs the binary without a procfs on /proc.
 #[track_caller]
 fn without_proc(sandbox: &Sandbox, arguments: &str) -> Run {
-    let script = format!("umount --lazy /proc && exec {ITERCTL} {arguments}");
+    let script = format!("umount -l /proc && exec {ITERCTL} {arguments}");
     Run::of(sandbox.command("unshare", "--mount sh -c").arg(script))
 }
 

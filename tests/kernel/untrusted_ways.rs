@@ -280,7 +280,7 @@ fn descriptors_that_the_caller_passes_on_are_read() {
         Run::of(Command::new("bash").current_dir(sandbox.path()).args(["-c", script]))
     };
     plan(&script).exits(0).plans(&["+ x  task"]);
-    plan(&format!("{ITERCTL} check --set iters -f /dev/stdin < own/iters.toml")).exits(0);
+    plan(&format!("{ITERCTL} check --set iters -f /proc/self/fd/0 < own/iters.toml")).exits(0);
     // An empty manifest, as configuration management writes it.
     plan(&format!("{ITERCTL} check --set iters -f /dev/null")).exits(0);
 }

@@ -72,6 +72,7 @@ class Tests:
         initramfs.link("iterctl", self._iterctl)
         for program in PROGRAMS:
             initramfs.add_program(program)
-        for file in [*ROOT.glob("tests/objects/*.bpf.[co]"), *ACCOUNTS]:
+        examples = ROOT.glob("examples/*/*.bpf.[co]")
+        for file in [*ROOT.glob("tests/objects/*.bpf.[co]"), *examples, *ACCOUNTS]:
             initramfs.add(file, str(file).lstrip("/"))
         return initramfs.pack(folder / "initramfs.cpio")
