@@ -47,7 +47,7 @@ fn escape(text: Cow<'_, str>, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// Whether a character is shown as itself. Not shown are control characters; format characters, which change
 /// the direction of text (U+202E) or have no width (U+200B); the separators of lines and paragraphs; and all
-/// others that nobody can see or that have no glyph of their own.
+/// others that are invisible or that have no glyph of their own.
 pub fn is_shown(character: char) -> bool {
     match character {
         ' '..='~' => true,

@@ -74,8 +74,8 @@ pub fn read(files: &[PathBuf], set: Option<String>, trust: Trust) -> Result<Inpu
     Ok(Input { sources: sources.into(), arguments, set })
 }
 
-/// A descriptor that the caller has opened and passed on, which therefore is as good as the caller: standard input, and
-/// what a shell makes of `<(…)`. `None` for any other path.
+/// A descriptor that the caller has opened, and that therefore is trusted as the caller is: standard input, and the
+/// pipe of a shell's `<(…)`. Also the empty `/dev/null`. `None` for any other path.
 fn stream(path: &Path) -> Option<io::Result<File>> {
     let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     match path.to_str()? {

@@ -6,8 +6,7 @@ use std::thread;
 use iterctl_core::feature::Feature;
 use rustix::mount::{MountFlags, mount};
 
-use super::needs::has;
-use super::needs::needs;
+use super::needs::{has, needs};
 use super::sandbox::{ITERCTL, Run, Sandbox, entry};
 use super::strace;
 

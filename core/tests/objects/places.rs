@@ -54,7 +54,11 @@ fn relocation_beyond_its_section_is_refused() {
         let maps = u32::from(object.symbols[1].section);
         object.add(Section::relocations(".rel.maps", maps, &[(place, 1)]));
         check(&object, expected);
-        let maps = object.sections.iter_mut().find(|section| section.name == ".maps").unwrap();
+        let maps = object
+            .sections
+            .iter_mut()
+            .find(|section| section.name == ".maps")
+            .expect("the object has maps");
         *maps = Section { kind: NOBITS, size: Some(0xffff_ffff), ..maps.clone() };
         check(&object, "its section `.maps` is empty");
     }
